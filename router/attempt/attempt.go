@@ -1,0 +1,97 @@
+// Package attempt makes one try of one delivery and tells how it ended. When to
+// try, and how often, is the lane's business.
+//
+// Each kind of destination has a file of its own that registers it: http.go,
+// file.go, stdout.go. Package sign below makes the signatures.
+//
+// Invariants:
+//   - A sender is bounded: by the destination's timeout, and by the limits
+//     beside [Outcome] in what it takes from a receiver.
+//   - An outcome that is OK means that the receiver has it: it answered 2xx
+//     with a whole head and, up to the limit, a whole body; or the bytes are on
+//     disk.
+//   - Redirects are not followed, answers not decompressed.
+//   - The same delivery gives the same bytes in each attempt.
+//   - Neither secrets nor a URL's user, password, path or query appear in an
+//     Outcome.
+package attempt
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/weirhq/weir/router/config"
+	"github.com/weirhq/weir/router/event"
+)
+
+// UserAgent names the router to receivers. The program sets it once, before it
+// opens a sender.
+var UserAgent = "Weir/dev"
+
+// Sender makes the attempts of one destination. It is safe for concurrent use.
+type Sender interface {
+	// Send tries once. It returns within the destination's timeout, or soon
+	// after ctx ends: then with ReasonStopped, and the receiver may have the
+	// delivery or not.
+	Send(ctx context.Context, d *Delivery) Outcome
+	// Close frees what the sender holds. Sends in flight must have ended.
+	Close() error
+}
+
+// Options are what a sender needs beside its destination. The zero value is
+// that of the program.
+type Options struct {
+	// Stdout is where "stdout:" writes; os.Stdout when nil. Writes to it do not
+	// overlap, of all senders together.
+	Stdout io.Writer
+}
+
+type kind func(c *config.Destination, o Options) (Sender, error)
+
+// kinds is filled by the init functions of this package's files only. The key
+// is a URL's scheme.
+var kinds = map[string]kind{}
+
+func register(scheme string, k kind) { kinds[scheme] = k }
+
+// Schemes returns the URL schemes that Open knows, in order.
+func Schemes() []string {
+	var list []string
+	for s := range kinds {
+		list = append(list, s)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// Open returns the sender of a destination; its URL's scheme picks the kind.
+// It connects to nothing yet.
+func Open(c *config.Destination, o Options) (Sender, error) {
+	if c.Parsed == nil {
+		return nil, fmt.Errorf("destination %q has no URL", c.Name)
+	}
+	open, ok := kinds[c.Parsed.Scheme]
+	if !ok {
+		return nil, fmt.Errorf("destination %q: no kind for the scheme %q; there are %s",
+			c.Name, c.Parsed.Scheme, strings.Join(Schemes(), ", "))
+	}
+	s, err := open(c, o)
+	if err != nil {
+		return nil, fmt.Errorf("destination %q: %w", c.Name, err)
+	}
+	return s, nil
+}
+
+// Body returns what a destination of the given format is sent for message
+// number n of a route's results; several says that there was more than one.
+// A raw body is the message's own slice.
+func Body(format config.Format, m *event.Message, n int, several bool) (body []byte, contentType string) {
+	if format == config.FormatRaw {
+		return m.Data, m.ContentType
+	}
+	size := len(m.Data) + len(m.ID)*2 + len(m.Type) + 128
+	return m.AppendEnvelope(make([]byte, 0, size), n, several), "application/json"
+}

@@ -1,0 +1,25 @@
+package attempt
+
+import (
+	"time"
+
+	"github.com/weirhq/weir/router/event"
+)
+
+// Delivery is what one attempt sends. The sender reads it and keeps nothing.
+type Delivery struct {
+	// WebhookID is the same in each attempt of a delivery.
+	WebhookID string
+	EventType string
+	// Number is that of the attempt, from 1.
+	Number int
+	// Body is sent byte for byte, with ContentType.
+	Body        []byte
+	ContentType string
+	// Header holds what plugins set, with lower-case names.
+	Header []event.Field
+	// Time is the attempt's; it is signed to the second.
+	Time time.Time
+	// Replay, where not empty, is the id of the replay that this belongs to.
+	Replay string
+}

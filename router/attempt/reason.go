@@ -1,0 +1,122 @@
+package attempt
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+)
+
+// errBody marks an error of reading an answer's body.
+type errBody struct{ err error }
+
+func (e errBody) Error() string { return "read the answer: " + e.err.Error() }
+func (e errBody) Unwrap() error { return e.err }
+
+// These are told by net/http in words only; there are no values to compare with.
+// The tests of receivers that misbehave see to it that the words stay true.
+const (
+	// headersExceeded: MaxResponseHeaderBytes is passed.
+	headersExceeded = "server response headers exceeded"
+	// closedIdle: a new connection was closed before the request was on it.
+	closedIdle = "server closed idle connection"
+	// unasked: bytes came before the request was on the connection.
+	unasked = "readLoopPeekFailLocked"
+)
+
+// reason puts an error into one of the classes. ctx is the caller's, without
+// the timeout.
+func (s *httpSender) reason(ctx context.Context, err error, w *stopwatch) string {
+	var dns *net.DNSError
+	var network net.Error
+	switch {
+	case ctx.Err() != nil:
+		return ReasonStopped
+	case errors.Is(err, context.DeadlineExceeded):
+		return ReasonTimeout
+	case errors.As(err, &dns):
+		if dns.IsTimeout {
+			return ReasonTimeout
+		}
+		return ReasonDNS
+	case errors.As(err, &network) && network.Timeout():
+		return ReasonTimeout
+	case isTLS(err) || w.handshaking():
+		return ReasonTLS
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return ReasonRefused
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
+		strings.Contains(err.Error(), closedIdle):
+		return ReasonReset
+	case !w.reached():
+		return ReasonRefused // no route to host, network down, a proxy's refusal
+	case strings.Contains(err.Error(), headersExceeded):
+		return ReasonTooLarge
+	}
+	return ReasonProtocol
+}
+
+func isTLS(err error) bool {
+	var (
+		verification *tls.CertificateVerificationError
+		record       tls.RecordHeaderError
+		alert        tls.AlertError
+		authority    x509.UnknownAuthorityError
+		hostname     x509.HostnameError
+		invalid      x509.CertificateInvalidError
+	)
+	return errors.As(err, &verification) || errors.As(err, &record) || errors.As(err, &alert) ||
+		errors.As(err, &authority) || errors.As(err, &hostname) || errors.As(err, &invalid)
+}
+
+// explain says for people what went wrong. Only text of classes whose errors
+// can't quote a URL or a header is passed on.
+func (s *httpSender) explain(o *Outcome, err error, w *stopwatch) string {
+	switch o.Reason {
+	case ReasonStopped:
+		return "the router stopped before the answer was there"
+	case ReasonTimeout:
+		where := "waiting for the answer of " + s.host
+		switch {
+		case o.Status != 0:
+			where = fmt.Sprintf("reading the body after status %d", o.Status)
+		case w.handshaking():
+			where = "in the TLS handshake with " + s.host
+		case !w.reached():
+			where = "connecting to " + s.host
+		}
+		return fmt.Sprintf("no whole answer within %s: the time ran out %s", s.timeout, where)
+	case ReasonDNS:
+		return fmt.Sprintf("the name of %s did not resolve", s.host)
+	case ReasonRefused:
+		return fmt.Sprintf("connect to %s: %s", s.host, err)
+	case ReasonTLS:
+		return fmt.Sprintf("TLS with %s: %s", s.host, err)
+	case ReasonReset:
+		if o.Status != 0 {
+			return fmt.Sprintf("%s closed the connection in the middle of the body, after status %d", s.host, o.Status)
+		}
+		return fmt.Sprintf("%s closed the connection before a whole answer", s.host)
+	case ReasonTooLarge:
+		return fmt.Sprintf("the answer's headers are larger than %d KiB", MaxHeader>>10)
+	}
+	if strings.Contains(err.Error(), unasked) {
+		return s.host + " sent something before it had the request"
+	}
+	return fmt.Sprintf("%s did not answer in HTTP: %s", s.host, shorten(err.Error()))
+}
+
+// shorten cuts text that a receiver may have written.
+func shorten(s string) string {
+	const most = 200
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}

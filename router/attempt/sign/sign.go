@@ -1,0 +1,49 @@
+// Package sign makes and checks the signatures that a receiver gets. Each
+// scheme has a file of its own: hmac.go for X-Webhook-Signature, standard.go
+// for Standard Webhooks.
+//
+// Secrets are held as they were configured and never appear in an error or in
+// a header. All comparisons take the same time whatever differs.
+package sign
+
+import (
+	"net/http"
+	"time"
+)
+
+// Names of the headers that carry signatures and what they cover.
+const (
+	HeaderHMAC      = "X-Webhook-Signature"
+	HeaderID        = "webhook-id"
+	HeaderTimestamp = "webhook-timestamp"
+	HeaderStandard  = "webhook-signature"
+)
+
+// Message is what one attempt signs.
+type Message struct {
+	// ID is the webhook-id: the same for each attempt of a delivery.
+	ID string
+	// Time is that of the attempt; whole seconds of it are signed.
+	Time time.Time
+	// Body is sent, and signed, byte for byte.
+	Body []byte
+}
+
+// Signer adds the signature of one scheme to a header. It is safe for
+// concurrent use.
+type Signer interface {
+	Sign(h http.Header, m Message)
+}
+
+// ForSecret returns the signers that a destination's secret stands for: hmac
+// and standard. An empty secret gives none.
+func ForSecret(secret string) ([]Signer, error) {
+	if secret == "" {
+		return nil, nil
+	}
+	standard, err := NewStandard(secret)
+	if err != nil {
+		return nil, err
+	}
+	return []Signer{NewHMAC(secret), standard}, nil
+}

@@ -1,0 +1,127 @@
+// Package event holds what Weir moves: an [Event] as it was accepted and
+// stored, and a [Message], which is an event on its way along a route. It also
+// owns everything that is derived from them and must never differ between two
+// places: ids, the JSON view of data, and the envelope that a receiver gets.
+//
+// Values of this package are plain data. An Event is immutable once it is
+// stored and may be shared between goroutines; a Message belongs to one
+// goroutine at a time.
+package event
+
+import (
+	"strings"
+	"time"
+)
+
+// Field is one header line. Names are stored in lower case.
+type Field struct {
+	Name  string
+	Value string
+}
+
+// Event is one accepted event, as the store keeps it.
+type Event struct {
+	// Position is the event's place in the log, from 1, dense and ascending.
+	// The store assigns it; 0 means not stored yet.
+	Position uint64
+	// ID is the producer's id, or evt_ followed by a ULID. See [ValidID].
+	ID string
+	// OriginID is the id that the producer gave where it could not be used as
+	// it was, else empty.
+	OriginID string
+	// Given says that the producer chose the id. Only such ids are remembered
+	// for deduplication.
+	Given bool
+	// Scope narrows deduplication below the source: the CloudEvents source
+	// attribute, else empty.
+	Scope string
+	// Type is what routes match on, such as "payment.completed".
+	Type string
+	// Source is the name of the source block that took the event.
+	Source string
+	// Subject and Tenant are optional.
+	Subject string
+	Tenant  string
+	// Time is the producer's time, or Received where it gave none. Always UTC.
+	Time time.Time
+	// Received is when the event was accepted, in UTC. It never decreases with
+	// Position.
+	Received time.Time
+	// ContentType is that of Data, as the producer sent it.
+	ContentType string
+	// Header holds the request's headers, lower-case names, in order, without
+	// those that carry credentials.
+	Header []Field
+	// Data is the payload, byte for byte as the producer sent it.
+	Data []byte
+	// Cause is the id of the event that this one is a reply to, and Hops how
+	// many such links there are behind it.
+	Cause string
+	Hops  int
+}
+
+// Message is an event on its way along a route: what expressions and plugins
+// see, and what a destination is sent. Plugins change a copy, never the event.
+type Message struct {
+	// ID, Source, Tenant, Time and Received are the event's and never change.
+	ID       string
+	Source   string
+	Tenant   string
+	Time     time.Time
+	Received time.Time
+	// Type, Subject, ContentType and Data start as the event's.
+	Type        string
+	Subject     string
+	ContentType string
+	Data        []byte
+	// Header starts as the event's headers. SetHeader holds those that a plugin
+	// set, which are also sent to the destination; plugins see them too.
+	Header    []Field
+	SetHeader []Field
+}
+
+// NewMessage makes the message that enters a route. It shares the event's
+// slices: whoever changes them replaces them, and never writes into them.
+func NewMessage(e *Event) *Message {
+	return &Message{
+		ID: e.ID, Source: e.Source, Tenant: e.Tenant, Time: e.Time, Received: e.Received,
+		Type: e.Type, Subject: e.Subject, ContentType: e.ContentType, Data: e.Data,
+		Header: e.Header,
+	}
+}
+
+// Clone returns a copy that shares data and header values but whose header
+// lists can be changed without touching m's.
+func (m *Message) Clone() *Message {
+	c := *m
+	c.Header = append([]Field(nil), m.Header...)
+	c.SetHeader = append([]Field(nil), m.SetHeader...)
+	return &c
+}
+
+// HeaderValue returns the values of the header called name, in any case, joined
+// by ", ", and whether there is one. A header that a plugin set hides the
+// event's of the same name.
+func (m *Message) HeaderValue(name string) (string, bool) {
+	name = strings.ToLower(name)
+	if v, ok := join(m.SetHeader, name); ok {
+		return v, true
+	}
+	return join(m.Header, name)
+}
+
+func join(fields []Field, name string) (string, bool) {
+	var value string
+	found := false
+	for _, f := range fields {
+		if f.Name != name {
+			continue
+		}
+		if !found {
+			value, found = f.Value, true
+			continue
+		}
+		value += ", " + f.Value
+	}
+	return value, found
+}

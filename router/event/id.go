@@ -1,0 +1,107 @@
+package event
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/binary"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+)
+
+const (
+	idPrefix  = "evt_"
+	maxIDSize = 128
+)
+
+// lowerBase32 is RFC 4648's alphabet in lower case: no dot, which Standard
+// Webhooks forbids in an id.
+var lowerBase32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+
+// ValidID reports whether s can be used as an event id: 1 to 128 of
+// A-Z a-z 0-9 . _ : -
+func ValidID(s string) bool {
+	if len(s) == 0 || len(s) > maxIDSize {
+		return false
+	}
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9',
+			c == '.', c == '_', c == ':', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// HashID returns the id that stands for one that does not fit: evt_ followed by
+// 26 base32 characters of its SHA-256. The same origin gives the same id, so
+// that deduplication goes on working.
+func HashID(origin string) string {
+	sum := sha256.Sum256([]byte(origin))
+	return idPrefix + lowerBase32.EncodeToString(sum[:])[:26]
+}
+
+// NewID returns a fresh router-made id, evt_ followed by a ULID of t. The store
+// replaces its low 48 bits by the event's position when it assigns one, see
+// [IDAt].
+func NewID(t time.Time) string {
+	return idPrefix + ulid.MustNew(ulid.Timestamp(t), ulid.DefaultEntropy()).String()
+}
+
+// IDAt returns id, which must come from [NewID], with the event's log position
+// in its low 48 bits: 32 random bits stay. So an event that the router named is
+// found by its id without an index.
+func IDAt(id string, position uint64) string {
+	if len(id) <= len(idPrefix) {
+		return id
+	}
+	u, err := ulid.ParseStrict(id[len(idPrefix):])
+	if err != nil {
+		return id
+	}
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], position)
+	copy(u[10:], b[2:])
+	return idPrefix + u.String()
+}
+
+// PositionOf returns the log position that a router-made id claims to have. The
+// caller must compare the id of the event found there.
+func PositionOf(id string) (position uint64, ok bool) {
+	if len(id) != len(idPrefix)+ulid.EncodedSize || id[:len(idPrefix)] != idPrefix {
+		return 0, false
+	}
+	u, err := ulid.ParseStrict(id[len(idPrefix):])
+	if err != nil {
+		return 0, false
+	}
+	var b [8]byte
+	copy(b[2:], u[10:])
+	position = binary.BigEndian.Uint64(b[:])
+	return position, position > 0
+}
+
+// WebhookID returns the webhook-id of message n of an event on a route for a
+// destination. It follows from its arguments alone, so that every attempt,
+// retry and replay by the same route carries the same one.
+func WebhookID(position uint64, eventID, route string, n int, destination string) string {
+	h := sha256.New()
+	var b [8]byte
+	number := func(v uint64) {
+		binary.BigEndian.PutUint64(b[:], v)
+		h.Write(b[:])
+	}
+	text := func(s string) { // length first, so that no two lists collide
+		number(uint64(len(s)))
+		h.Write([]byte(s))
+	}
+	number(position)
+	text(eventID)
+	text(route)
+	number(uint64(n))
+	text(destination)
+	return "msg_" + lowerBase32.EncodeToString(h.Sum(nil))[:26]
+}

@@ -1,0 +1,258 @@
+package source
+
+import (
+	"bytes"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/agext/levenshtein"
+
+	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/problem"
+	"github.com/weirhq/weir/router/rawjson"
+)
+
+// members of the native envelope.
+var members = []string{"event", "data", "timestamp", "event_id", "subject", "tenant"}
+
+// otherNames are what the members are called elsewhere.
+var otherNames = map[string]string{
+	"type": "event", "event_type": "event", "name": "event",
+	"id": "event_id", "uid": "event_id",
+	"time": "timestamp", "date": "timestamp", "created_at": "timestamp",
+	"payload": "data", "body": "data", "content": "data",
+	"tenant_id": "tenant",
+}
+
+// envelope is the native format as it stands in a body. Values are parts of
+// the body, nil where a member is absent.
+type envelope struct {
+	event, data, timestamp, eventID, subject, tenant []byte
+}
+
+// acceptNative takes one event in Weir's own envelope.
+func (s *Source) acceptNative(e *event.Event, r *Request) error {
+	if err := nativeType(r); err != nil {
+		return err
+	}
+	if err := rawjson.Valid(r.Body); err != nil {
+		return malformed(err)
+	}
+	v, err := parseEnvelope(r.Body)
+	if err != nil {
+		return err
+	}
+	if err := v.fill(e); err != nil {
+		return err
+	}
+	if e.ID == "" {
+		if key := strings.Clone(r.header("idempotency-key")); key != "" {
+			if len(key) > MaxOriginID {
+				return problem.New(http.StatusBadRequest, "bad_id",
+					"Idempotency-Key has %d bytes, more than %d", len(key), MaxOriginID)
+			}
+			setOriginID(e, key)
+		}
+	}
+	e.ContentType = "application/json"
+	return nil
+}
+
+// nativeType refuses what is not one JSON document, and CloudEvents.
+func nativeType(r *Request) error {
+	mediaType, _, _ := strings.Cut(r.ContentType, ";")
+	mediaType = strings.ToLower(strings.TrimSpace(mediaType))
+	later := func(what string) error {
+		return problem.New(http.StatusUnsupportedMediaType, "not_supported_yet",
+			"%s is not supported yet; send one event as application/json", what)
+	}
+	switch {
+	case strings.HasPrefix(mediaType, "application/cloudevents"):
+		return later("CloudEvents (" + clip(mediaType) + ")")
+	case r.header("ce-specversion") != "":
+		return later("CloudEvents in binary mode (ce-specversion)")
+	case mediaType == "application/x-ndjson", mediaType == "application/ndjson":
+		return later(mediaType)
+	case mediaType == "", event.IsJSON(mediaType):
+		return nil
+	}
+	return problem.New(http.StatusUnsupportedMediaType, "unsupported_media_type",
+		"the Content-Type is %q; this source takes application/json", clip(mediaType))
+}
+
+// parseEnvelope finds the members in body, which is valid JSON. Of duplicate
+// members the last counts.
+func parseEnvelope(body []byte) (*envelope, error) {
+	switch kind := rawjson.KindOf(body); kind {
+	case rawjson.Object:
+	case rawjson.Array:
+		return nil, problem.New(http.StatusBadRequest, "not_supported_yet",
+			"an array of events is not supported yet; send one event, an object")
+	default:
+		return nil, problem.New(http.StatusBadRequest, "wrong_type", "the body is a JSON %s; an event is an object", kind)
+	}
+	var v envelope
+	var unknown []byte
+	rawjson.EachMember(body, func(key, value []byte) bool {
+		switch {
+		case rawjson.EqualString(key, "event"):
+			v.event = value
+		case rawjson.EqualString(key, "data"):
+			v.data = value
+		case rawjson.EqualString(key, "timestamp"):
+			v.timestamp = value
+		case rawjson.EqualString(key, "event_id"):
+			v.eventID = value
+		case rawjson.EqualString(key, "subject"):
+			v.subject = value
+		case rawjson.EqualString(key, "tenant"):
+			v.tenant = value
+		default:
+			unknown = key
+			return false
+		}
+		return true
+	})
+	if unknown != nil {
+		return nil, unknownMember(unknown)
+	}
+	for _, m := range []struct {
+		name  string
+		value []byte
+	}{{"event", v.event}, {"data", v.data}} {
+		if m.value == nil {
+			return nil, problem.New(http.StatusBadRequest, "missing_member",
+				"the event has no member %q", m.name).With("member", m.name)
+		}
+	}
+	return &v, nil
+}
+
+func unknownMember(key []byte) *problem.Problem {
+	name, _ := rawjson.Unquote(key)
+	name = clip(name)
+	p := problem.New(http.StatusBadRequest, "unknown_member", "an event has no member %q", name).With("member", name)
+	near := nearMember(name)
+	if near == "" {
+		p.Detail += "; it has " + strings.Join(members, ", ")
+		return p
+	}
+	p.Detail += "; did you mean \"" + near + "\"?"
+	return p.With("did_you_mean", near)
+}
+
+// nearMember returns the member that was probably meant, empty where none is
+// near.
+func nearMember(name string) string {
+	lower := strings.ToLower(name)
+	if m, ok := otherNames[lower]; ok {
+		return m
+	}
+	best, distance := "", 3
+	for _, m := range members {
+		if d := levenshtein.Distance(lower, m, nil); d < distance {
+			best, distance = m, d
+		}
+	}
+	return best
+}
+
+// fill copies the members into e.
+func (v *envelope) fill(e *event.Event) error {
+	typ, err := text("event", v.event)
+	if err != nil {
+		return err
+	}
+	if why := badType(typ); why != "" {
+		return problem.New(http.StatusBadRequest, "bad_type", "the type %q %s", clip(typ), why).With("member", "event")
+	}
+	e.Type = typ
+	if e.ID, err = optional("event_id", v.eventID); err != nil {
+		return err
+	}
+	if present(v.eventID) {
+		if !event.ValidID(e.ID) {
+			return problem.New(http.StatusBadRequest, "bad_id",
+				"event_id must be 1 to 128 characters of A-Z a-z 0-9 . _ : -").With("member", "event_id")
+		}
+		e.Given = true
+	}
+	if e.Subject, err = optional("subject", v.subject); err != nil {
+		return err
+	}
+	if why := badText(e.Subject, MaxSubject); why != "" {
+		return problem.New(http.StatusBadRequest, "bad_subject", "subject %s", why).With("member", "subject")
+	}
+	if e.Tenant, err = optional("tenant", v.tenant); err != nil {
+		return err
+	}
+	if why := badText(e.Tenant, MaxTenant); why != "" {
+		return problem.New(http.StatusBadRequest, "bad_tenant", "tenant %s", why).With("member", "tenant")
+	}
+	if present(v.timestamp) {
+		t, err := text("timestamp", v.timestamp)
+		if err != nil {
+			return err
+		}
+		at, ok := parseTime(t)
+		if !ok {
+			return problem.New(http.StatusBadRequest, "bad_timestamp",
+				"timestamp %q is not RFC 3339, such as 2024-01-01T12:00:00Z, of the years %d to %d", clip(t), minYear, maxYear).
+				With("member", "timestamp")
+		}
+		e.Time = at
+	}
+	e.Data = bytes.Clone(v.data)
+	return nil
+}
+
+// present reports whether a member has a value. An optional one that is null
+// has none: many encoders write it so.
+func present(value []byte) bool { return value != nil && rawjson.KindOf(value) != rawjson.Null }
+
+func optional(name string, value []byte) (string, error) {
+	if !present(value) {
+		return "", nil
+	}
+	return text(name, value)
+}
+
+// text returns a member that must be a string.
+func text(name string, value []byte) (string, error) {
+	s, ok := rawjson.Unquote(value)
+	if !ok {
+		return "", problem.New(http.StatusBadRequest, "wrong_type",
+			"the member %q is a JSON %s and must be a string", name, rawjson.KindOf(value)).With("member", name)
+	}
+	return s, nil
+}
+
+// The years whose every instant fits into 64 bits of nanoseconds, which is how
+// times are kept.
+const (
+	minYear = 1678
+	maxYear = 2261
+)
+
+// parseTime reads RFC 3339 strictly: time.Parse also takes hours of one digit,
+// a comma before the fraction, and offsets of more than a day.
+func parseTime(s string) (time.Time, bool) {
+	// RFC 3339 allows lower-case t and z; Go does not.
+	s = strings.ToUpper(s)
+	if len(s) < len("2006-01-02T15:04:05Z") || s[len("2006-01-02T15")] != ':' || strings.Contains(s, ",") {
+		return time.Time{}, false
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return time.Time{}, false
+	}
+	if !strings.HasSuffix(s, "Z") {
+		zone := s[len(s)-len("+01:00"):]
+		if zone[1:3] > "23" || zone[4:] > "59" {
+			return time.Time{}, false
+		}
+	}
+	t = t.UTC()
+	return t, minYear <= t.Year() && t.Year() <= maxYear
+}

@@ -1,0 +1,60 @@
+package source
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/problem"
+)
+
+// Bounds on the headers that are stored with an event.
+const (
+	MaxHeaders     = 128
+	MaxHeaderBytes = 16 << 10 // names and values together
+)
+
+// neverStored are the headers that carry credentials.
+var neverStored = []string{"authorization", "proxy-authorization", "cookie"}
+
+// kept returns a copy of the headers that are stored: all but credentials. One
+// string backs all of them.
+func (s *Source) kept(fields []event.Field) ([]event.Field, error) {
+	size, count := 0, 0
+	for _, f := range fields {
+		if !s.secret(f.Name) {
+			size += len(f.Name) + len(f.Value)
+			count++
+		}
+	}
+	if count > MaxHeaders || size > MaxHeaderBytes {
+		return nil, problem.New(http.StatusRequestHeaderFieldsTooLarge, "headers_too_large",
+			"the request has %d headers of %d bytes; at most %d of %d bytes are taken", count, size, MaxHeaders, MaxHeaderBytes)
+	}
+	var b strings.Builder
+	b.Grow(size)
+	for _, f := range fields {
+		if !s.secret(f.Name) {
+			b.WriteString(f.Name)
+			b.WriteString(f.Value)
+		}
+	}
+	all := b.String()
+	cut := func(n int) string {
+		part := all[:n]
+		all = all[n:]
+		return part
+	}
+	list := make([]event.Field, 0, count)
+	for _, f := range fields {
+		if !s.secret(f.Name) {
+			list = append(list, event.Field{Name: cut(len(f.Name)), Value: cut(len(f.Value))})
+		}
+	}
+	return list, nil
+}
+
+func (s *Source) secret(name string) bool {
+	return slices.Contains(neverStored, name) || slices.Contains(s.credentials, name)
+}

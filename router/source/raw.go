@@ -1,0 +1,69 @@
+package source
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/problem"
+	"github.com/weirhq/weir/router/rawjson"
+)
+
+// maxContentType bounds the header, in bytes.
+const maxContentType = 256
+
+// acceptRaw takes the body as the event's data.
+func (s *Source) acceptRaw(e *event.Event, r *Request) error {
+	contentType := strings.TrimSpace(r.ContentType)
+	if !printable(contentType) || len(contentType) > maxContentType {
+		return problem.New(http.StatusUnsupportedMediaType, "bad_content_type",
+			"the Content-Type header is no media type of printable characters, at most %d bytes", maxContentType)
+	}
+	switch {
+	case contentType == "":
+		contentType = guess(r.Body)
+	case event.IsJSON(contentType):
+		if err := rawjson.Valid(r.Body); err != nil {
+			return malformed(err)
+		}
+	}
+	e.Type = s.name
+	e.ContentType = strings.Clone(contentType)
+	e.Data = bytes.Clone(r.Body)
+	return nil
+}
+
+// guess names the content type of a body that came without one.
+func guess(body []byte) string {
+	switch {
+	case rawjson.Valid(body) == nil:
+		return "application/json"
+	case utf8.Valid(body):
+		return "text/plain"
+	}
+	return "application/octet-stream"
+}
+
+// printable reports whether s is printable ASCII, as a header's value is.
+func printable(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// malformed is the problem of a body that is not the JSON that it claims to be.
+func malformed(err error) *problem.Problem {
+	var s *rawjson.SyntaxError
+	if !errors.As(err, &s) {
+		return problem.New(http.StatusBadRequest, "malformed_json", "the body is not JSON: %s", err)
+	}
+	return problem.New(http.StatusBadRequest, "malformed_json",
+		"the body is not JSON: line %d, column %d (byte %d): %s", s.Line, s.Column, s.Offset, s.Msg).
+		With("line", s.Line).With("column", s.Column).With("offset", s.Offset)
+}

@@ -1,0 +1,33 @@
+package source
+
+import (
+	"net/url"
+	"time"
+
+	"github.com/weirhq/weir/router/event"
+)
+
+// Request is one request as it reached the router. Its bytes and strings may be
+// reused by the server once Accept has returned.
+type Request struct {
+	Path string
+	// Header holds all fields in order, with lower-case names.
+	Header []event.Field
+	Query  url.Values
+	// ContentType is the header's, empty where there is none.
+	ContentType string
+	// Body is as it came over the wire, not decompressed.
+	Body []byte
+	// Received is when the request was read.
+	Received time.Time
+}
+
+// header returns the first field called name, which is in lower case.
+func (r *Request) header(name string) string {
+	for _, f := range r.Header {
+		if f.Name == name {
+			return f.Value
+		}
+	}
+	return ""
+}
