@@ -1,0 +1,464 @@
+// Package lane sends deliveries. Each destination has a lane: a queue of its
+// own that sends, retries on its schedule and waits, and never slows another.
+//
+// # Invariants
+//
+//   - A delivery is in the hands of at most one worker of its lane.
+//   - What is taken from the store stays in it until its outcome is committed: a
+//     crash sends it again, with the same webhook-id and the same bytes.
+//   - The cursor that a lane commits never passes a posting whose outcome is not
+//     in the same record or an earlier one.
+//   - A lane holds a bounded number of deliveries in memory, however many wait.
+//   - A lane with nothing to do has no goroutine. One that only waits for a due
+//     time has a timer.
+//
+// # Goroutines
+//
+// A [Set] owns all of them: the recorder, which commits the outcomes of all
+// lanes together, and the workers, at most as many per lane as its concurrency,
+// which end when their lane has nothing ready. Set.Close waits for them.
+package lane
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sort"
+	"sync"
+	"time"
+
+	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/store"
+)
+
+const (
+	// window bounds how far a lane runs ahead of its oldest unsettled posting,
+	// and so the size of the cursor.
+	window = 8192
+	// fetch is how many postings a lane reads at a time.
+	fetch = 256
+	// unflushed bounds the outcomes that wait in memory for the store: past it
+	// the lane pauses.
+	unflushed = 4096
+	// recheck bounds every timer, so that a clock that jumps is noticed.
+	recheck = 30 * time.Second
+)
+
+// Work is one delivery to be tried.
+type Work struct {
+	Ref      store.Ref
+	Event    *event.Event
+	Routing  *store.Routing
+	Delivery *store.Delivery
+	// Number of the attempt, from 1.
+	Number int
+}
+
+// Result is how a try ended.
+type Result struct {
+	// OK ends the delivery as delivered.
+	OK bool
+	// Attempt is recorded; its Number is set by the lane.
+	Attempt store.Attempt
+	// Dead, where set, ends the delivery without further tries.
+	Dead store.Reason
+	// RetryAfter is what the receiver asked for, 0 when it did not. Such a try
+	// costs no attempt. Hold makes the whole lane wait for it.
+	RetryAfter time.Duration
+	Hold       bool
+	// Again, on success, is committed together with the outcome, and the
+	// delivery then ends as cancelled, with Note: a route that was run again.
+	Again *store.Routing
+	Note  string
+}
+
+// Try sends one delivery. It is called by several goroutines at once. When ctx
+// ends it returns soon; its result is then thrown away and the delivery is tried
+// again later.
+type Try func(ctx context.Context, w *Work) Result
+
+// Policy is what a lane does with results.
+type Policy struct {
+	// Schedule is the delay before each attempt; its length is the most attempts.
+	Schedule []time.Duration
+	// Jitter multiplies each delay by 1 ± Jitter.
+	Jitter float64
+	// Concurrency is the most tries at once.
+	Concurrency int
+	// Dead is the reason given when the schedule is used up.
+	Dead store.Reason
+}
+
+// delay before the attempt after tries have been used up, with jitter.
+func (p *Policy) delay(tries int) time.Duration {
+	d := p.Schedule[tries]
+	return time.Duration(float64(d) * (1 + p.Jitter*(2*rand.Float64()-1)))
+}
+
+// lane is one destination's queue in memory. mu guards everything below it.
+type lane struct {
+	name   string
+	set    *Set
+	try    Try
+	policy Policy
+
+	mu      sync.Mutex
+	workers int
+	timer   *time.Timer
+	wakeAt  time.Time // when timer fires, zero when it is not set
+	held    time.Time // nothing is sent before
+
+	next      store.Ref       // postings before it have been taken
+	ahead     []store.Posting // read and not taken yet
+	more      bool            // the store may have postings that were not read
+	taken     []taken         // taken postings from the oldest unsettled one on
+	above     []store.Ref     // settled by an earlier run, at or after its low mark
+	returned  []job           // taken, could not be tried, to be tried again
+	retries   []store.Retry   // read and not taken yet, by due time
+	stale     bool            // the store may have retries that were not read
+	busy      map[store.Ref]bool
+	turn      bool // whose turn it is when retries and postings are both ready
+	dirty     bool // it is in the recorder's list
+	outcomes  []store.Outcome
+	routings  []*store.Routing
+	inCommit  int // outcomes that the recorder is committing
+	readError error
+}
+
+type taken struct {
+	ref     store.Ref
+	settled bool
+}
+
+type job struct {
+	ref      store.Ref
+	retry    bool
+	tries    int
+	attempts int
+}
+
+// open reads the lane's cursor. Nothing is sent yet.
+func (l *lane) open(ctx context.Context) error {
+	state, err := l.set.store.Lane(ctx, l.name)
+	if err != nil {
+		return err
+	}
+	l.next = state.Cursor.Low
+	l.above = state.Cursor.Above
+	l.more, l.stale = true, true
+	l.busy = map[store.Ref]bool{}
+	return nil
+}
+
+// wake says that there may be work: new postings, new retries, or a due time.
+func (l *lane) wake(postings, retries bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.more = l.more || postings
+	l.stale = l.stale || retries
+	l.start()
+}
+
+// start adds a worker where one more may find work. Callers hold mu.
+func (l *lane) start() {
+	if l.workers >= l.policy.Concurrency || !l.set.begin() {
+		return
+	}
+	l.workers++
+	go l.work()
+}
+
+// work is a worker: it takes what is ready until nothing is.
+func (l *lane) work() {
+	defer l.set.running.Done()
+	for {
+		l.mu.Lock()
+		j, ok := l.take()
+		if !ok {
+			l.workers--
+			l.mu.Unlock()
+			return
+		}
+		if len(l.ahead) > 0 || len(l.retries) > 0 || l.more || l.stale {
+			l.start()
+		}
+		l.mu.Unlock()
+		l.do(j)
+	}
+}
+
+// take gives the next delivery that is ready. Callers hold mu. When it gives
+// none it has set a timer, or something else will wake the lane.
+func (l *lane) take() (job, bool) {
+	if l.set.stopping() || len(l.outcomes)+l.inCommit >= unflushed {
+		return job{}, false // the recorder wakes the lane when it has committed
+	}
+	now := l.set.now()
+	if now.Before(l.held) {
+		l.sleep(l.held.Sub(now))
+		return job{}, false
+	}
+	if len(l.returned) > 0 {
+		j := l.returned[0]
+		l.returned = l.returned[1:]
+		return j, true
+	}
+	if err := l.read(); err != nil {
+		if l.readError == nil || l.readError.Error() != err.Error() {
+			l.set.log.Error("cannot read the lane from the store, trying again", "destination", l.name, "error", err)
+		}
+		l.readError = err
+		l.sleep(time.Second)
+		return job{}, false
+	}
+	l.readError = nil
+	l.turn = !l.turn
+	if l.turn {
+		if j, ok := l.takeRetry(now); ok {
+			return j, true
+		}
+		return l.takePosting(now)
+	}
+	if j, ok := l.takePosting(now); ok {
+		return j, true
+	}
+	return l.takeRetry(now)
+}
+
+// read fills ahead and retries from the store where they are empty and the
+// store may have more.
+func (l *lane) read() error {
+	ctx := l.set.ctx
+	if len(l.ahead) == 0 && l.more {
+		// more is cleared first: a wake that comes later sets it again.
+		l.more = false
+		postings, err := l.set.store.Postings(ctx, l.name, l.next, fetch)
+		if err != nil {
+			l.more = true
+			return err
+		}
+		l.ahead = postings
+		l.more = len(postings) == fetch
+	}
+	if l.stale {
+		l.stale = false
+		// Those that are busy are still in the store, at its head.
+		retries, err := l.set.store.Retries(ctx, l.name, fetch+len(l.busy))
+		if err != nil {
+			l.stale = true
+			return err
+		}
+		l.retries = l.retries[:0]
+		for _, r := range retries {
+			if !l.busy[r.Ref] {
+				l.retries = append(l.retries, r)
+			}
+		}
+	}
+	return nil
+}
+
+func (l *lane) takePosting(now time.Time) (job, bool) {
+	if len(l.ahead) == 0 || len(l.taken) >= window {
+		return job{}, false
+	}
+	ref := l.ahead[0].Ref
+	if first := l.policy.Schedule[0]; first > 0 {
+		e, _, err := l.set.load(l.set.ctx, ref.Position)
+		if err == nil {
+			if wait := e.Received.Add(first).Sub(now); wait > 0 {
+				l.sleep(wait)
+				return job{}, false
+			}
+		}
+	}
+	l.ahead = l.ahead[1:]
+	l.next = ref.Next()
+	l.taken = append(l.taken, taken{ref: ref})
+	l.busy[ref] = true
+	return job{ref: ref}, true
+}
+
+func (l *lane) takeRetry(now time.Time) (job, bool) {
+	if len(l.retries) == 0 {
+		return job{}, false
+	}
+	r := l.retries[0]
+	if wait := r.Due.Sub(now); wait > 0 {
+		l.sleep(wait)
+		return job{}, false
+	}
+	l.retries = l.retries[1:]
+	if len(l.retries) == 0 {
+		l.stale = true // there may be more than were read
+	}
+	l.busy[r.Ref] = true
+	return job{ref: r.Ref, retry: true, tries: r.Tries, attempts: r.Attempts}, true
+}
+
+// sleep wakes the lane after d at the latest. Callers hold mu.
+func (l *lane) sleep(d time.Duration) {
+	d = min(max(d, time.Millisecond), recheck)
+	at := time.Now().Add(d)
+	if !l.wakeAt.IsZero() && l.wakeAt.Before(at) {
+		return
+	}
+	l.wakeAt = at
+	if l.timer == nil {
+		l.timer = time.AfterFunc(d, l.alarm)
+		return
+	}
+	l.timer.Reset(d)
+}
+
+func (l *lane) alarm() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.wakeAt = time.Time{}
+	l.start()
+}
+
+// do tries one delivery and hands its outcome to the recorder.
+func (l *lane) do(j job) {
+	ctx := l.set.ctx
+	w := &Work{Ref: j.ref, Number: j.attempts + 1}
+	e, routing, err := l.set.load(ctx, j.ref.Position)
+	if err == nil && int(j.ref.Index) >= len(routing.Deliveries) {
+		l.set.cache.forget(j.ref.Position) // it may be from before a further routing
+		err = errors.New("the delivery is not among those of its event")
+	}
+	if err != nil {
+		l.giveBack(j, err)
+		return
+	}
+	w.Event, w.Routing, w.Delivery = e, routing, &routing.Deliveries[j.ref.Index]
+	started := l.set.now()
+	result := l.try(ctx, w)
+	if ctx.Err() != nil && !result.OK {
+		l.giveBack(j, nil) // cut short by the shutdown, not by the receiver
+		return
+	}
+	result.Attempt.Number = w.Number
+	if result.Attempt.Started.IsZero() {
+		result.Attempt.Started = started
+	}
+	l.finish(j, w, &result)
+}
+
+// giveBack keeps a delivery that could not be tried for later. Nothing is
+// recorded: in the store it is where it was.
+func (l *lane) giveBack(j job, err error) {
+	if err != nil && l.set.ctx.Err() == nil {
+		l.set.log.Error("cannot load a delivery, trying again", "destination", l.name, "delivery", j.ref, "error", err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.returned = append(l.returned, j)
+	l.held = l.set.now().Add(time.Second)
+}
+
+// finish turns a result into an outcome.
+func (l *lane) finish(j job, w *Work, result *Result) {
+	now := l.set.now()
+	o := store.Outcome{Ref: j.ref, From: store.Waiting, Attempt: &result.Attempt, Tries: j.tries + 1, Note: result.Note}
+	if j.retry {
+		o.From = store.Retrying
+	}
+	switch {
+	case result.OK && result.Again != nil:
+		o.To = store.Cancelled
+	case result.OK:
+		o.To = store.Delivered
+	case result.Dead != "":
+		o.To, o.Reason = store.Dead, result.Dead
+	case result.RetryAfter > 0:
+		o.To, o.Tries = store.Retrying, j.tries
+		o.Due = now.Add(max(result.RetryAfter, l.policy.delay(min(j.tries+1, len(l.policy.Schedule)-1))))
+	case o.Tries >= len(l.policy.Schedule):
+		o.To, o.Reason = store.Dead, l.policy.Dead
+	default:
+		o.To, o.Due = store.Retrying, now.Add(l.policy.delay(o.Tries))
+	}
+	l.set.observe(l.name, w, result, &o)
+
+	l.mu.Lock()
+	if !j.retry {
+		l.settle(j.ref)
+	}
+	if result.Hold && result.RetryAfter > 0 {
+		l.held = now.Add(result.RetryAfter)
+	}
+	l.outcomes = append(l.outcomes, o)
+	if result.OK && result.Again != nil {
+		l.routings = append(l.routings, result.Again)
+	}
+	first := !l.dirty
+	l.dirty = true
+	l.mu.Unlock()
+	if first {
+		l.set.record(l)
+	}
+}
+
+// settle marks a taken posting, and forgets the settled ones at the front.
+func (l *lane) settle(ref store.Ref) {
+	i := sort.Search(len(l.taken), func(i int) bool { return !l.taken[i].ref.Less(ref) })
+	if i < len(l.taken) && l.taken[i].ref == ref {
+		l.taken[i].settled = true
+	}
+	n := 0
+	for n < len(l.taken) && l.taken[n].settled {
+		n++
+	}
+	l.taken = l.taken[n:]
+}
+
+// cursor is what may be committed now. Callers hold mu.
+func (l *lane) cursor() *store.Cursor {
+	c := &store.Cursor{Low: l.next}
+	if len(l.taken) > 0 {
+		c.Low = l.taken[0].ref
+	}
+	for _, t := range l.taken {
+		if t.settled {
+			c.Above = append(c.Above, t.ref)
+		}
+	}
+	keep := l.above[:0]
+	for _, r := range l.above {
+		if !r.Less(c.Low) {
+			keep = append(keep, r)
+		}
+	}
+	l.above = keep
+	if len(keep) > 0 {
+		c.Above = append(c.Above, keep...)
+		sort.Slice(c.Above, func(i, j int) bool { return c.Above[i].Less(c.Above[j]) })
+	}
+	return c
+}
+
+// collect hands everything that is not committed yet to the recorder.
+func (l *lane) collect() (store.LaneOutcomes, []*store.Routing) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := store.LaneOutcomes{Lane: l.name, Outcomes: l.outcomes, Cursor: l.cursor()}
+	routings := l.routings
+	l.inCommit = len(l.outcomes)
+	l.outcomes, l.routings, l.dirty = nil, nil, false
+	return out, routings
+}
+
+// committed is told what of the lane is on disk now.
+func (l *lane) committed(outcomes []store.Outcome) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.inCommit = 0
+	for _, o := range outcomes {
+		delete(l.busy, o.Ref)
+		if o.To == store.Retrying {
+			l.stale = true
+		}
+	}
+	l.start()
+}

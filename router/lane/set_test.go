@@ -1,0 +1,424 @@
+package lane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/store"
+	"github.com/weirhq/weir/router/store/badger"
+)
+
+func openStore(t *testing.T, dir string) store.Store {
+	t.Helper()
+	st, err := badger.Open(context.Background(), badger.Options{Path: dir, Retention: 24 * time.Hour, MaxAge: 24 * time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = st.Close() })
+	return st
+}
+
+// post stores n events and routes each to the lanes. It returns the positions.
+func post(t *testing.T, st store.Store, n int, lanes ...string) []*store.Routing {
+	t.Helper()
+	var all []*store.Routing
+	for range n {
+		now := time.Now()
+		result, err := st.Commit(context.Background(), &store.Record{Events: []store.NewEvent{{Event: &event.Event{
+			ID: event.NewID(now), Type: "test", Source: "events", Time: now, Received: now, ContentType: "application/json", Data: []byte(`{}`),
+		}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &store.Routing{Position: result.Events[0].Position, Config: "c", Matches: []store.Match{{Route: "r"}}}
+		for _, l := range lanes {
+			r.Deliveries = append(r.Deliveries, store.Delivery{Lane: l, Content: -1})
+		}
+		if _, err := st.Commit(context.Background(), &store.Record{Routings: []*store.Routing{r}}); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+func status(t *testing.T, st store.Store, r store.Ref) *store.DeliveryStatus {
+	t.Helper()
+	d, err := st.Delivery(context.Background(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func await(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+func policy(concurrency int, schedule ...time.Duration) Policy {
+	return Policy{Schedule: schedule, Concurrency: concurrency}
+}
+
+func add(t *testing.T, s *Set, name string, p Policy, try Try) {
+	t.Helper()
+	if err := s.Add(context.Background(), name, p, try); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func closeSet(t *testing.T, s *Set) {
+	t.Helper()
+	if err := s.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func failed(reason string) Result {
+	return Result{Attempt: store.Attempt{Reason: reason, Status: 500, Error: "it said no"}}
+}
+
+func TestRetryUntilAccepted(t *testing.T) {
+	st := openStore(t, t.TempDir())
+	s := NewSet(st, Options{})
+	var numbers []int
+	add(t, s, "crm", policy(1, 0, 1, 1, 1, 1), func(_ context.Context, w *Work) Result {
+		numbers = append(numbers, w.Number)
+		if len(numbers) < 5 {
+			return failed("status")
+		}
+		return Result{OK: true, Attempt: store.Attempt{Status: 200}}
+	})
+	r := post(t, st, 1, "crm")[0]
+	s.Wake(r)
+	ref := store.Ref{Position: r.Position}
+	await(t, "the delivery", func() bool { return status(t, st, ref).State == store.Delivered })
+	closeSet(t, s)
+	d := status(t, st, ref)
+	if len(d.Attempts) != 5 || fmt.Sprint(numbers) != "[1 2 3 4 5]" {
+		t.Errorf("attempts %v recorded as %+v", numbers, d.Attempts)
+	}
+	for i, a := range d.Attempts {
+		if a.Number != i+1 || (a.Reason == "") != (i == 4) {
+			t.Errorf("attempt %d is recorded as %+v", i+1, a)
+		}
+	}
+	l, err := st.Lane(context.Background(), "crm")
+	if err != nil || l.Counts != (store.Counts{Delivered: 1}) {
+		t.Errorf("counts %+v, %v", l.Counts, err)
+	}
+}
+
+func TestDeadThenRetriedByHand(t *testing.T) {
+	st := openStore(t, t.TempDir())
+	s := NewSet(st, Options{})
+	var accept atomic.Bool
+	add(t, s, "crm", policy(2, 0, 1), func(context.Context, *Work) Result {
+		if accept.Load() {
+			return Result{OK: true}
+		}
+		return failed("status")
+	})
+	r := post(t, st, 1, "crm")[0]
+	s.Wake(r)
+	ref := store.Ref{Position: r.Position}
+	await(t, "the dead letter", func() bool { return status(t, st, ref).State == store.Dead })
+	d := status(t, st, ref)
+	if d.Reason != store.ReasonAttempts || len(d.Attempts) != 2 {
+		t.Errorf("reason %q after %d attempts, want attempts after 2", d.Reason, len(d.Attempts))
+	}
+	accept.Store(true)
+	await(t, "the retry to be taken", func() bool { return s.Retry(context.Background(), d) == nil })
+	await(t, "the delivery", func() bool { return status(t, st, ref).State == store.Delivered })
+	closeSet(t, s)
+	if d := status(t, st, ref); len(d.Attempts) != 3 || d.Attempts[2].Number != 3 {
+		t.Errorf("attempts are not counted on: %+v", d.Attempts)
+	}
+}
+
+func TestGoneIsDeadAtOnce(t *testing.T) {
+	st := openStore(t, t.TempDir())
+	s := NewSet(st, Options{})
+	add(t, s, "crm", policy(1, 0, 1, 1), func(context.Context, *Work) Result {
+		r := failed("status")
+		r.Dead = store.ReasonGone
+		return r
+	})
+	r := post(t, st, 1, "crm")[0]
+	s.Wake(r)
+	ref := store.Ref{Position: r.Position}
+	await(t, "the dead letter", func() bool { return status(t, st, ref).State == store.Dead })
+	closeSet(t, s)
+	if d := status(t, st, ref); d.Reason != store.ReasonGone || len(d.Attempts) != 1 {
+		t.Errorf("%s after %d attempts", d.Reason, len(d.Attempts))
+	}
+}
+
+// A slow lane must not slow another, and no lane may exceed its concurrency.
+func TestLanesAreApart(t *testing.T) {
+	st := openStore(t, t.TempDir())
+	s := NewSet(st, Options{})
+	var inFlight, most, fast atomic.Int64
+	block := make(chan struct{})
+	add(t, s, "slow", policy(3, 0), func(context.Context, *Work) Result {
+		n := inFlight.Add(1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		<-block
+		inFlight.Add(-1)
+		return Result{OK: true}
+	})
+	add(t, s, "fast", policy(2, 0), func(context.Context, *Work) Result {
+		fast.Add(1)
+		return Result{OK: true}
+	})
+	for _, r := range post(t, st, 50, "slow", "fast") {
+		s.Wake(r)
+	}
+	await(t, "the fast lane to be empty while the slow one hangs", func() bool { return fast.Load() == 50 })
+	await(t, "the slow lane to be full", func() bool { return inFlight.Load() == 3 })
+	close(block)
+	await(t, "the slow lane to be empty", func() bool {
+		l, err := st.Lane(context.Background(), "slow")
+		return err == nil && l.Counts.Delivered == 50
+	})
+	closeSet(t, s)
+	if most.Load() != 3 {
+		t.Errorf("%d tries at once, want the concurrency, 3", most.Load())
+	}
+}
+
+// Attempts that a stop cuts short are not recorded, and their deliveries are
+// tried by the next run, each of them, none that was delivered again.
+func TestStopHandsBack(t *testing.T) {
+	dir := t.TempDir()
+	st := openStore(t, dir)
+	s := NewSet(st, Options{})
+	var done sync.Map
+	add(t, s, "crm", policy(4, 0, time.Hour), func(ctx context.Context, w *Work) Result {
+		if w.Ref.Position%2 == 0 {
+			<-ctx.Done() // a receiver that hangs
+			return failed("stopped")
+		}
+		done.Store(w.Ref, true)
+		return Result{OK: true}
+	})
+	routings := post(t, st, 9, "crm")
+	for _, r := range routings {
+		s.Wake(r)
+	}
+	await(t, "the lane to hang", func() bool {
+		n := 0
+		for _, r := range routings {
+			if s.Sending("crm", store.Ref{Position: r.Position}) {
+				n++
+			}
+		}
+		return n == 4
+	})
+	cut, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := s.Close(cut); !errors.Is(err, context.Canceled) {
+		t.Errorf("Close gave %v, want to be told that attempts were cut short", err)
+	}
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	st = openStore(t, dir)
+	s = NewSet(st, Options{})
+	var again sync.Map
+	add(t, s, "crm", policy(4, 0), func(_ context.Context, w *Work) Result {
+		if _, before := done.Load(w.Ref); before {
+			t.Errorf("%v was delivered and recorded, and is sent again", w.Ref)
+		}
+		if w.Number != 1 {
+			t.Errorf("%v: attempt %d, want 1: what was cut short does not count", w.Ref, w.Number)
+		}
+		again.Store(w.Ref, true)
+		return Result{OK: true}
+	})
+	s.Start()
+	await(t, "everything to be delivered", func() bool {
+		l, err := st.Lane(context.Background(), "crm")
+		return err == nil && l.Counts.Delivered == 9
+	})
+	closeSet(t, s)
+	for _, r := range routings {
+		ref := store.Ref{Position: r.Position}
+		_, a := done.Load(ref)
+		_, b := again.Load(ref)
+		if a == b {
+			t.Errorf("%v: sent before %v, after %v", ref, a, b)
+		}
+	}
+}
+
+// The cursor must not pass a posting that has no outcome, or a crash loses it.
+func TestCursorWaitsForTheOldest(t *testing.T) {
+	st := openStore(t, t.TempDir())
+	s := NewSet(st, Options{})
+	block := make(chan struct{})
+	routings := post(t, st, 20, "crm")
+	oldest := store.Ref{Position: routings[0].Position}
+	add(t, s, "crm", policy(2, 0), func(_ context.Context, w *Work) Result {
+		if w.Ref == oldest {
+			<-block
+		}
+		return Result{OK: true}
+	})
+	s.Start()
+	await(t, "the others to be recorded", func() bool {
+		l, err := st.Lane(context.Background(), "crm")
+		return err == nil && l.Counts.Delivered == 19
+	})
+	l, err := st.Lane(context.Background(), "crm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if oldest.Less(l.Cursor.Low) || l.Cursor.Settled(oldest) {
+		t.Errorf("the cursor %+v has passed %v, which has no outcome", l.Cursor, oldest)
+	}
+	postings, err := st.Postings(context.Background(), "crm", store.Ref{}, 100)
+	if err != nil || len(postings) != 1 || postings[0].Ref != oldest {
+		t.Errorf("a router that starts now finds %v, %v, want only %v", postings, err, oldest)
+	}
+	close(block)
+	await(t, "the oldest", func() bool { return status(t, st, oldest).State == store.Delivered })
+	closeSet(t, s)
+}
+
+// Retry-After is a floor, costs no attempt, and holds the lane where asked.
+func TestRetryAfter(t *testing.T) {
+	st := openStore(t, t.TempDir())
+	s := NewSet(st, Options{})
+	var tries atomic.Int64
+	add(t, s, "crm", policy(1, 0), func(context.Context, *Work) Result {
+		if tries.Add(1) < 4 {
+			r := failed("status")
+			r.RetryAfter, r.Hold = 20*time.Millisecond, true
+			return r
+		}
+		return Result{OK: true}
+	})
+	r := post(t, st, 1, "crm")[0]
+	s.Wake(r)
+	ref := store.Ref{Position: r.Position}
+	await(t, "the delivery, though its schedule has one attempt", func() bool { return status(t, st, ref).State == store.Delivered })
+	closeSet(t, s)
+	d := status(t, st, ref)
+	if len(d.Attempts) != 4 {
+		t.Fatalf("%d attempts recorded", len(d.Attempts))
+	}
+	for i := 1; i < 4; i++ {
+		if d.Attempts[i].Started.Sub(d.Attempts[i-1].Started) < 20*time.Millisecond {
+			t.Errorf("attempt %d came before the time that the receiver asked for", i+1)
+		}
+	}
+}
+
+// failing refuses outcomes while it is told to.
+type failing struct {
+	store.Store
+	fail atomic.Bool
+}
+
+func (f *failing) Commit(ctx context.Context, r *store.Record) (store.Result, error) {
+	if f.fail.Load() && len(r.Outcomes) > 0 {
+		return store.Result{}, errors.New("no space left on device")
+	}
+	return f.Store.Commit(ctx, r)
+}
+
+// While the store takes no outcomes they wait in memory to a bound, then the
+// lane pauses; when it takes them again everything is delivered once.
+func TestPausesWhileOutcomesFindNoRoom(t *testing.T) {
+	st := &failing{Store: openStore(t, t.TempDir())}
+	st.fail.Store(true)
+	s := NewSet(st, Options{})
+	var sent atomic.Int64
+	add(t, s, "crm", policy(4, 0), func(context.Context, *Work) Result {
+		sent.Add(1)
+		return Result{OK: true}
+	})
+	const events = 12
+	for _, r := range post(t, st, events, "crm") {
+		s.Wake(r)
+	}
+	await(t, "the attempts", func() bool { return sent.Load() == events })
+	st.fail.Store(false)
+	await(t, "the outcomes", func() bool {
+		l, err := st.Lane(context.Background(), "crm")
+		return err == nil && l.Counts.Delivered == events
+	})
+	closeSet(t, s)
+	if sent.Load() != events {
+		t.Errorf("%d sent, want each of %d once", sent.Load(), events)
+	}
+}
+
+func TestUnflushedOutcomesAreBounded(t *testing.T) {
+	l := &lane{set: &Set{now: time.Now}, inCommit: unflushed}
+	l.policy = policy(1, 0)
+	if j, ok := l.take(); ok {
+		t.Errorf("took %v with %d outcomes waiting for the store", j, unflushed)
+	}
+}
+
+func TestFirstDelay(t *testing.T) {
+	st := openStore(t, t.TempDir())
+	s := NewSet(st, Options{})
+	const delay = 60 * time.Millisecond
+	add(t, s, "crm", policy(1, delay), func(context.Context, *Work) Result { return Result{OK: true} })
+	r := post(t, st, 1, "crm")[0]
+	s.Wake(r)
+	ref := store.Ref{Position: r.Position}
+	await(t, "the delivery", func() bool { return status(t, st, ref).State == store.Delivered })
+	closeSet(t, s)
+	d := status(t, st, ref)
+	if early := d.Received.Add(delay).Sub(d.Attempts[0].Started); early > 0 {
+		t.Errorf("the first attempt came %s before its delay had passed", early)
+	}
+}
+
+func TestPolicyIsChecked(t *testing.T) {
+	s := NewSet(openStore(t, t.TempDir()), Options{})
+	defer closeSet(t, s)
+	for _, p := range []Policy{{Concurrency: 1}, {Schedule: []time.Duration{0}}} {
+		if err := s.Add(context.Background(), "crm", p, nil); err == nil {
+			t.Errorf("%+v was taken", p)
+		}
+	}
+	add(t, s, "crm", policy(1, 0), nil)
+	if err := s.Add(context.Background(), "crm", policy(1, 0), nil); err == nil {
+		t.Error("a lane was added twice")
+	}
+}
+
+func TestJitterStaysInItsBounds(t *testing.T) {
+	p := Policy{Schedule: []time.Duration{0, 100 * time.Second}, Jitter: 0.1}
+	low, high := p.delay(1), p.delay(1)
+	for range 1000 {
+		d := p.delay(1)
+		low, high = min(low, d), max(high, d)
+		if d < 90*time.Second || d > 110*time.Second {
+			t.Fatalf("%s is not within 100s ± 10%%", d)
+		}
+	}
+	if high-low < 5*time.Second {
+		t.Errorf("delays lie between %s and %s: that is no jitter", low, high)
+	}
+	if d := p.delay(0); d != 0 {
+		t.Errorf("0s became %s", d)
+	}
+}

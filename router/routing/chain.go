@@ -1,0 +1,162 @@
+package routing
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/weirhq/weir/plugins"
+	"github.com/weirhq/weir/router/config"
+	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/store"
+)
+
+// Bounds of what a route makes of one event.
+const (
+	maxResults     = 64
+	maxResultBytes = 4 << 20
+)
+
+// HostFaults is the schedule on which a route is run again after a fault that
+// was not the plugin's own. The first run counts as the first attempt.
+var HostFaults = []time.Duration{0, time.Minute, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour}
+
+// chain runs one message through the plugins of a route.
+type chain struct {
+	route    *route
+	verdicts []store.Verdict
+	results  []*event.Message
+	bytes    int
+	given    []int // messages that each plugin was given
+}
+
+// run sends m through the links from the i-th on. Each result goes through the
+// rest of the chain before the next one.
+func (c *chain) run(ctx context.Context, m *event.Message, i int) error {
+	if i == len(c.route.links) {
+		c.results = append(c.results, m)
+		c.bytes += len(m.Data)
+		if len(c.results) > maxResults {
+			return &plugins.Error{Class: plugins.ClassBadResult, Text: fmt.Sprintf("the route made more than %d messages of one event", maxResults)}
+		}
+		if c.bytes > maxResultBytes && len(c.route.links) > 0 {
+			return &plugins.Error{Class: plugins.ClassBadResult, Text: fmt.Sprintf("the route made more than %d bytes of one event", maxResultBytes)}
+		}
+		return nil
+	}
+	link := &c.route.links[i]
+	verdict := store.Verdict{Plugin: link.Name, Build: link.run.Build(), Message: c.given[i]}
+	c.given[i]++
+	result, err := link.run.Run(ctx, m, c.route.Name)
+	if result != nil {
+		verdict.Filter, verdict.Transform = string(result.Filter), string(result.Transform)
+		verdict.Duration = result.Duration
+	}
+	if err != nil {
+		verdict.Class, verdict.Error = classify(err)
+		c.verdicts = append(c.verdicts, verdict)
+		if HostFault(err) || ctx.Err() != nil {
+			return err
+		}
+		switch link.OnError {
+		case config.OnErrorSkip:
+			return c.run(ctx, m, i+1)
+		case config.OnErrorDrop:
+			return nil
+		}
+		return fmt.Errorf("%w (build %.12s)", err, link.run.Build())
+	}
+	c.verdicts = append(c.verdicts, verdict)
+	for _, next := range result.Messages {
+		if err := c.run(ctx, next, i+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func classify(err error) (class, text string) {
+	var e *plugins.Error
+	if errors.As(err, &e) {
+		return string(e.Class), e.Error()
+	}
+	return "host", err.Error()
+}
+
+// HostFault says that running again may help: the fault is not the plugin's.
+func HostFault(err error) bool {
+	var e *plugins.Error
+	return !errors.As(err, &e) || e.Host()
+}
+
+// apply runs the route's chain on m and adds what comes of it to a routing: the
+// deliveries, or the route's failure, which is returned as well.
+func (r *route) apply(ctx context.Context, m *event.Message, to *store.Routing) error {
+	c := chain{route: r, given: make([]int, len(r.links))}
+	err := c.run(ctx, m, 0)
+	match := len(to.Matches)
+	to.Matches = append(to.Matches, store.Match{Route: r.Name, Plugins: c.verdicts})
+	if err != nil {
+		d := store.Delivery{Match: match, Content: -1, Lane: store.RoutingLane, Error: err.Error()}
+		if HostFault(err) {
+			d.Due = m.Received.Add(HostFaults[1])
+		} else {
+			d.Dead = store.ReasonRouting
+		}
+		to.Deliveries = append(to.Deliveries, d)
+		return err
+	}
+	for n, result := range c.results {
+		content := -1
+		if changed(m, result) {
+			content = len(to.Contents)
+			to.Contents = append(to.Contents, contentOf(m, result))
+		}
+		for _, dest := range r.To {
+			to.Deliveries = append(to.Deliveries, store.Delivery{
+				Match: match, N: n, Several: len(c.results) > 1, Content: content, Lane: dest.Name,
+			})
+		}
+	}
+	return nil
+}
+
+func changed(m, result *event.Message) bool {
+	return m != result && (m.Type != result.Type || m.Subject != result.Subject || m.ContentType != result.ContentType ||
+		!bytes.Equal(m.Data, result.Data) || !slices.Equal(m.Header, result.Header) || len(result.SetHeader) > 0)
+}
+
+func contentOf(m, result *event.Message) store.Content {
+	c := store.Content{
+		Type: result.Type, Subject: result.Subject, ContentType: result.ContentType,
+		Data: result.Data, SetHeader: result.SetHeader,
+	}
+	if !slices.Equal(m.Header, result.Header) {
+		c.HeaderChanged, c.Header = true, result.Header
+	}
+	return c
+}
+
+// ErrNoRoute says that the configuration has no route of a name any more.
+var ErrNoRoute = errors.New("the configuration has no such route any more")
+
+// RouteAgain runs one route on an event that was routed before, whatever its
+// conditions say: they matched then. The routing it gives is marked Again, with
+// deliveries that are due at once. An error of a plugin is returned.
+func (t *Table) RouteAgain(ctx context.Context, e *event.Event, name string, now time.Time) (*store.Routing, error) {
+	r := t.find(name)
+	if r == nil {
+		return nil, fmt.Errorf("route %s: %w", name, ErrNoRoute)
+	}
+	to := &store.Routing{Position: e.Position, Config: t.hash, Again: true}
+	if err := r.apply(ctx, event.NewMessage(e), to); err != nil {
+		return nil, err
+	}
+	for i := range to.Deliveries {
+		to.Deliveries[i].Due = now
+	}
+	return to, nil
+}

@@ -1,0 +1,127 @@
+package routing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/store"
+)
+
+// Bounds of one record.
+const (
+	batchEvents = 128
+	batchBytes  = 2 << 20
+)
+
+// Observer is told of each event that was routed, after the commit.
+type Observer func(e *event.Event, d *Decision)
+
+// Reader reads the log once and posts to the lanes that matched.
+type Reader struct {
+	store store.Store
+	table atomic.Pointer[Table]
+	log   hclog.Logger
+	// routed is called for each routing that is committed.
+	routed Observer
+}
+
+// NewReader returns a reader that has not started.
+func NewReader(st store.Store, t *Table, log hclog.Logger, routed Observer) *Reader {
+	r := &Reader{store: st, log: log, routed: routed}
+	r.table.Store(t)
+	return r
+}
+
+// Table is the one that the next event is routed by.
+func (r *Reader) Table() *Table { return r.table.Load() }
+
+// Run routes what is in the log and what comes, until ctx ends. A store that
+// fails is tried again: an event is never passed over.
+func (r *Reader) Run(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := r.step(ctx)
+		if err == nil || ctx.Err() != nil {
+			continue
+		}
+		if errors.Is(err, store.ErrClosed) {
+			return
+		}
+		r.log.Error("routing stands still, trying again", "after", r.store.Progress(), "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// step routes one batch.
+func (r *Reader) step(ctx context.Context) error {
+	from := r.store.Progress()
+	if err := r.store.Wait(ctx, from); err != nil {
+		return err
+	}
+	events, err := r.store.Events(ctx, from+1, batchEvents)
+	if err != nil {
+		return fmt.Errorf("read the log: %w", err)
+	}
+	if len(events) == 0 {
+		return fmt.Errorf("read the log: nothing at %d", from+1)
+	}
+	for len(events) > 0 {
+		n := 1
+		for size := len(events[0].Data); n < len(events) && size < batchBytes; n++ {
+			size += len(events[n].Data)
+		}
+		if err := r.route(ctx, events[:n]); err != nil {
+			return err
+		}
+		events = events[n:]
+	}
+	return nil
+}
+
+// route decides for events side by side and commits in their order.
+func (r *Reader) route(ctx context.Context, events []*event.Event) error {
+	table := r.table.Load()
+	decisions := make([]*Decision, len(events))
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, e := range events {
+		group.Go(func() error {
+			d, err := table.Route(groupCtx, e)
+			decisions[i] = d
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	// What plugins made may be larger than the events were.
+	for start := 0; start < len(decisions); {
+		record, end := &store.Record{}, start
+		for size := 0; end < len(decisions) && size < batchBytes; end++ {
+			routing := decisions[end].Routing
+			record.Routings = append(record.Routings, routing)
+			for i := range routing.Contents {
+				size += len(routing.Contents[i].Data)
+			}
+			size += 64 * len(routing.Deliveries)
+		}
+		if _, err := r.store.Commit(ctx, record); err != nil {
+			return fmt.Errorf("commit routing: %w", err)
+		}
+		for i := start; i < end; i++ {
+			r.routed(events[i], decisions[i])
+		}
+		start = end
+	}
+	return nil
+}
