@@ -34,4 +34,4 @@ fmt: build ## format Go and HCL
 	./$(WEIR) fmt router.hcl
 
 clean: ## remove what was built, not what a router stored
-	rm -rf bin .run out $(addsuffix plugin.wasm,$(EXAMPLE_PLUGINS))
+	rm -rf bin .run out examples/plugins/*/*.wasm

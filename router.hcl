@@ -20,12 +20,12 @@ source "github" {
 
 # Pushes to other branches than the default one are dropped.
 plugin "default_branch" {
-  wasm = "examples/plugins/github-default-branch/plugin.wasm"
+  wasm = "examples/plugins/github-default-branch/github-default-branch.wasm"
 }
 
 # A push, pull request, issue or release becomes a message for people.
 plugin "slack" {
-  wasm = "examples/plugins/github-slack/plugin.wasm"
+  wasm = "examples/plugins/github-slack/github-slack.wasm"
 }
 
 # A chat room wants plain messages.

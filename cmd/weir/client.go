@@ -1,0 +1,126 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/weirhq/weir/router"
+	"github.com/weirhq/weir/router/api"
+	"github.com/weirhq/weir/router/config"
+	"github.com/weirhq/weir/router/problem"
+)
+
+// client asks a router. While one runs it is asked over HTTP; when none runs,
+// the same questions are answered from the store itself.
+type client struct {
+	do    func(*http.Request) (*http.Response, error)
+	base  string
+	close func() error
+}
+
+// connect finds the running router: --server, else the configuration's address,
+// else its store.
+func connect(ctx context.Context, g *globals) (*client, error) {
+	if g.server != "" {
+		return remote(strings.TrimSuffix(g.server, "/")), nil
+	}
+	c, report := config.Load(g.config, config.Options{})
+	if report.HasErrors() {
+		_ = report.Write(os.Stderr) // the error below says it too
+		return nil, fmt.Errorf("%s does not load, so there is no router to ask: mend it, or name one with --server", g.config)
+	}
+	running := remote("http://" + c.Server.Listen)
+	err := running.get(ctx, "/healthz", nil, &api.Health{})
+	if err == nil {
+		return running, nil
+	}
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		return nil, fmt.Errorf("ask the router at %s: %w", running.base, err)
+	}
+	return offline(ctx, c)
+}
+
+func remote(base string) *client {
+	h := &http.Client{Timeout: time.Minute}
+	return &client{do: h.Do, base: base, close: func() error { return nil }}
+}
+
+// offline answers from the store, by the same code that a router answers with.
+func offline(ctx context.Context, c *config.Config) (*client, error) {
+	if _, err := os.Stat(c.Store.Path); errors.Is(err, os.ErrNotExist) {
+		path := c.Store.Path
+		if abs, err := filepath.Abs(path); err == nil {
+			path = abs
+		}
+		return nil, fmt.Errorf("no router runs at %s, and there is no store at %s yet: start one with weir serve", c.Server.Listen, path)
+	}
+	r, err := router.New(ctx, c, router.Options{Inspect: true})
+	if err != nil {
+		return nil, fmt.Errorf("no router runs at %s: %w", c.Server.Listen, err)
+	}
+	app := r.Handler()
+	return &client{
+		do:    func(req *http.Request) (*http.Response, error) { return app.Test(req, -1) },
+		base:  "http://localhost",
+		close: func() error { return r.Close(context.Background()) },
+	}, nil
+}
+
+func (c *client) get(ctx context.Context, path string, query url.Values, into any) error {
+	if len(query) > 0 {
+		path += "?" + query.Encode()
+	}
+	return c.call(ctx, http.MethodGet, path, nil, into)
+}
+
+func (c *client) post(ctx context.Context, path string, body []byte, into any) error {
+	return c.call(ctx, http.MethodPost, path, body, into)
+}
+
+func (c *client) call(ctx context.Context, method, path string, body []byte, into any) error {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	res, err := c.do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(res.Body, 256<<20))
+	if err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	if res.StatusCode >= 300 {
+		return answerError(res, answer)
+	}
+	if err := json.Unmarshal(answer, into); err != nil {
+		return fmt.Errorf("%s %s answered something that is not from a router: %w", method, c.base+path, err)
+	}
+	return nil
+}
+
+// answerError is the problem that a router answered with.
+func answerError(res *http.Response, answer []byte) error {
+	if strings.HasPrefix(res.Header.Get("Content-Type"), problem.ContentType) {
+		var p struct{ Code, Detail string }
+		if err := json.Unmarshal(answer, &p); err == nil && p.Code != "" {
+			return fmt.Errorf("%s (%s)", p.Detail, p.Code)
+		}
+	}
+	return fmt.Errorf("the router answered %s", res.Status)
+}

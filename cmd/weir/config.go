@@ -1,0 +1,28 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/weirhq/weir/plugins"
+	"github.com/weirhq/weir/router/config"
+)
+
+// loadConfig reads a configuration and prints what is wrong with it, warnings
+// included, to w.
+func loadConfig(path string, w io.Writer) (*config.Config, error) {
+	c, report := config.Load(path, config.Options{CheckPlugin: checkPlugin})
+	if err := report.Write(w); err != nil {
+		return nil, fmt.Errorf("print diagnostics: %w", err)
+	}
+	if report.HasErrors() {
+		return nil, &exitError{code: 1}
+	}
+	return c, nil
+}
+
+// checkPlugin says what is wrong with a module, without running it.
+func checkPlugin(p *config.Plugin) error {
+	_, err := plugins.Inspect(p.Wasm)
+	return err
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weirhq/weir/router/api"
+)
+
+func newDeliveries(g *globals) *cobra.Command {
+	cmd := &cobra.Command{Use: "deliveries", Short: "Look at deliveries, and send them again"}
+	f := &filters{}
+	ls := &cobra.Command{
+		Use: "ls", Short: "List deliveries, newest event first", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			q, err := f.query(time.Now())
+			if err != nil {
+				return err
+			}
+			return ask(cmd, g, func(ctx context.Context, c *client) error {
+				all, err := listDeliveries(ctx, c, q, f.limit)
+				if err != nil {
+					return err
+				}
+				return g.print(cmd.OutOrStdout(), api.DeliveryList{Deliveries: all}, func(t *table) {
+					t.head("RECEIVED", "ID", "TYPE", "ROUTE", "DESTINATION", "STATUS", "TRIES", "LAST")
+					for i := range all {
+						d := &all[i]
+						t.row(clock(d.Received), d.ID, d.Type, d.Route, destinationOf(d), statusOf(d), strconv.Itoa(triesOf(d)), lastOf(d))
+					}
+				})
+			})
+		},
+	}
+	f.register(ls)
+	ls.Flags().StringVar(&f.destination, "destination", "", "name of the destination")
+	ls.Flags().StringVar(&f.status, "status", "", "waiting, sending, retrying, delivered, dead or cancelled")
+	show := &cobra.Command{
+		Use: "show DELIVERY", Short: "Show one delivery with every attempt", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return ask(cmd, g, func(ctx context.Context, c *client) error {
+				var d api.Delivery
+				if err := c.get(ctx, "/api/deliveries/"+url.PathEscape(args[0]), nil, &d); err != nil {
+					return err
+				}
+				return g.print(cmd.OutOrStdout(), d, func(t *table) { printDelivery(t, &d) })
+			})
+		},
+	}
+	retry := &cobra.Command{
+		Use: "retry DELIVERY…", Short: "Send deliveries again that are dead, cancelled or wait for their next attempt",
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return ask(cmd, g, func(ctx context.Context, c *client) error {
+				var all []api.Delivery
+				for _, id := range args {
+					var d api.Delivery
+					if err := c.post(ctx, "/api/deliveries/"+url.PathEscape(id)+"/retry", nil, &d); err != nil {
+						return fmt.Errorf("%s: %w (%d of %d are to be sent again)", id, err, len(all), len(args))
+					}
+					all = append(all, d)
+				}
+				return g.print(cmd.OutOrStdout(), api.DeliveryList{Deliveries: all}, func(t *table) {
+					for i := range all {
+						t.row(all[i].ID, all[i].EventID, destinationOf(&all[i]), "out of order, due now")
+					}
+				})
+			})
+		},
+	}
+	cmd.AddCommand(ls, show, retry)
+	return cmd
+}
+
+func listDeliveries(ctx context.Context, c *client, q url.Values, limit int) ([]api.Delivery, error) {
+	var all []api.Delivery
+	for len(all) < limit {
+		q.Set("limit", strconv.Itoa(min(1000, limit-len(all))))
+		var page api.DeliveryList
+		if err := c.get(ctx, "/api/deliveries", q, &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.Deliveries...)
+		if page.Next == "" {
+			break
+		}
+		q.Set("cursor", page.Next)
+	}
+	return all, nil
+}
+
+func destinationOf(d *api.Delivery) string {
+	if d.Kind == "routing" {
+		return "(routing)"
+	}
+	return d.Destination
+}
+
+func statusOf(d *api.Delivery) string {
+	switch {
+	case d.Reason != "":
+		return d.Status + " (" + d.Reason + ")"
+	case d.Due != nil:
+		return d.Status + ", due " + clock(*d.Due)
+	}
+	return d.Status
+}
+
+// triesOf is the number of the last attempt: a list holds no other.
+func triesOf(d *api.Delivery) int {
+	if n := len(d.Attempts); n > 0 {
+		return d.Attempts[n-1].Number
+	}
+	return 0
+}
+
+func lastOf(d *api.Delivery) string {
+	if n := len(d.Attempts); n > 0 {
+		return outcomeOf(&d.Attempts[n-1])
+	}
+	return firstLine(d.Note)
+}
+
+func outcomeOf(a *api.Attempt) string {
+	text := a.Outcome
+	if a.Status != 0 {
+		text += " " + strconv.Itoa(a.Status)
+	}
+	if a.Error != "" {
+		text += ": " + firstLine(a.Error)
+	}
+	return text
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	if r := []rune(line); len(r) > 100 {
+		return string(r[:99]) + "…"
+	}
+	return line
+}
+
+func printDelivery(t *table, d *api.Delivery) {
+	t.pair("id", d.ID)
+	t.pair("event", d.EventID)
+	t.pair("type", d.Type)
+	t.pair("sent as", d.MessageType)
+	t.pair("route", d.Route)
+	t.pair("destination", destinationOf(d))
+	t.pair("webhook-id", d.WebhookID)
+	t.pair("status", statusOf(d))
+	t.pair("note", d.Note)
+	t.flush()
+	printAttempts(t, "", d)
+}
+
+func printAttempts(t *table, margin string, d *api.Delivery) {
+	for i := range d.Attempts {
+		a := &d.Attempts[i]
+		t.line(fmt.Sprintf("%sattempt %d  %s  %s  %.1f ms", margin, a.Number, a.Started.Format(time.RFC3339), outcomeOf(a), a.LatencyMS))
+		if a.Response != "" {
+			t.line(margin + "           answered: " + firstLine(a.Response))
+		}
+	}
+}

@@ -1,0 +1,264 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// block is a fenced block of a document.
+type block struct {
+	file string
+	line int
+	info string
+	text string
+}
+
+// documents are those whose commands and configurations are run.
+func documents(t *testing.T) []string {
+	t.Helper()
+	out, err := exec.Command("git", "-C", "../..", "ls-files", "--cached", "--others", "--exclude-standard", "*.md").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := strings.Fields(string(out))
+	if len(files) < 5 {
+		t.Fatalf("only %v", files)
+	}
+	return files
+}
+
+func blocks(t *testing.T, file string) []block {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("../..", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []block
+	var current *block
+	for i, line := range strings.Split(string(b), "\n") {
+		fence := strings.HasPrefix(strings.TrimSpace(line), "```")
+		switch {
+		case fence && current == nil:
+			current = &block{file: file, line: i + 1, info: strings.TrimPrefix(strings.TrimSpace(line), "```")}
+		case fence:
+			all = append(all, *current)
+			current = nil
+		case current != nil:
+			current.text += line + "\n"
+		}
+	}
+	if current != nil {
+		t.Fatalf("%s:%d: the block has no end", file, current.line)
+	}
+	return all
+}
+
+var (
+	envCall  = regexp.MustCompile(`env\("([A-Z_]+)"\)`)
+	wasmPath = regexp.MustCompile(`wasm\s*=\s*"([^"]+)"`)
+)
+
+// sandbox is a folder with what a configuration of the docs needs: modules where
+// it names some, and the secrets that it asks the environment for.
+func sandbox(t *testing.T, hcl, module string) (dir string, env []string) {
+	t.Helper()
+	dir = t.TempDir()
+	for _, m := range wasmPath.FindAllStringSubmatch(hcl, -1) {
+		b, err := os.ReadFile(module)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, dir, m[1], string(b))
+	}
+	for _, m := range envCall.FindAllStringSubmatch(hcl, -1) {
+		env = append(env, m[1]+"=a-secret-of-the-docs-test-0123456789")
+	}
+	writeFile(t, dir, "router.hcl", hcl)
+	return dir, env
+}
+
+// exampleModule is a plugin that the docs' plugin blocks can name.
+func exampleModule(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, args := range [][]string{{"plugin", "new", "redact", "--lang", "go"}, {"plugin", "build", "redact"}} {
+		if out, errOut, code := weir(t, dir, args...); code != 0 {
+			t.Fatalf("weir %v: %s%s", args, out, errOut)
+		}
+	}
+	return filepath.Join(dir, "redact/redact.wasm")
+}
+
+// definitions are what fragments may refer to without writing it.
+var definitions = map[string]string{
+	`source "github"`:       "source \"github\" {\n  verify \"none\" {}\n}\n",
+	`plugin "redact"`:       "plugin \"redact\" {\n  wasm = \"redact.wasm\"\n}\n",
+	`destination "crm"`:     "destination \"crm\" {\n  url = \"http://127.0.0.1:1/\"\n}\n",
+	`destination "archive"`: "destination \"archive\" {\n  url = \"stdout:\"\n}\n",
+}
+
+// complete makes a whole configuration of a fragment: lines of conditions become
+// routes, and what it refers to is added.
+func complete(fragment string) string {
+	if strings.HasPrefix(fragment, "when ") {
+		var routes strings.Builder
+		for i, line := range strings.Split(strings.TrimSpace(fragment), "\n") {
+			fmt.Fprintf(&routes, "route \"r%d\" {\n  %s\n  to = [destination.crm]\n}\n", i, line)
+		}
+		fragment = routes.String()
+	}
+	for name, text := range definitions {
+		if !strings.Contains(fragment, name) {
+			fragment += text
+		}
+	}
+	return fragment
+}
+
+func TestDocumentedConfigurations(t *testing.T) {
+	module := exampleModule(t)
+	n := 0
+	for _, file := range documents(t) {
+		for _, b := range blocks(t, file) {
+			if !strings.HasPrefix(b.info, "hcl") {
+				continue
+			}
+			n++
+			t.Run(fmt.Sprintf("%s:%d", b.file, b.line), func(t *testing.T) {
+				text := b.text
+				if b.info == "hcl fragment" {
+					text = complete(text)
+				} else if b.info != "hcl" {
+					t.Fatalf("a block of %q", b.info)
+				}
+				dir, env := sandbox(t, text, module)
+				cmd := exec.Command(weirBinary, "validate")
+				cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Errorf("%v\n%s", err, out)
+				}
+				if strings.HasPrefix(b.text, "when ") {
+					return // lines of several routes: no file by itself
+				}
+				if out, errOut, code := weirStdin(t, dir, b.text, "fmt", "--check", "-"); code != 0 {
+					t.Errorf("weir fmt would change it\n%s%s", out, errOut)
+				}
+			})
+		}
+	}
+	if n < 5 {
+		t.Errorf("only %d configurations were found", n)
+	}
+}
+
+// Commands of one document run one after another in one folder, with a router
+// running that takes what they send. Each must succeed.
+func TestDocumentedCommands(t *testing.T) {
+	n := 0
+	for _, file := range documents(t) {
+		var scripts []block
+		for _, b := range blocks(t, file) {
+			if b.info == "sh" {
+				scripts = append(scripts, b)
+			}
+		}
+		if len(scripts) == 0 {
+			continue
+		}
+		n += len(scripts)
+		t.Run(file, func(t *testing.T) {
+			r, config := configured(t, "destination \"out\" {\n  url = \"stdout:\"\n}\nroute \"all\" {\n  to = [destination.out]\n}\n")
+			dir := filepath.Dir(config)
+			for _, b := range scripts {
+				for line := range strings.SplitSeq(strings.TrimSpace(b.text), "\n") {
+					runDocumented(t, b, line, dir, r.base)
+				}
+			}
+		})
+	}
+	if n < 3 {
+		t.Errorf("only %d blocks of commands were found", n)
+	}
+}
+
+func runDocumented(t *testing.T, b block, line, dir, server string) {
+	t.Helper()
+	switch {
+	case strings.HasPrefix(line, "apt-get "):
+		// The machine may have them all; .ci/run installs what it has not.
+		ci, err := os.ReadFile("../../.ci/run")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range strings.Fields(strings.TrimPrefix(line, "apt-get install -y")) {
+			if !strings.Contains(string(ci), name) {
+				t.Errorf("%s: .ci/run does not install %s", b.file, name)
+			}
+		}
+		return
+	case strings.HasPrefix(line, "make "):
+		// They run this test, or what it would take minutes to run here.
+		if out, err := exec.Command("sh", "-c", "cd ../.. && make -n "+strings.TrimPrefix(line, "make ")).CombinedOutput(); err != nil {
+			t.Errorf("%s: %s: %v\n%s", b.file, line, err, out)
+		}
+		return
+	}
+	cmd := exec.Command("sh", "-euc", line)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(weirBinary)+":"+os.Getenv("PATH"), "WEIR_SERVER="+server)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%s:%d: %s: %v\n%s", b.file, b.line, line, err, out)
+	}
+}
+
+// The plugins that the documents show are built as they stand.
+func TestDocumentedPlugins(t *testing.T) {
+	n := 0
+	for _, file := range documents(t) {
+		for _, b := range blocks(t, file) {
+			if b.info != "go" || !strings.Contains(b.text, "package main") {
+				continue
+			}
+			n++
+			t.Run(fmt.Sprintf("%s:%d", b.file, b.line), func(t *testing.T) {
+				dir := t.TempDir()
+				if out, errOut, code := weir(t, dir, "plugin", "new", "shown", "--lang", "go"); code != 0 {
+					t.Fatal(out, errOut)
+				}
+				writeFile(t, dir, "shown/main.go", b.text)
+				if out, errOut, code := weir(t, dir, "plugin", "build", "shown"); code != 0 {
+					t.Error(out, errOut)
+				}
+			})
+		}
+	}
+	if n < 2 {
+		t.Errorf("only %d plugins were found", n)
+	}
+}
+
+// Links between documents lead somewhere.
+func TestDocumentLinks(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)#:|]+)\)`)
+	n := 0
+	for _, file := range documents(t) {
+		b, err := os.ReadFile(filepath.Join("../..", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range link.FindAllStringSubmatch(string(b), -1) {
+			n++
+			if _, err := os.Stat(filepath.Join("../..", filepath.Dir(file), m[1])); err != nil {
+				t.Errorf("%s links to %s: %v", file, m[1], err)
+			}
+		}
+	}
+	if n < 5 {
+		t.Errorf("only %d links were found", n)
+	}
+}

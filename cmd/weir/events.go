@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weirhq/weir/router/api"
+)
+
+// filters are the flags that lists share. Those that a list has no use for are
+// not registered on it.
+type filters struct {
+	kind, source, destination, status, tenant, since, until string
+	limit                                                   int
+}
+
+func (f *filters) register(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.StringVar(&f.kind, "type", "", "event type; * stands for any run of characters")
+	fl.StringVar(&f.source, "source", "", "name of the source")
+	fl.StringVar(&f.tenant, "tenant", "", "tenant")
+	fl.StringVar(&f.since, "since", "", "from this time on: 2024-01-01T12:00:00Z, or how long ago: 90s, 2h, 7d")
+	fl.StringVar(&f.until, "until", "", "before this time")
+	fl.IntVar(&f.limit, "limit", 50, "at most this many")
+}
+
+func (f *filters) query(now time.Time) (url.Values, error) {
+	q := url.Values{}
+	for name, v := range map[string]string{
+		"type": f.kind, "source": f.source, "destination": f.destination, "status": f.status, "tenant": f.tenant,
+	} {
+		if v != "" {
+			q.Set(name, v)
+		}
+	}
+	for name, v := range map[string]string{"since": f.since, "until": f.until} {
+		if v == "" {
+			continue
+		}
+		t, err := when(v, now)
+		if err != nil {
+			return nil, &exitError{code: 2, err: fmt.Errorf("--%s: %w", name, err)}
+		}
+		q.Set(name, t.Format(time.RFC3339Nano))
+	}
+	if f.limit < 1 {
+		return nil, &exitError{code: 2, err: errors.New("--limit must be at least 1")}
+	}
+	return q, nil
+}
+
+// when reads a time, or how long ago it was.
+func when(s string, now time.Time) (time.Time, error) {
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return t.UTC(), nil
+	}
+	text := s
+	if n := len(s); n > 1 && s[n-1] == 'd' {
+		if days, err := strconv.Atoi(s[:n-1]); err == nil {
+			text = strconv.Itoa(days*24) + "h"
+		}
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 {
+		return time.Time{}, fmt.Errorf("%q is neither a time such as 2024-01-01T12:00:00Z nor a duration such as 2h or 7d", s)
+	}
+	return now.Add(-d).UTC(), nil
+}
+
+// ask runs fn with a client and closes it.
+func ask(cmd *cobra.Command, g *globals, fn func(ctx context.Context, c *client) error) error {
+	if err := g.check(); err != nil {
+		return err
+	}
+	c, err := connect(cmd.Context(), g)
+	if err != nil {
+		return err
+	}
+	return errors.Join(fn(cmd.Context(), c), c.close())
+}
+
+func newEvents(g *globals) *cobra.Command {
+	cmd := &cobra.Command{Use: "events", Short: "Look at stored events"}
+	f := &filters{}
+	ls := &cobra.Command{
+		Use: "ls", Short: "List events, newest first", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			q, err := f.query(time.Now())
+			if err != nil {
+				return err
+			}
+			return ask(cmd, g, func(ctx context.Context, c *client) error {
+				var all []api.Event
+				for len(all) < f.limit {
+					q.Set("limit", strconv.Itoa(min(1000, f.limit-len(all))))
+					var page api.EventList
+					if err := c.get(ctx, "/api/events", q, &page); err != nil {
+						return err
+					}
+					all = append(all, page.Events...)
+					if page.Next == "" {
+						break
+					}
+					q.Set("cursor", page.Next)
+				}
+				return g.print(cmd.OutOrStdout(), api.EventList{Events: all}, func(t *table) {
+					t.head("RECEIVED", "ID", "TYPE", "SOURCE", "BYTES")
+					for _, e := range all {
+						t.row(clock(e.Received), e.ID, e.Type, e.Source, strconv.Itoa(e.Size))
+					}
+				})
+			})
+		},
+	}
+	f.register(ls)
+	var source string
+	show := &cobra.Command{
+		Use: "show EVENT", Short: "Show one event with its headers and data", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return ask(cmd, g, func(ctx context.Context, c *client) error {
+				var e api.Event
+				if err := c.get(ctx, "/api/events/"+url.PathEscape(args[0]), sourceQuery(source), &e); err != nil {
+					return err
+				}
+				return g.print(cmd.OutOrStdout(), e, func(t *table) { printEvent(t, &e) })
+			})
+		},
+	}
+	show.Flags().StringVar(&source, "source", "", "which source's, where several have the id")
+	cmd.AddCommand(ls, show)
+	return cmd
+}
+
+func sourceQuery(source string) url.Values {
+	if source == "" {
+		return nil
+	}
+	return url.Values{"source": {source}}
+}
+
+func printEvent(t *table, e *api.Event) {
+	t.pair("id", e.ID)
+	t.pair("origin id", e.OriginID)
+	t.pair("type", e.Type)
+	t.pair("source", e.Source)
+	t.pair("subject", e.Subject)
+	t.pair("tenant", e.Tenant)
+	t.pair("time", e.Time.Format(time.RFC3339Nano))
+	t.pair("received", e.Received.Format(time.RFC3339Nano))
+	t.pair("content type", e.ContentType)
+	t.flush()
+	if len(e.Header) > 0 {
+		t.line("header       " + string(e.Header))
+	}
+	switch {
+	case e.Data != nil:
+		t.line("data")
+		t.line(indent(e.Data))
+	case e.DataBase64 != nil:
+		t.line(fmt.Sprintf("data         %d bytes that are not text", len(e.DataBase64)))
+	}
+}
+
+func indent(data json.RawMessage) string {
+	out, err := json.MarshalIndent(data, "  ", "  ")
+	if err != nil {
+		return "  " + string(data)
+	}
+	return "  " + string(out)
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weirhq/weir/router/api"
+)
+
+func newExplain(g *globals) *cobra.Command {
+	var source string
+	cmd := &cobra.Command{
+		Use:   "explain EVENT|DELIVERY",
+		Short: "Say where an event went, or did not go, and why",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return ask(cmd, g, func(ctx context.Context, c *client) error {
+				id, query := args[0], sourceQuery(source)
+				if strings.HasPrefix(id, "dlv_") {
+					var d api.Delivery
+					if err := c.get(ctx, "/api/deliveries/"+url.PathEscape(id), nil, &d); err != nil {
+						return err
+					}
+					id, query = d.EventID, sourceQuery(d.Source)
+				}
+				var e api.Explanation
+				if err := c.get(ctx, "/api/events/"+url.PathEscape(id)+"/explain", query, &e); err != nil {
+					return err
+				}
+				return g.print(cmd.OutOrStdout(), e, func(t *table) { printExplanation(t, &e) })
+			})
+		},
+	}
+	cmd.Flags().StringVar(&source, "source", "", "which source's, where several have the id")
+	return cmd
+}
+
+func printExplanation(t *table, e *api.Explanation) {
+	t.line(e.Event.ID + "  " + e.Event.Type + "  from " + e.Event.Source + "  received " + clock(e.Event.Received))
+	if !e.Routed {
+		t.line("It waits for its turn: routing has not come to it yet. By the current configuration:")
+	} else if e.RoutedBy != e.Current {
+		t.line("It was routed by another configuration than the current one; reasons of routes that did not match are by the current one.")
+	}
+	for i := range e.Routes {
+		r := &e.Routes[i]
+		if !r.Matched {
+			t.line("✗ route " + r.Route + ": " + r.Reason)
+			continue
+		}
+		t.line("✓ route " + r.Route)
+		for j := range r.Plugins {
+			t.line("    plugin " + pluginLine(&r.Plugins[j]))
+		}
+		if len(r.Deliveries) == 0 && e.Routed {
+			t.line("    nothing to deliver: every message was dropped")
+		}
+		for j := range r.Deliveries {
+			d := &r.Deliveries[j]
+			t.line("    → " + destinationOf(d) + "  " + statusOf(d) + "  " + d.ID)
+			if d.Kind == "routing" && d.Note != "" {
+				t.line("        " + strings.ReplaceAll(d.Note, "\n", "\n        "))
+			}
+			printAttempts(t, "        ", d)
+		}
+	}
+}
+
+func pluginLine(v *api.PluginVerdict) string {
+	line := v.Plugin
+	for _, part := range []string{v.Filter, v.Transform} {
+		if part != "" {
+			line += "  " + part
+		}
+	}
+	if v.Class != "" {
+		line += "  failed (" + v.Class + ")"
+	}
+	if len(v.Build) >= 12 {
+		line += "  build " + v.Build[:12]
+	}
+	return line
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	stdlog "log"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+
+	"github.com/weirhq/weir/router"
+	"github.com/weirhq/weir/router/attempt"
+	"github.com/weirhq/weir/router/config"
+)
+
+// drain is how long a stop waits for attempts in flight.
+const drain = 30 * time.Second
+
+func newServe(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "serve",
+		Short: "Run the router until it is told to stop",
+		Long: `Run the router. SIGTERM or Ctrl-C stops it: attempts in flight finish, and what
+was not sent stays in the store for the next start. A second signal stops at once.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := loadConfig(g.config, os.Stderr)
+			if err != nil {
+				return err
+			}
+			return serve(cmd.Context(), c)
+		},
+	}
+}
+
+func serve(ctx context.Context, c *config.Config) error {
+	log := hclog.New(&hclog.LoggerOptions{
+		Name: "weir", Level: hclog.LevelFromString(c.Log.Level), JSONFormat: c.Log.JSON, Output: os.Stderr,
+	})
+	attempt.UserAgent = "Weir/" + version
+	// Libraries that write to the standard log must not write around ours.
+	stdlog.SetFlags(0)
+	stdlog.SetOutput(log.Named("library").StandardWriter(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}))
+	stop, cancel := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+
+	// The address is taken first: a second router on it should not get as far as
+	// the store.
+	l, err := net.Listen("tcp", c.Server.Listen)
+	if err != nil {
+		return fmt.Errorf("listen on %s (server.listen): %w", c.Server.Listen, err)
+	}
+	r, err := router.New(stop, c, router.Options{Logger: log, CacheDir: filepath.Join(c.Store.Path, "plugins")})
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	served := make(chan error, 1)
+	go func() { served <- r.Serve(l) }()
+	log.Info("ready", "address", "http://"+l.Addr().String(), "sources", len(c.Sources), "routes", len(c.Routes),
+		"destinations", len(c.Destinations), "plugins", len(c.Plugins), "config", c.Hash[:12])
+
+	// Without this a SIGHUP, which asks others to reload, would end the process.
+	hangUp := make(chan os.Signal, 1)
+	signal.Notify(hangUp, syscall.SIGHUP)
+	defer signal.Stop(hangUp)
+wait:
+	for {
+		select {
+		case <-hangUp:
+			log.Warn("reload is not supported yet: the configuration stays as it is until a restart")
+		case <-stop.Done():
+			break wait
+		case err = <-served:
+			if err != nil {
+				err = fmt.Errorf("serve HTTP: %w", err)
+			}
+			break wait
+		}
+	}
+	cancel() // a second signal now ends the process at once
+	log.Info("stopping: attempts in flight finish, what was not sent stays in the store")
+	deadline, done := context.WithTimeout(context.Background(), drain)
+	defer done()
+	err = errors.Join(err, r.Close(deadline))
+	log.Info("stopped")
+	return err
+}

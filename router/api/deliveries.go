@@ -1,0 +1,165 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/lane"
+	"github.com/weirhq/weir/router/problem"
+	"github.com/weirhq/weir/router/store"
+)
+
+func isNotFound(err error) bool { return errors.Is(err, store.ErrNotFound) }
+
+func (s *server) listDeliveries(c *fiber.Ctx) error {
+	q := newQuery(c, "destination", "type", "source", "tenant", "status", "since", "until", "cursor", "limit")
+	ask := store.DeliveryQuery{
+		Destination: q.text("destination"), Type: q.text("type"), Source: q.text("source"), Tenant: q.text("tenant"),
+		State: q.state("status"), Since: q.time("since"), Until: q.time("until"), Page: q.page(),
+	}
+	if q.err != nil {
+		return q.err
+	}
+	deliveries, next, err := s.engine.Store().ListDeliveries(c.Context(), ask)
+	if err != nil {
+		return err
+	}
+	list := DeliveryList{Deliveries: []Delivery{}, Next: next}
+	for _, d := range deliveries {
+		list.Deliveries = append(list.Deliveries, s.delivery(d))
+	}
+	return c.JSON(list)
+}
+
+func (s *server) eventDeliveries(c *fiber.Ctx) error {
+	e, err := s.findEvent(c)
+	if err != nil {
+		return err
+	}
+	deliveries, err := s.deliveriesOf(c, e)
+	if err != nil {
+		return err
+	}
+	return c.JSON(DeliveryList{Deliveries: deliveries})
+}
+
+// deliveriesOf gives all that an event led to; none while it is not routed.
+func (s *server) deliveriesOf(c *fiber.Ctx, e *event.Event) ([]Delivery, error) {
+	out := []Delivery{}
+	routing, err := s.engine.Store().Routing(c.Context(), e.Position)
+	if isNotFound(err) {
+		return out, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i := range routing.Deliveries {
+		d, err := s.engine.Store().Delivery(c.Context(), store.Ref{Position: e.Position, Index: uint32(i)})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s.delivery(d))
+	}
+	return out, nil
+}
+
+func (s *server) showDelivery(c *fiber.Ctx) error {
+	r, err := deliveryRef(c)
+	if err != nil {
+		return err
+	}
+	d, err := s.engine.Store().Delivery(c.Context(), r)
+	if isNotFound(err) {
+		return problem.New(http.StatusNotFound, "delivery_not_found", "there is no delivery %s, or its event is older than the store's retention", r)
+	}
+	if err != nil {
+		return err
+	}
+	return c.JSON(s.delivery(d))
+}
+
+func deliveryRef(c *fiber.Ctx) (store.Ref, error) {
+	r, err := store.ParseRef(c.Params("id"))
+	if err != nil {
+		return r, problem.New(http.StatusBadRequest, "bad_delivery_id", "%v", err)
+	}
+	return r, nil
+}
+
+func (s *server) retryDelivery(c *fiber.Ctx) error {
+	r, err := deliveryRef(c)
+	if err != nil {
+		return err
+	}
+	d, err := s.engine.RetryDelivery(c.Context(), r)
+	switch {
+	case isNotFound(err):
+		return problem.New(http.StatusNotFound, "delivery_not_found", "there is no delivery %s, or its event is older than the store's retention", r)
+	case errors.Is(err, lane.ErrSending):
+		return problem.New(http.StatusConflict, "sending", "the delivery %s is being sent at this moment", r)
+	case errors.Is(err, store.ErrOutOfOrder):
+		return problem.New(http.StatusConflict, "state_changed", "the delivery %s has just changed its state: look again", r)
+	case err != nil:
+		return err
+	}
+	return c.Status(http.StatusAccepted).JSON(s.delivery(d))
+}
+
+func (s *server) delivery(d *store.DeliveryStatus) Delivery {
+	out := Delivery{
+		ID: d.Ref.String(), EventID: d.EventID, Type: d.Type, Source: d.Source, Tenant: d.Tenant, Route: d.Route,
+		Destination: d.Delivery.Lane, Kind: "delivery", Status: string(d.State), Reason: string(d.Reason),
+		Note: d.Note, Received: d.Received, Attempts: []Attempt{},
+	}
+	if d.MessageType != d.Type {
+		out.MessageType = d.MessageType
+	}
+	if d.Delivery.Lane == store.RoutingLane {
+		out.Kind, out.Destination = "routing", ""
+		if out.Note == "" {
+			out.Note = d.Delivery.Error
+		}
+	} else {
+		out.WebhookID = event.WebhookID(d.Ref.Position, d.EventID, d.Route, d.Delivery.N, d.Delivery.Lane)
+	}
+	if d.State == store.Retrying && !d.Due.IsZero() {
+		due := d.Due.UTC()
+		out.Due = &due
+	}
+	if (d.State == store.Waiting || d.State == store.Retrying) && s.engine.Sending(d.Delivery.Lane, d.Ref) {
+		out.Status = string(store.Sending)
+	}
+	for i := range d.Attempts {
+		out.Attempts = append(out.Attempts, attemptOf(&d.Attempts[i]))
+	}
+	return out
+}
+
+func attemptOf(a *store.Attempt) Attempt {
+	out := Attempt{
+		Number: a.Number, Started: a.Started.UTC(), LatencyMS: milliseconds(a.Latency),
+		Outcome: a.Reason, Status: a.Status, Error: a.Error,
+	}
+	if a.Reason == "" {
+		out.Outcome = string(store.Delivered)
+	}
+	if a.DNS+a.Connect+a.TLS+a.FirstByte > 0 {
+		out.Phases = &Phases{
+			DNS: milliseconds(a.DNS), Connect: milliseconds(a.Connect),
+			TLS: milliseconds(a.TLS), FirstByte: milliseconds(a.FirstByte),
+		}
+	}
+	if utf8.Valid(a.Body) {
+		out.Response = string(a.Body)
+	} else {
+		out.Response = "(not text)"
+	}
+	return out
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

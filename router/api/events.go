@@ -1,0 +1,83 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/problem"
+	"github.com/weirhq/weir/router/store"
+)
+
+func (s *server) listEvents(c *fiber.Ctx) error {
+	q := newQuery(c, "type", "source", "tenant", "since", "until", "cursor", "limit")
+	ask := store.EventQuery{
+		Type: q.text("type"), Source: q.text("source"), Tenant: q.text("tenant"),
+		Since: q.time("since"), Until: q.time("until"), Page: q.page(),
+	}
+	if q.err != nil {
+		return q.err
+	}
+	events, next, err := s.engine.Store().ListEvents(c.Context(), ask)
+	if err != nil {
+		return err
+	}
+	list := EventList{Events: []Event{}, Next: next}
+	for _, e := range events {
+		list.Events = append(list.Events, summary(e))
+	}
+	return c.JSON(list)
+}
+
+func (s *server) showEvent(c *fiber.Ctx) error {
+	e, err := s.findEvent(c)
+	if err != nil {
+		return err
+	}
+	return c.JSON(detail(e))
+}
+
+// findEvent looks up the event that the path names.
+func (s *server) findEvent(c *fiber.Ctx) (*event.Event, error) {
+	q := newQuery(c, "source")
+	if q.err != nil {
+		return nil, q.err
+	}
+	id := strings.Clone(c.Params("id"))
+	found, err := s.engine.Store().FindEvent(c.Context(), id, q.text("source"))
+	if err != nil && !isNotFound(err) {
+		return nil, err
+	}
+	switch len(found) {
+	case 0:
+		return nil, problem.New(http.StatusNotFound, "event_not_found", "there is no event %q: it never came, or it is older than the store's retention", id)
+	case 1:
+		return found[0], nil
+	}
+	var sources []string
+	for _, e := range found {
+		sources = append(sources, e.Source)
+	}
+	return nil, problem.New(http.StatusConflict, "ambiguous_id", "events of several sources have the id %q: choose with ?source=", id).With("sources", sources)
+}
+
+func summary(e *event.Event) Event {
+	return Event{
+		ID: e.ID, OriginID: e.OriginID, Type: e.Type, Source: e.Source, Subject: e.Subject, Tenant: e.Tenant,
+		Time: e.Time, Received: e.Received, ContentType: e.ContentType, Size: len(e.Data),
+	}
+}
+
+func detail(e *event.Event) Event {
+	out := summary(e)
+	m := event.NewMessage(e)
+	out.Header = m.AppendHeaderJSON(nil)
+	if view, ok := m.View(); ok {
+		out.Data = view
+	} else {
+		out.DataBase64 = e.Data
+	}
+	return out
+}

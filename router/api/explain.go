@@ -1,0 +1,102 @@
+package api
+
+import (
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/routing"
+	"github.com/weirhq/weir/router/store"
+)
+
+// explainEvent joins what routing stored with why the other routes did not
+// match, which follows from the event and the configuration.
+func (s *server) explainEvent(c *fiber.Ctx) error {
+	e, err := s.findEvent(c)
+	if err != nil {
+		return err
+	}
+	out, err := s.explain(c, e)
+	if err != nil {
+		return err
+	}
+	return c.JSON(out)
+}
+
+func (s *server) explain(c *fiber.Ctx, e *event.Event) (*Explanation, error) {
+	table := s.engine.Table()
+	out := &Explanation{Event: detail(e), Current: table.Hash(), Routes: []RouteVerdict{}}
+	routing, err := s.engine.Store().Routing(c.Context(), e.Position)
+	if err != nil && !isNotFound(err) {
+		return nil, err
+	}
+	deliveries, err := s.deliveriesOf(c, e)
+	if err != nil {
+		return nil, err
+	}
+	stored := map[string]*RouteVerdict{}
+	var order []string
+	if routing != nil {
+		out.Routed, out.RoutedBy = true, routing.Config
+		for _, m := range routing.Matches {
+			v := stored[m.Route]
+			if v == nil {
+				v = &RouteVerdict{Route: m.Route, Matched: true}
+				stored[m.Route] = v
+				order = append(order, m.Route)
+			}
+			v.Plugins = append(v.Plugins, pluginVerdicts(m.Plugins)...)
+		}
+		for i, d := range deliveries {
+			if v := stored[routing.Matches[routing.Deliveries[i].Match].Route]; v != nil {
+				v.Deliveries = append(v.Deliveries, d)
+			}
+		}
+	}
+	for _, now := range table.Explain(e) {
+		if v := stored[now.Route]; v != nil {
+			// What routing decided is a fact. The terms explain it only where the
+			// same configuration runs.
+			if out.RoutedBy == out.Current {
+				v.Terms = terms(now)
+			}
+			out.Routes = append(out.Routes, *v)
+			delete(stored, now.Route)
+			continue
+		}
+		v := RouteVerdict{Route: now.Route, Matched: now.Matched, Recomputed: true, Reason: now.Reason, Terms: terms(now)}
+		if out.Routed && now.Matched {
+			v.Matched = false
+			v.Reason = "it matches by the current configuration, but not by the one that routed the event"
+		}
+		out.Routes = append(out.Routes, v)
+	}
+	for _, name := range order { // routes that the configuration has no more
+		if v := stored[name]; v != nil {
+			out.Routes = append(out.Routes, *v)
+		}
+	}
+	return out, nil
+}
+
+func terms(v routing.Verdict) []Term {
+	var out []Term
+	for _, t := range v.Terms {
+		term := Term{Text: t.Text, OK: t.OK, Reason: t.Reason, Error: t.Err}
+		for _, value := range t.Values {
+			term.Values = append(term.Values, PathValue{Path: value.Path, JSON: value.JSON})
+		}
+		out = append(out, term)
+	}
+	return out
+}
+
+func pluginVerdicts(list []store.Verdict) []PluginVerdict {
+	var out []PluginVerdict
+	for _, v := range list {
+		out = append(out, PluginVerdict{
+			Plugin: v.Plugin, Build: v.Build, Message: v.Message, Filter: v.Filter, Transform: v.Transform,
+			Error: v.Error, Class: v.Class, TimeMS: milliseconds(v.Duration),
+		})
+	}
+	return out
+}

@@ -1,0 +1,59 @@
+package api
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/problem"
+)
+
+// guard protects a router without tokens: it must not be reachable through a
+// browser that another site drives. So Host must be a loopback name, which a
+// rebound DNS name is not, and Origin, where there is one, this router itself.
+func guard(c *fiber.Ctx) error {
+	host := string(c.Request().Host())
+	if !loopbackHost(host) {
+		return problem.New(http.StatusMisdirectedRequest, "host_not_allowed",
+			"this router has no token, so it answers only when Host is a loopback name such as localhost, not %q", host)
+	}
+	if origin := c.Get(fiber.HeaderOrigin); origin != "" && !ownOrigin(origin, host) {
+		return problem.New(http.StatusForbidden, "origin_not_allowed", "requests from the origin %q are refused", origin)
+	}
+	return c.Next()
+}
+
+// loopbackHost reports whether a Host header names this machine itself.
+func loopbackHost(host string) bool {
+	name := host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		name = h
+	}
+	name = strings.TrimSuffix(strings.TrimPrefix(name, "["), "]")
+	if strings.EqualFold(name, "localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(name)
+	return err == nil && addr.Unmap().IsLoopback()
+}
+
+func ownOrigin(origin, host string) bool {
+	u, err := url.Parse(origin)
+	return err == nil && u.Host != "" && strings.EqualFold(u.Host, host)
+}
+
+// jsonBody refuses bodies that are not JSON by their type: a form that another
+// site posts can't claim application/json without asking first (CORS).
+func jsonBody(c *fiber.Ctx) error {
+	contentType := c.Get(fiber.HeaderContentType)
+	if (contentType != "" || len(c.Request().Body()) > 0) && !event.IsJSON(contentType) {
+		return problem.New(http.StatusUnsupportedMediaType, "unsupported_media_type",
+			"the body must be application/json, not %q", contentType)
+	}
+	return c.Next()
+}

@@ -1,0 +1,81 @@
+package api
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/weirhq/weir/router/problem"
+	"github.com/weirhq/weir/router/store"
+)
+
+const (
+	defaultLimit = 50
+	maxLimit     = 1000
+)
+
+// query reads a list's parameters. The first mistake is kept; an unknown
+// parameter is one too, because a filter that is ignored shows too much.
+type query struct {
+	c   *fiber.Ctx
+	err error
+}
+
+func newQuery(c *fiber.Ctx, known ...string) *query {
+	q := &query{c: c}
+	for name := range c.Queries() {
+		if !slices.Contains(known, name) {
+			q.fail("there is no parameter %q here; there are %s", name, strings.Join(known, ", "))
+		}
+	}
+	return q
+}
+
+func (q *query) fail(format string, args ...any) {
+	if q.err == nil {
+		q.err = problem.New(http.StatusBadRequest, "bad_parameter", format, args...)
+	}
+}
+
+// text copies, because the connection's buffer is reused.
+func (q *query) text(name string) string { return strings.Clone(q.c.Query(name)) }
+
+func (q *query) time(name string) time.Time {
+	v := q.c.Query(name)
+	if v == "" {
+		return time.Time{}
+	}
+	t, err := time.Parse(time.RFC3339Nano, v)
+	if err != nil {
+		q.fail("%s must be a time such as 2024-01-01T12:00:00Z, not %q", name, v)
+	}
+	return t
+}
+
+func (q *query) page() store.Page {
+	p := store.Page{Cursor: q.text("cursor"), Limit: defaultLimit}
+	if v := q.c.Query("limit"); v != "" {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < 1 || n > maxLimit {
+			q.fail("limit must be a number from 1 to %d, not %q", maxLimit, v)
+		}
+		p.Limit = n
+	}
+	return p
+}
+
+func (q *query) state(name string) store.State {
+	states := []store.State{store.Waiting, store.Sending, store.Retrying, store.Delivered, store.Dead, store.Cancelled}
+	v := store.State(q.text(name))
+	if v == store.Sending {
+		return store.Waiting // it is both, until it ends
+	}
+	if v != "" && !slices.Contains(states, v) {
+		q.fail("%s must be one of %v, not %q", name, states, string(v))
+	}
+	return v
+}

@@ -1,0 +1,220 @@
+// Package api is the router's HTTP side: ingest, the API over the store, and
+// the checks on who may ask. It holds no state of its own. Answers are JSON,
+// errors are problem details with a stable code.
+//
+// Fiber's buffers are reused when a handler returns: what outlives it is copied.
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/problem"
+	"github.com/weirhq/weir/router/routing"
+	"github.com/weirhq/weir/router/source"
+	"github.com/weirhq/weir/router/store"
+)
+
+// Engine is the router that the API speaks for.
+type Engine interface {
+	// Sources are those that take requests.
+	Sources() []*source.Source
+	// Accept stores events of a source and returns when they are on disk.
+	Accept(ctx context.Context, s *source.Source, events []*event.Event) ([]store.Accepted, error)
+	// Ready is nil when events are taken and delivered, else why not.
+	Ready() error
+	// Store to look things up in.
+	Store() store.Store
+	// Table that events are routed by now.
+	Table() *routing.Table
+	// Sending reports whether a delivery is being tried.
+	Sending(lane string, r store.Ref) bool
+	// RetryDelivery makes a delivery due now and returns it as it is then.
+	RetryDelivery(ctx context.Context, r store.Ref) (*store.DeliveryStatus, error)
+}
+
+// Options of the server.
+type Options struct {
+	// MaxBody is the largest request body in bytes.
+	MaxBody int
+	Logger  hclog.Logger
+	Now     func() time.Time
+}
+
+// Timeouts of connections: fasthttp has none by itself, and a slow client would
+// hold its connection for ever.
+const (
+	readTimeout  = 30 * time.Second
+	writeTimeout = 60 * time.Second
+	idleTimeout  = 2 * time.Minute
+)
+
+type server struct {
+	engine Engine
+	log    hclog.Logger
+	now    func() time.Time
+}
+
+// New returns the application; the caller serves it and shuts it down.
+func New(e Engine, o Options) *fiber.App {
+	s := &server{engine: e, log: o.Logger, now: o.Now}
+	if s.log == nil {
+		s.log = hclog.NewNullLogger()
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	app := fiber.New(fiber.Config{
+		AppName:               "Weir",
+		DisableStartupMessage: true,
+		BodyLimit:             o.MaxBody,
+		ReadTimeout:           readTimeout,
+		WriteTimeout:          writeTimeout,
+		IdleTimeout:           idleTimeout,
+		ErrorHandler:          s.fail(o.MaxBody),
+	})
+	app.Use(guard)
+
+	app.Get("/healthz", s.healthz)
+	app.Get("/readyz", s.readyz)
+
+	for _, src := range e.Sources() {
+		app.Post(src.Path(), s.ingest(src))
+		if src.Name() == "events" {
+			app.Post("/events", s.ingest(src))
+		}
+	}
+	app.All("/in/:source", func(c *fiber.Ctx) error {
+		return problem.New(http.StatusNotFound, "unknown_source", "no source takes %s %s", c.Method(), c.Path())
+	})
+
+	api := app.Group("/api", jsonBody)
+	api.Get("/events", s.listEvents)
+	api.Get("/events/:id", s.showEvent)
+	api.Get("/events/:id/deliveries", s.eventDeliveries)
+	api.Get("/events/:id/explain", s.explainEvent)
+	api.Get("/deliveries", s.listDeliveries)
+	api.Get("/deliveries/:id", s.showDelivery)
+	api.Post("/deliveries/:id/retry", s.retryDelivery)
+
+	app.Use(func(c *fiber.Ctx) error {
+		return problem.New(http.StatusNotFound, "not_found", "there is nothing at %s %s", c.Method(), c.Path())
+	})
+	return app
+}
+
+// fail turns every error into a problem. What is not one of ours is logged and
+// told without its text.
+func (s *server) fail(maxBody int) fiber.ErrorHandler {
+	return func(c *fiber.Ctx, err error) error {
+		p := s.problem(c, err, maxBody)
+		body, err := json.Marshal(p)
+		if err != nil {
+			return err
+		}
+		if p.RetryAfter > 0 {
+			c.Set(fiber.HeaderRetryAfter, strconv.Itoa(p.RetryAfter))
+		}
+		c.Set(fiber.HeaderContentType, problem.ContentType)
+		return c.Status(p.Status).Send(body)
+	}
+}
+
+func (s *server) problem(c *fiber.Ctx, err error, maxBody int) *problem.Problem {
+	var p *problem.Problem
+	var fe *fiber.Error
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.As(err, &fe):
+		switch fe.Code {
+		case http.StatusRequestEntityTooLarge:
+			return problem.New(fe.Code, "body_too_large", "the body is larger than max_body, which is %d bytes", maxBody)
+		case http.StatusMethodNotAllowed:
+			return problem.New(fe.Code, "method_not_allowed", "%s is not allowed at %s", c.Method(), c.Path())
+		case http.StatusRequestTimeout:
+			return problem.New(fe.Code, "request_timeout", "the request did not arrive within %s", readTimeout)
+		case http.StatusRequestHeaderFieldsTooLarge:
+			return problem.New(fe.Code, "headers_too_large", "the headers are too large")
+		}
+		return problem.New(fe.Code, strings.ReplaceAll(strings.ToLower(http.StatusText(fe.Code)), " ", "_"), "%s", fe.Message)
+	case errors.Is(err, store.ErrFull):
+		return problem.New(http.StatusInsufficientStorage, "disk_full", "the disk has less free space than min_free; nothing is lost, try again later")
+	case errors.Is(err, store.ErrBusy):
+		p := problem.New(http.StatusServiceUnavailable, "busy", "the store cannot keep up, try again")
+		p.RetryAfter = 1
+		return p
+	case errors.Is(err, store.ErrClosed):
+		p := problem.New(http.StatusServiceUnavailable, "stopping", "the router is stopping, try again")
+		p.RetryAfter = 5
+		return p
+	case errors.Is(err, store.ErrTooLarge):
+		return problem.New(http.StatusRequestEntityTooLarge, "body_too_large", "the event is larger than the store takes")
+	case errors.Is(err, store.ErrCursor):
+		return problem.New(http.StatusBadRequest, "bad_cursor", "the cursor is malformed: give what the page before gave as next")
+	case errors.Is(err, store.ErrNotFound):
+		return problem.New(http.StatusNotFound, "not_found", "there is nothing at %s", c.Path())
+	}
+	s.log.Error("request failed", "method", c.Method(), "path", c.Path(), "error", err)
+	p = problem.New(http.StatusServiceUnavailable, "store_failed", "the router could not do this; its log says why")
+	p.RetryAfter = 5
+	return p
+}
+
+func (s *server) healthz(c *fiber.Ctx) error {
+	return c.JSON(Health{Status: "ok"})
+}
+
+func (s *server) readyz(c *fiber.Ctx) error {
+	if err := s.engine.Ready(); err != nil {
+		return c.Status(http.StatusServiceUnavailable).JSON(Health{Status: "not ready", Reason: err.Error()})
+	}
+	return c.JSON(Health{Status: "ready"})
+}
+
+// ingest answers only when the events are on disk.
+func (s *server) ingest(src *source.Source) fiber.Handler {
+	return func(c *fiber.Ctx) error {
+		events, err := src.Accept(s.request(c))
+		if err != nil {
+			return err
+		}
+		accepted, err := s.engine.Accept(c.Context(), src, events)
+		if err != nil {
+			return err
+		}
+		a := accepted[0]
+		answer := Accepted{EventID: a.ID, Status: "accepted", Differs: a.Differs}
+		if a.Duplicate {
+			answer.Status = "duplicate"
+		}
+		return c.Status(http.StatusAccepted).JSON(answer)
+	}
+}
+
+// request holds the connection's own buffers: the source copies what it keeps.
+// The body is the raw one: Fiber's own accessor would decompress it unbounded.
+func (s *server) request(c *fiber.Ctx) *source.Request {
+	r := &source.Request{
+		Path: c.Path(), ContentType: c.Get(fiber.HeaderContentType),
+		Body: c.Request().Body(), Received: s.now().UTC(),
+	}
+	c.Request().Header.VisitAll(func(name, value []byte) {
+		r.Header = append(r.Header, event.Field{Name: strings.ToLower(string(name)), Value: string(value)})
+	})
+	if query := c.Request().URI().QueryString(); len(query) > 0 {
+		// What can't be parsed is left out, as net/http does.
+		r.Query, _ = url.ParseQuery(string(query))
+	}
+	return r
+}

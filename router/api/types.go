@@ -1,0 +1,154 @@
+package api
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Accepted answers an event that was stored, or was there already.
+type Accepted struct {
+	EventID string `json:"event_id"`
+	// Status is "accepted" or "duplicate".
+	Status string `json:"status"`
+	// Differs is set on a duplicate whose type or data are other than those of
+	// the first.
+	Differs bool `json:"differs,omitempty"`
+}
+
+// Event as lists show it; Header and Data come with a single one.
+type Event struct {
+	ID          string          `json:"id"`
+	OriginID    string          `json:"origin_id,omitempty"`
+	Type        string          `json:"type"`
+	Source      string          `json:"source"`
+	Subject     string          `json:"subject,omitempty"`
+	Tenant      string          `json:"tenant,omitempty"`
+	Time        time.Time       `json:"time"`
+	Received    time.Time       `json:"received"`
+	ContentType string          `json:"content_type,omitempty"`
+	Size        int             `json:"size"`
+	Header      json.RawMessage `json:"header,omitempty"`
+	Data        json.RawMessage `json:"data,omitempty"`
+	DataBase64  []byte          `json:"data_base64,omitempty"`
+}
+
+// EventList is a page of events, newest first.
+type EventList struct {
+	Events []Event `json:"events"`
+	Next   string  `json:"next,omitempty"`
+}
+
+// Delivery as lists show it. A list holds the last attempt only.
+type Delivery struct {
+	ID        string `json:"id"`
+	EventID   string `json:"event_id"`
+	WebhookID string `json:"webhook_id,omitempty"`
+	// Type is the event's; MessageType what the receiver sees, where a plugin
+	// set another.
+	Type        string `json:"type"`
+	MessageType string `json:"message_type,omitempty"`
+	Source      string `json:"source"`
+	Tenant      string `json:"tenant,omitempty"`
+	Route       string `json:"route"`
+	// Destination is empty for a dead letter of kind "routing".
+	Destination string `json:"destination,omitempty"`
+	Kind        string `json:"kind"`
+	// Status is waiting, sending, retrying, delivered, dead or cancelled.
+	Status string `json:"status"`
+	// Reason is set when dead: attempts, gone, expired or routing.
+	Reason   string    `json:"reason,omitempty"`
+	Note     string    `json:"note,omitempty"`
+	Received time.Time `json:"received"`
+	// Due is the time of the next attempt, when retrying.
+	Due      *time.Time `json:"due,omitempty"`
+	Attempts []Attempt  `json:"attempts"`
+}
+
+// DeliveryList is a page of deliveries, newest event first.
+type DeliveryList struct {
+	Deliveries []Delivery `json:"deliveries"`
+	Next       string     `json:"next,omitempty"`
+}
+
+// Attempt is one try. Times are in milliseconds.
+type Attempt struct {
+	Number    int       `json:"number"`
+	Started   time.Time `json:"started"`
+	LatencyMS float64   `json:"latency_ms"`
+	Phases    *Phases   `json:"phases,omitempty"`
+	// Outcome is "delivered" or the class of the error.
+	Outcome string `json:"outcome"`
+	Status  int    `json:"status,omitempty"`
+	Error   string `json:"error,omitempty"`
+	// Response is the beginning of the response's body.
+	Response string `json:"response,omitempty"`
+}
+
+// Phases of an attempt in milliseconds; those that did not happen are left out.
+type Phases struct {
+	DNS       float64 `json:"dns_ms,omitempty"`
+	Connect   float64 `json:"connect_ms,omitempty"`
+	TLS       float64 `json:"tls_ms,omitempty"`
+	FirstByte float64 `json:"first_byte_ms,omitempty"`
+}
+
+// Explanation says where an event went, or did not go, and why.
+type Explanation struct {
+	Event Event `json:"event"`
+	// Routed is false while the event waits for its turn.
+	Routed bool `json:"routed"`
+	// RoutedBy is the hash of the configuration that routed it, and Current that
+	// of the one that runs. Where they differ, the reasons why other routes did
+	// not match are those of the current one.
+	RoutedBy string         `json:"routed_by,omitempty"`
+	Current  string         `json:"current"`
+	Routes   []RouteVerdict `json:"routes"`
+}
+
+// RouteVerdict is what one route did with an event.
+type RouteVerdict struct {
+	Route   string `json:"route"`
+	Matched bool   `json:"matched"`
+	// Recomputed says that the verdict was worked out now, by the current
+	// configuration, and not read from the store.
+	Recomputed bool   `json:"recomputed"`
+	Reason     string `json:"reason,omitempty"`
+	Terms      []Term `json:"terms,omitempty"`
+	// Plugins are in the order in which they were called.
+	Plugins    []PluginVerdict `json:"plugins,omitempty"`
+	Deliveries []Delivery      `json:"deliveries,omitempty"`
+}
+
+// Term is a part of a route's condition.
+type Term struct {
+	Text   string      `json:"text"`
+	OK     bool        `json:"ok"`
+	Reason string      `json:"reason,omitempty"`
+	Error  string      `json:"error,omitempty"`
+	Values []PathValue `json:"values,omitempty"`
+}
+
+// PathValue is an attribute that a term looks at; JSON is empty when missing.
+type PathValue struct {
+	Path string `json:"path"`
+	JSON string `json:"json"`
+}
+
+// PluginVerdict is what a plugin did with one message.
+type PluginVerdict struct {
+	Plugin string `json:"plugin"`
+	// Build is the sha256 of the module.
+	Build     string  `json:"build"`
+	Message   int     `json:"message"`
+	Filter    string  `json:"filter,omitempty"`
+	Transform string  `json:"transform,omitempty"`
+	Error     string  `json:"error,omitempty"`
+	Class     string  `json:"class,omitempty"`
+	TimeMS    float64 `json:"time_ms"`
+}
+
+// Health answers /healthz and /readyz.
+type Health struct {
+	Status string `json:"status"`
+	Reason string `json:"reason,omitempty"`
+}

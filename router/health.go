@@ -1,0 +1,48 @@
+package router
+
+import (
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/weirhq/weir/router/lane"
+	"github.com/weirhq/weir/router/store"
+)
+
+// health tells an operator when a destination begins to fail, when it has
+// recovered, and when a delivery is given up: one line each, however many
+// attempts fail in between.
+type health struct {
+	log hclog.Logger
+
+	mu      sync.Mutex
+	failing map[string]int // attempts that failed in a row, by destination
+}
+
+func (h *health) observe(destination string, w *lane.Work, result *lane.Result, o *store.Outcome) {
+	h.log.Debug("attempt", "destination", destination, "event", w.Event.ID, "delivery", w.Ref, "number", w.Number,
+		"status", result.Attempt.Status, "reason", result.Attempt.Reason, "latency", result.Attempt.Latency, "state", o.To)
+	h.mu.Lock()
+	before := h.failing[destination]
+	if result.OK {
+		delete(h.failing, destination)
+	} else {
+		if h.failing == nil {
+			h.failing = map[string]int{}
+		}
+		h.failing[destination]++
+	}
+	h.mu.Unlock()
+	switch {
+	case result.OK && before > 0:
+		h.log.Info("destination has recovered", "destination", destination, "failed_attempts", before)
+	case !result.OK && before == 0:
+		h.log.Warn("destination is failing", "destination", destination, "reason", result.Attempt.Reason,
+			"status", result.Attempt.Status, "error", result.Attempt.Error, "next", o.Due.UTC().Format(time.RFC3339))
+	}
+	if o.To == store.Dead {
+		h.log.Error("delivery is dead; to send it again: weir deliveries retry "+w.Ref.String(), "destination", destination,
+			"event", w.Event.ID, "type", w.Event.Type, "reason", o.Reason, "attempts", w.Number, "error", result.Attempt.Error)
+	}
+}

@@ -1,0 +1,409 @@
+// Package router is Weir's engine: it takes events in, stores each durably,
+// matches it against routes, passes it through plugins and delivers it, each
+// destination behind its own queue. The program weir is a thin shell around it;
+// another Go program can embed it, see the example of [New].
+//
+// An event's whole way is [Router.Accept] (ingest), routing.Reader (routes and
+// plugins), lane.Set (queues and retries) and attempt.Sender (one try); New wires
+// them.
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/weirhq/weir/plugins"
+	"github.com/weirhq/weir/router/api"
+	"github.com/weirhq/weir/router/attempt"
+	"github.com/weirhq/weir/router/config"
+	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/lane"
+	"github.com/weirhq/weir/router/routing"
+	"github.com/weirhq/weir/router/source"
+	"github.com/weirhq/weir/router/store"
+	"github.com/weirhq/weir/router/store/badger"
+)
+
+// Options of a router. The zero value is that of a quiet embedded one.
+type Options struct {
+	// Logger gets one line per thing that an operator acts on. Nil: none.
+	Logger hclog.Logger
+	// CacheDir keeps compiled plugins between starts. Empty: they are compiled at
+	// each start.
+	CacheDir string
+	// Stdout is where destinations with the URL "stdout:" write. Nil: os.Stdout.
+	Stdout io.Writer
+	// Inspect opens the store for questions only: no plugin is loaded, and
+	// nothing is routed or sent until another router opens it.
+	Inspect bool
+}
+
+// Router is a running router. Its methods may be called from any goroutine.
+type Router struct {
+	config  *config.Config
+	log     hclog.Logger
+	inspect bool
+	store   store.Store
+	host    *plugins.Host
+	sources []*source.Source
+	// publisher is source events without its verify: the program itself is no
+	// stranger.
+	publisher *source.Source
+	senders   []attempt.Sender
+	lanes     *lane.Set
+	reader    *routing.Reader
+	health    health
+
+	stopReader context.CancelFunc
+	owned      sync.WaitGroup // the reader, retention and the HTTP server
+
+	mu        sync.Mutex
+	app       *fiber.App
+	listening bool
+	closed    bool
+}
+
+// New opens the store, compiles the plugins and starts to route and deliver what
+// the store holds. Close ends it.
+func New(ctx context.Context, c *config.Config, o Options) (*Router, error) {
+	r := &Router{config: c, log: o.Logger, inspect: o.Inspect}
+	if r.log == nil {
+		r.log = hclog.NewNullLogger()
+	}
+	r.health.log = r.log
+	if err := r.open(ctx, o); err != nil {
+		r.release()
+		return nil, err
+	}
+	return r, nil
+}
+
+// open wires an event's way, from the end to the beginning, so that each part
+// finds the next one ready.
+func (r *Router) open(ctx context.Context, o Options) error {
+	c := r.config
+	for _, s := range c.Sources {
+		src, err := source.New(s)
+		if err != nil {
+			return err
+		}
+		r.sources = append(r.sources, src)
+		if s.Name == "events" {
+			trusted := *s
+			trusted.Verify = config.Verify{Kind: "none"}
+			if r.publisher, err = source.New(&trusted); err != nil {
+				return err
+			}
+		}
+	}
+	st, err := badger.Open(ctx, badger.Options{
+		Path: c.Store.Path, Retention: c.Store.Retention, MaxAge: c.Store.MaxAge, MinFree: c.Store.MinFree,
+		Logger: r.log.Named("store"),
+	})
+	if err != nil {
+		return fmt.Errorf("open the store at %s: %w", c.Store.Path, err)
+	}
+	r.store = st
+
+	loaded := map[string]routing.Plugin{}
+	if !o.Inspect {
+		if loaded, err = r.load(ctx, o.CacheDir); err != nil {
+			return err
+		}
+	}
+	table := routing.NewTable(c, loaded)
+	r.reader = routing.NewReader(st, table, r.log.Named("routing"), r.routed)
+	r.lanes = lane.NewSet(st, lane.Options{Logger: r.log.Named("delivery"), Observer: r.health.observe})
+	if o.Inspect {
+		return nil
+	}
+	for _, d := range c.Destinations {
+		sender, err := attempt.Open(d, attempt.Options{Stdout: o.Stdout})
+		if err != nil {
+			return err
+		}
+		r.senders = append(r.senders, sender)
+		policy := lane.Policy{Schedule: d.Schedule, Jitter: d.Jitter, Concurrency: d.Concurrency}
+		if err := r.lanes.Add(ctx, d.Name, policy, send(d, sender)); err != nil {
+			return err
+		}
+	}
+	again := lane.Policy{Schedule: routing.HostFaults, Jitter: 0.1, Concurrency: 2, Dead: store.ReasonRouting}
+	if err := r.lanes.Add(ctx, store.RoutingLane, again, r.routeAgain); err != nil {
+		return err
+	}
+	r.warnOrphans(ctx)
+	r.lanes.Start()
+
+	readerCtx, stop := context.WithCancel(context.Background())
+	r.stopReader = stop
+	r.owned.Go(func() { r.reader.Run(readerCtx) })
+	r.owned.Go(func() { r.retain(readerCtx) })
+	return nil
+}
+
+// load compiles the plugins of the configuration.
+func (r *Router) load(ctx context.Context, cacheDir string) (map[string]routing.Plugin, error) {
+	host, err := plugins.NewHost(ctx, plugins.Options{CacheDir: cacheDir, Logger: r.log.Named("plugin")})
+	if err != nil {
+		return nil, fmt.Errorf("start the plugin host: %w", err)
+	}
+	r.host = host
+	loaded := map[string]routing.Plugin{}
+	for _, p := range r.config.Plugins {
+		plugin, err := host.Load(ctx, plugins.Spec{
+			Name: p.Name, Wasm: p.Wasm, Config: p.Config, Memory: p.Memory, Deadline: p.Deadline,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("plugin %s (%s): %w", p.Name, p.Path, err)
+		}
+		loaded[p.Name] = plugin
+	}
+	return loaded, nil
+}
+
+// warnOrphans tells of lanes whose destination the configuration has no more:
+// they keep what waits, and nothing is sent.
+func (r *Router) warnOrphans(ctx context.Context) {
+	lanes, err := r.store.Lanes(ctx)
+	if err != nil {
+		r.log.Error("cannot read the lanes", "error", err)
+		return
+	}
+	for _, l := range lanes {
+		waiting := l.Counts.Waiting + l.Counts.Retrying
+		if waiting > 0 && l.Name != store.RoutingLane && r.config.Destination(l.Name) == nil {
+			r.log.Warn("deliveries wait for a destination that is not configured; they go on when its name returns",
+				"destination", l.Name, "waiting", waiting)
+		}
+	}
+}
+
+// send makes the tries of one destination.
+func send(d *config.Destination, sender attempt.Sender) lane.Try {
+	return func(ctx context.Context, w *lane.Work) lane.Result {
+		route := w.Routing.Matches[w.Delivery.Match].Route
+		m := w.Routing.Message(w.Event, w.Delivery)
+		body, contentType := attempt.Body(d.Format, m, w.Delivery.N, w.Delivery.Several)
+		out := sender.Send(ctx, &attempt.Delivery{
+			WebhookID: event.WebhookID(w.Event.Position, w.Event.ID, route, w.Delivery.N, d.Name),
+			EventType: m.Type, Number: w.Number, Body: body, ContentType: contentType,
+			Header: m.SetHeader, Time: time.Now(), Replay: w.Delivery.Replay,
+		})
+		result := lane.Result{
+			OK: out.OK, RetryAfter: out.RetryAfter, Hold: out.Status == 429 || out.Status == 503,
+			Attempt: store.Attempt{
+				Started: out.Started, Latency: out.Latency,
+				DNS: out.Phases.DNS, Connect: out.Phases.Connect, TLS: out.Phases.TLS, FirstByte: out.Phases.FirstByte,
+				Status: out.Status, Reason: out.Reason, Error: out.Error, Body: out.Body,
+			},
+		}
+		if out.Gone {
+			result.Dead = store.ReasonGone
+		}
+		return result
+	}
+}
+
+// routeAgain is the try of the lane of routing: it runs a route that failed once
+// more, by the current configuration.
+func (r *Router) routeAgain(ctx context.Context, w *lane.Work) lane.Result {
+	started := time.Now()
+	name := w.Routing.Matches[w.Delivery.Match].Route
+	again, err := r.reader.Table().RouteAgain(ctx, w.Event, name, started)
+	result := lane.Result{OK: err == nil, Again: again, Attempt: store.Attempt{Started: started, Latency: time.Since(started)}}
+	if err != nil {
+		result.Attempt.Reason, result.Attempt.Error = "plugin", err.Error()
+		if !routing.HostFault(err) {
+			result.Dead = store.ReasonRouting
+		}
+		return result
+	}
+	result.Note = "the route was run again"
+	return result
+}
+
+// retain applies retention once an hour, or more often where it is short.
+func (r *Router) retain(ctx context.Context) {
+	every := min(time.Hour, max(r.config.Store.Retention/24, time.Minute))
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		expired, err := r.store.Expire(ctx, time.Now())
+		switch {
+		case errors.Is(err, store.ErrClosed) || ctx.Err() != nil:
+			return
+		case err != nil:
+			r.log.Error("retention failed; it is tried again", "error", err)
+		case expired.Events+expired.Aged+expired.DeadLetters > 0:
+			r.log.Info("retention", "events", expired.Events, "deliveries_expired", expired.Aged, "dead_letters_removed", expired.DeadLetters)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// Accept stores events of a source as one record. It returns when they are on
+// disk: from then on they are not lost.
+func (r *Router) Accept(ctx context.Context, s *source.Source, events []*event.Event) ([]store.Accepted, error) {
+	record := &store.Record{Events: make([]store.NewEvent, len(events))}
+	for i, e := range events {
+		record.Events[i] = store.NewEvent{Event: e, Dedupe: s.Dedupe()}
+	}
+	result, err := r.store.Commit(ctx, record)
+	return result.Events, err
+}
+
+// routed is told of each event after its routing is committed.
+func (r *Router) routed(e *event.Event, d *routing.Decision) {
+	r.lanes.Wake(d.Routing)
+	for route, err := range d.Failed {
+		r.log.Debug("a condition could not be evaluated, so the route does not match", "route", route, "event", e.ID, "error", err)
+	}
+	for i := range d.Routing.Deliveries {
+		delivery := &d.Routing.Deliveries[i]
+		if delivery.Lane != store.RoutingLane {
+			continue
+		}
+		ref := store.Ref{Position: e.Position, Index: uint32(i)}
+		route := d.Routing.Matches[delivery.Match].Route
+		if delivery.Dead != "" {
+			r.log.Error("a plugin failed, so the route delivers nothing of this event; after mending it: weir deliveries retry "+ref.String(),
+				"route", route, "event", e.ID, "type", e.Type, "error", delivery.Error)
+		} else {
+			r.log.Warn("a plugin could not run, the route is tried again", "route", route, "event", e.ID, "next", delivery.Due.UTC().Format(time.RFC3339), "error", delivery.Error)
+		}
+	}
+	r.log.Debug("routed", "event", e.ID, "type", e.Type, "routes", len(d.Routing.Matches), "deliveries", len(d.Routing.Deliveries))
+}
+
+// RetryDelivery makes a delivery due now that is retrying, dead or cancelled. It
+// gives store.ErrNotFound, lane.ErrSending, or a problem for other states.
+func (r *Router) RetryDelivery(ctx context.Context, ref store.Ref) (*store.DeliveryStatus, error) {
+	d, err := r.store.Delivery(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	if err := retryable(d); err != nil {
+		return nil, err
+	}
+	if err := r.lanes.Retry(ctx, d); err != nil {
+		return nil, err
+	}
+	return r.store.Delivery(ctx, ref)
+}
+
+// Sources, Store, Table and Sending are what the HTTP side asks.
+func (r *Router) Sources() []*source.Source { return r.sources }
+
+// Store is the router's store, to ask.
+func (r *Router) Store() store.Store { return r.store }
+
+// Table is the one that events are routed by.
+func (r *Router) Table() *routing.Table { return r.reader.Table() }
+
+// Sending reports whether a delivery is in the hands of a worker.
+func (r *Router) Sending(lane string, ref store.Ref) bool { return r.lanes.Sending(lane, ref) }
+
+// Ready is nil when events are taken and delivered, else it says why not.
+func (r *Router) Ready() error {
+	r.mu.Lock()
+	listening, closed := r.listening, r.closed
+	r.mu.Unlock()
+	switch {
+	case closed:
+		return errors.New("the router is stopping")
+	case r.inspect:
+		return errors.New("the store is open for questions only")
+	case !listening:
+		return errors.New("the listener is not up")
+	}
+	return r.store.Err()
+}
+
+// Handler is the HTTP side, for a server of the caller's.
+func (r *Router) Handler() *fiber.App {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.app == nil {
+		r.app = api.New(r, api.Options{MaxBody: int(r.config.Server.MaxBody), Logger: r.log.Named("http")})
+	}
+	return r.app
+}
+
+// Serve answers HTTP on l until Close, and then returns nil.
+func (r *Router) Serve(l net.Listener) error {
+	app := r.Handler()
+	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		return errors.New("the router is closed")
+	}
+	r.listening = true
+	r.owned.Add(1)
+	r.mu.Unlock()
+	defer r.owned.Done()
+	return app.Listener(l)
+}
+
+// Close stops taking events, stops routing, lets attempts in flight finish until
+// ctx ends, and closes the store. What was not sent stays in the store.
+func (r *Router) Close(ctx context.Context) error {
+	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		return nil
+	}
+	r.closed = true
+	app := r.app
+	r.mu.Unlock()
+
+	r.lanes.Stop()
+	var errs []error
+	if app != nil {
+		if err := app.ShutdownWithContext(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("stop the HTTP server: %w", err))
+		}
+	}
+	if r.stopReader != nil {
+		r.stopReader()
+	}
+	r.owned.Wait()
+	if err := r.lanes.Close(ctx); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(append(errs, r.release())...)
+}
+
+// release closes what open has opened.
+func (r *Router) release() error {
+	var errs []error
+	if r.lanes != nil {
+		errs = append(errs, r.lanes.Close(context.Background()))
+	}
+	if r.stopReader != nil {
+		r.stopReader()
+		r.owned.Wait()
+	}
+	for _, s := range r.senders {
+		errs = append(errs, s.Close())
+	}
+	if r.host != nil {
+		errs = append(errs, r.host.Close(context.Background()))
+	}
+	if r.store != nil {
+		errs = append(errs, r.store.Close())
+	}
+	return errors.Join(errs...)
+}
