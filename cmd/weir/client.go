@@ -35,7 +35,7 @@ func connect(ctx context.Context, g *globals) (*client, error) {
 	if g.server != "" {
 		return remote(strings.TrimSuffix(g.server, "/")), nil
 	}
-	c, report := config.Load(g.config, config.Options{})
+	c, report := config.Load(g.config, config.Options{ToAsk: true})
 	if report.HasErrors() {
 		_ = report.Write(os.Stderr) // the error below says it too
 		return nil, fmt.Errorf("%s does not load, so there is no router to ask: mend it, or name one with --server", g.config)

@@ -262,3 +262,32 @@ func TestDocumentLinks(t *testing.T) {
 		t.Errorf("only %d links were found", n)
 	}
 }
+
+// Every direct dependency has its line, and every line a dependency.
+func TestDependenciesAreDocumented(t *testing.T) {
+	mod, err := os.ReadFile("../../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := os.ReadFile("../../docs/dependencies.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	direct := map[string]bool{}
+	for line := range strings.SplitSeq(string(mod), "\n") {
+		if f := strings.Fields(line); len(f) == 2 && strings.HasPrefix(f[1], "v") {
+			direct[f[0]] = true
+			if !strings.Contains(string(doc), "`"+f[0]+"`") {
+				t.Errorf("%s has no line", f[0])
+			}
+		}
+	}
+	if len(direct) < 10 {
+		t.Errorf("only %v", direct)
+	}
+	for _, m := range regexp.MustCompile("`([a-z.]+/[^`]+)`").FindAllStringSubmatch(string(doc), -1) {
+		if !direct[m[1]] {
+			t.Errorf("%s has a line, and is no dependency", m[1])
+		}
+	}
+}

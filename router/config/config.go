@@ -1,0 +1,244 @@
+// Package config reads a configuration: HCL in, typed values out, with every
+// default filled in and every mistake told at its place.
+//
+// Invariants:
+//   - Strict: what a configuration says is either used or refused. A name that
+//     Weir will have but has not yet is "not supported yet", any other unknown
+//     name gets a suggestion. Nothing is ignored.
+//   - All mistakes of a configuration are found in one go.
+//   - A Config is complete and immutable: whoever uses it never fills in a
+//     default. It may be shared between goroutines.
+//   - No value of an attribute that holds a secret appears in a diagnostic, in
+//     its snippet, or in anything that prints a Config.
+//   - Two loads of the same bytes (files, what file() read, modules) have the
+//     same Hash.
+package config
+
+import (
+	"net/url"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/expr"
+)
+
+// Config is a whole configuration.
+type Config struct {
+	Server Server
+	Store  Store
+	Log    Log
+	// Sources always holds the one called "events". In order of name.
+	Sources []*Source
+	// Plugins, Destinations and Routes are in the order in which they are
+	// written.
+	Plugins      []*Plugin
+	Destinations []*Destination
+	Routes       []*Route
+	// Hash is the lower-case hex SHA-256 over all that was read: the files,
+	// what file() read, and the modules.
+	Hash string
+	// Dir is the folder of the configuration. Paths are absolute already.
+	Dir string
+}
+
+// Server is where the router listens.
+type Server struct {
+	// Listen is host:port, always a loopback address.
+	Listen string
+	// MaxBody is the largest request body in bytes.
+	MaxBody int64
+}
+
+// Store is where events are kept.
+type Store struct {
+	// Kind is "badger".
+	Kind string
+	// Path is the folder of the store.
+	Path string
+	// Retention is how long an event is kept after it was received.
+	Retention time.Duration
+	// MinFree is the free space, in bytes, below which events are refused.
+	MinFree int64
+	// MaxAge is how long what still waits or is dead is kept beyond Retention.
+	MaxAge time.Duration
+}
+
+// Log is how the router tells its operator what happens.
+type Log struct {
+	// Level is trace, debug, info, warn, error or off.
+	Level string
+	JSON  bool
+}
+
+// SourceFormat is what a source's requests hold.
+type SourceFormat string
+
+// The formats of a source.
+const (
+	// SourceRaw takes the body as the event's data.
+	SourceRaw SourceFormat = "raw"
+	// SourceNative takes Weir's own envelope.
+	SourceNative SourceFormat = "native"
+)
+
+// Source is one way in.
+type Source struct {
+	Name string
+	// Path of its URL, beginning with a slash. Source "events" also answers
+	// POST /events.
+	Path   string
+	Format SourceFormat
+	Verify Verify
+	// Type, ID and Subject are nil where the default holds: the source's name
+	// (native: the envelope's), no id of the producer's, no subject.
+	Type, ID, Subject *expr.Program
+	// Dedupe is how long the ids of producers are remembered.
+	Dedupe time.Duration
+	// Range is where the block is written; empty for a source that is not.
+	Range hcl.Range
+}
+
+// Verify is how a source knows its producer.
+type Verify struct {
+	// Kind is "none", "github" or "hmac".
+	Kind string
+	// Secrets are never empty unless Kind is "none". Any of them will do.
+	Secrets []Secret
+	// Header (lower case), Algorithm ("sha256", "sha512", "sha1"), Encoding
+	// ("hex", "base64") and Prefix (what stands before the signature) are set
+	// for every kind but "none".
+	Header, Algorithm, Encoding, Prefix string
+}
+
+// OnError is what happens to a message when a plugin fails on it.
+type OnError string
+
+// The choices of on_error.
+const (
+	// OnErrorDead ends the event on this route, as a dead letter.
+	OnErrorDead OnError = "dead"
+	// OnErrorSkip lets the message go on as it was before this plugin.
+	OnErrorSkip OnError = "skip"
+	// OnErrorDrop ends the message.
+	OnErrorDrop OnError = "drop"
+)
+
+// Plugin is a WebAssembly module with its configuration.
+type Plugin struct {
+	Name string
+	// Path is the module's file, Wasm its bytes and SHA256 their lower-case hex
+	// digest.
+	Path   string
+	Wasm   []byte
+	SHA256 string
+	// Config is JSON, "null" when unset.
+	Config []byte
+	// Memory is the most that an instance may have, in bytes.
+	Memory int64
+	// Deadline is the most wall-clock time a call may take.
+	Deadline time.Duration
+	OnError  OnError
+	Range    hcl.Range
+}
+
+// Format is the body that a destination gets.
+type Format string
+
+// The formats of a destination.
+const (
+	// FormatEnvelope is Weir's JSON envelope around data.
+	FormatEnvelope Format = "envelope"
+	// FormatRaw is data's bytes with their own content type.
+	FormatRaw Format = "raw"
+)
+
+// Destination is a receiver.
+type Destination struct {
+	Name string
+	// URL as it is written, with user and password: use [Destination.SafeURL]
+	// to show it. Relative paths of file URLs do not exist; Parsed.Path is
+	// absolute.
+	URL    string
+	Parsed *url.URL
+	// Kind is "http" (also for https), "file" or "stdout".
+	Kind string
+	// Secret signs deliveries; empty: they are unsigned.
+	Secret Secret
+	Format Format
+	// Headers are sent with each request, lower-case names, in name order.
+	Headers []event.Field
+	// Timeout is that of a whole attempt.
+	Timeout time.Duration
+	// Schedule holds the delay before each attempt; its length is the most
+	// attempts. Never empty.
+	Schedule []time.Duration
+	// Jitter spreads each delay by 1 ± Jitter, from 0 to 1.
+	Jitter float64
+	// Concurrency is how many attempts may be in flight at a time.
+	Concurrency int
+	Range       hcl.Range
+}
+
+// SafeURL is the URL without its password.
+func (d *Destination) SafeURL() string { return d.Parsed.Redacted() }
+
+// Route says which events go where.
+type Route struct {
+	Name string
+	// From holds names of sources; nil: every source that takes requests.
+	From []string
+	// Events holds patterns of types, in which * stands for any run of
+	// characters; nil: every type.
+	Events []string
+	// When is nil where the route has no condition.
+	When *expr.Program
+	// Through are the plugins in order.
+	Through []*Plugin
+	// To is never empty.
+	To []*Destination
+	// Fallback routes take what no other route took.
+	Fallback bool
+	Range    hcl.Range
+}
+
+// Source returns the source called name, or nil.
+func (c *Config) Source(name string) *Source {
+	for _, s := range c.Sources {
+		if s.Name == name {
+			return s
+		}
+	}
+	return nil
+}
+
+// Plugin returns the plugin called name, or nil.
+func (c *Config) Plugin(name string) *Plugin {
+	for _, p := range c.Plugins {
+		if p.Name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+// Destination returns the destination called name, or nil.
+func (c *Config) Destination(name string) *Destination {
+	for _, d := range c.Destinations {
+		if d.Name == name {
+			return d
+		}
+	}
+	return nil
+}
+
+// Route returns the route called name, or nil.
+func (c *Config) Route(name string) *Route {
+	for _, r := range c.Routes {
+		if r.Name == name {
+			return r
+		}
+	}
+	return nil
+}

@@ -1,0 +1,80 @@
+package config
+
+import (
+	"strings"
+
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/weirhq/weir/router/expr"
+)
+
+func (l *loader) decodeRoute(b *hclsyntax.Block) {
+	r := &Route{Name: b.Labels[0], Range: b.DefRange()}
+	l.check(b.Body, routeSchema, "route")
+	if a := attribute(b, "from"); a != nil {
+		seen := map[string]bool{}
+		for _, x := range l.references(a, "source") {
+			if seen[x.name] {
+				l.fail(x.at, "Named twice", "The source %q is in the list already.", x.name)
+				continue
+			}
+			seen[x.name] = true
+			r.From = append(r.From, x.name)
+		}
+	}
+	if a := attribute(b, "events"); a != nil {
+		r.Events = l.patterns(a)
+	}
+	r.When = l.program(b, "when", expr.EventScope)
+	if a := attribute(b, "through"); a != nil {
+		if t, ok := a.Expr.(*hclsyntax.TupleConsExpr); !ok || len(t.Exprs) > 0 { // no plugins is a fine list
+			for _, x := range l.references(a, "plugin") {
+				if p := l.pluginBlocks[x.name]; p != nil {
+					r.Through = append(r.Through, p)
+				}
+			}
+		}
+	}
+	if a := attribute(b, "to"); a != nil {
+		seen := map[string]bool{}
+		for _, x := range l.references(a, "destination") {
+			if seen[x.name] {
+				l.fail(x.at, "Named twice", "The destination %q is in the list already.", x.name)
+				continue
+			}
+			seen[x.name] = true
+			if d := l.destinationBlocks[x.name]; d != nil {
+				r.To = append(r.To, d)
+			}
+		}
+	} else {
+		l.missing(b, "to", "to = [destination.name]")
+	}
+	r.Fallback = l.boolean(attribute(b, "fallback"), false)
+	if l.defined["route"][r.Name] == b.LabelRanges[0] { // not a second one
+		l.config.Routes = append(l.config.Routes, r)
+	}
+}
+
+// patterns reads the types that a route takes.
+func (l *loader) patterns(a *hclsyntax.Attribute) []string {
+	values, ranges, ok := l.items(a, `a list of types, such as ["order.*"]`)
+	if ok && len(values) == 0 {
+		l.fail(a.Expr.Range(), "Empty list", `The list %q must have at least one type, or be left out for all.`, a.Name)
+	}
+	var list []string
+	for i, v := range values {
+		switch {
+		case v.IsNull() || v.Type() != cty.String:
+			l.wrongType(ranges[i], a.Name, `a list of types, such as ["order.*"]`, v)
+		case v.AsString() == "":
+			l.fail(ranges[i], "Empty type", `No event has an empty type. "*" takes all.`)
+		case strings.TrimSpace(v.AsString()) != v.AsString():
+			l.fail(ranges[i], "White space in a type", "The type begins or ends with white space.")
+		default:
+			list = append(list, v.AsString())
+		}
+	}
+	return list
+}

@@ -1,0 +1,183 @@
+package config
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"github.com/weirhq/weir/router/expr"
+)
+
+// schema lists the names that a block may hold. Later ones are part of the
+// configuration's language but not of this version: they are refused by name.
+type schema struct {
+	attributes, blocks           []string
+	laterAttributes, laterBlocks []string
+}
+
+var (
+	topSchema = schema{
+		blocks:      []string{"server", "store", "defaults", "source", "plugin", "destination", "route", "log"},
+		laterBlocks: []string{"webhooks", "metrics", "tracing", "test", "variable", "locals"},
+	}
+	serverSchema = schema{
+		attributes:      []string{"listen", "max_body"},
+		laterAttributes: []string{"admin", "public_url", "token", "insecure", "mode"},
+		laterBlocks:     []string{"tls", "access"},
+	}
+	storeSchema = schema{
+		attributes:      []string{"path", "retention", "min_free"},
+		laterAttributes: []string{"max_age"},
+	}
+	logSchema    = schema{attributes: []string{"level", "json"}}
+	retrySchema  = schema{attributes: []string{"schedule", "jitter"}}
+	sourceSchema = schema{
+		attributes:      []string{"path", "format", "type", "id", "subject", "dedupe"},
+		blocks:          []string{"verify"},
+		laterAttributes: []string{"tenant", "schema", "dedupe_signature", "rate", "keep_headers"},
+		laterBlocks:     []string{"reply", "handshake"},
+	}
+	pluginSchema = schema{
+		attributes:      []string{"wasm", "config", "memory", "deadline", "on_error"},
+		laterAttributes: []string{"fuel", "init_fuel", "isolation", "abi", "shadow"},
+	}
+	destinationSchema = schema{
+		attributes: []string{"url", "secret", "format", "headers", "timeout", "concurrency"},
+		blocks:     []string{"retry"},
+		laterAttributes: []string{"previous_secrets", "forward_headers", "proxy", "rate", "order_by", "disable_after",
+			"max_age", "reply_type", "compress", "http2", "token", "for_each"},
+		laterBlocks: []string{"sign", "auth", "tls", "breaker"},
+	}
+	// What a destination may say, but for what makes it this destination.
+	defaultsSchema = schema{
+		attributes:      []string{"secret", "format", "headers", "timeout", "concurrency"},
+		blocks:          []string{"retry"},
+		laterAttributes: without(destinationSchema.laterAttributes, "token", "for_each"),
+		laterBlocks:     destinationSchema.laterBlocks,
+	}
+	routeSchema = schema{
+		attributes:      []string{"from", "events", "when", "through", "to", "fallback"},
+		laterAttributes: []string{"for_each"},
+	}
+	verifySchemas = map[string]schema{
+		"none":   {},
+		"github": {attributes: []string{"secrets"}},
+		"hmac": {
+			attributes:      []string{"secrets", "header", "algorithm", "encoding", "prefix"},
+			laterAttributes: []string{"timestamp_header", "tolerance"},
+		},
+	}
+	laterVerify = []string{"stripe", "shopify", "slack", "twilio", "standard", "gitlab", "sendgrid", "mailgun", "basic", "bearer", "token"}
+)
+
+func without(list []string, names ...string) []string {
+	var rest []string
+	for _, s := range list {
+		if !has(names, s) {
+			rest = append(rest, s)
+		}
+	}
+	return rest
+}
+
+func has(list []string, s string) bool {
+	for _, v := range list {
+		if v == s {
+			return true
+		}
+	}
+	return false
+}
+
+func join(lists ...[]string) []string {
+	var all []string
+	for _, l := range lists {
+		all = append(all, l...)
+	}
+	return all
+}
+
+// check refuses every attribute and block of body that s does not list. where
+// names the block in messages.
+func (l *loader) check(body *hclsyntax.Body, s schema, where string) {
+	attributes := make([]*hclsyntax.Attribute, 0, len(body.Attributes))
+	for _, a := range body.Attributes {
+		attributes = append(attributes, a)
+	}
+	sort.Slice(attributes, func(i, j int) bool { return attributes[i].NameRange.Start.Byte < attributes[j].NameRange.Start.Byte })
+	for _, a := range attributes {
+		switch {
+		case has(s.attributes, a.Name):
+		case has(s.laterAttributes, a.Name), has(s.laterBlocks, a.Name):
+			l.later(a.NameRange, a.Name)
+		case has(s.blocks, a.Name):
+			l.fail(a.NameRange, fmt.Sprintf("%q is a block", a.Name), "Write %s { ... }, without the equals sign.", a.Name)
+		default:
+			l.fail(a.NameRange, "Unknown attribute", "A %s has no attribute %q.%s", where, a.Name, s.hint(a.Name))
+		}
+	}
+	for _, b := range body.Blocks {
+		switch {
+		case has(s.blocks, b.Type):
+		case has(s.laterBlocks, b.Type), has(s.laterAttributes, b.Type):
+			l.later(b.TypeRange, b.Type)
+		case has(s.attributes, b.Type):
+			l.fail(b.TypeRange, fmt.Sprintf("%q is an attribute", b.Type), "Write %s = ..., with an equals sign.", b.Type)
+		default:
+			l.fail(b.TypeRange, "Unknown block", "A %s has no block %q.%s", where, b.Type, s.hint(b.Type))
+		}
+	}
+}
+
+func (s schema) hint(name string) string {
+	known := join(s.attributes, s.blocks)
+	if h := expr.DidYouMean(name, known); h != "" {
+		return h
+	}
+	if h := expr.DidYouMean(name, join(s.laterAttributes, s.laterBlocks)); h != "" {
+		return h
+	}
+	if len(known) == 0 {
+		return ""
+	}
+	return " It has " + strings.Join(known, ", ") + "."
+}
+
+// later refuses what the language has and this version does not.
+func (l *loader) later(r hcl.Range, name string) {
+	l.fail(r, fmt.Sprintf("%q is not supported yet", name), "It is part of Weir's configuration, but this version can't do it. Leave it out.")
+}
+
+// oneOf reads an attribute that is one of a few words. What later versions take
+// too is refused as such.
+func (l *loader) oneOf(a *hclsyntax.Attribute, fallback string, choices, later []string) string {
+	if a == nil {
+		return fallback
+	}
+	s, ok := l.text(a)
+	if !ok {
+		return fallback
+	}
+	l.choice(a.Expr.Range(), s, choices, later)
+	return s
+}
+
+// choice refuses s where it is none of the choices.
+func (l *loader) choice(r hcl.Range, s string, choices, later []string) bool {
+	switch {
+	case has(choices, s):
+		return true
+	case has(later, s):
+		l.later(r, s)
+	default:
+		hint := expr.DidYouMean(s, join(choices, later))
+		if hint == "" {
+			hint = ` There is "` + strings.Join(choices, `", "`) + `".`
+		}
+		l.fail(r, "Unknown value", "%q is not known here.%s", s, hint)
+	}
+	return false
+}

@@ -1,0 +1,4 @@
+server {
+  listen = "localhost:8080"
+  listen = "localhost:8081"
+}

@@ -1,0 +1,86 @@
+variable "x" {}
+
+locals {
+  a = 1
+}
+
+server {
+  listen   = "unix:///run/weir.sock"
+  admin    = "127.0.0.1:9000"
+  insecure = true
+  mode     = "sidecar"
+  tls {
+    cert = "c.pem"
+  }
+  access "ops" {
+    token = "hunter2"
+  }
+}
+
+store "nats" {
+  max_age = "30d"
+}
+
+defaults {
+  breaker {
+    failures = 50
+  }
+  disable_after = "5d"
+}
+
+source "stripe" {
+  verify "stripe" {
+    secrets = ["hunter2"]
+  }
+  tenant = body.account
+  schema = "order.json"
+  rate   = "50/s"
+  reply {
+    status = 200
+  }
+  handshake        = "meta"
+  keep_headers     = ["x"]
+  dedupe_signature = true
+}
+
+plugin "p" {
+  wasm      = "testdata/ok.wasm"
+  fuel      = 1
+  init_fuel = 1
+  isolation = "reuse"
+  abi       = "stdio"
+  shadow    = "b.wasm"
+}
+
+destination "d" {
+  url              = "nats://host:4222/subject"
+  format           = "cloudevents"
+  rate             = "50/s"
+  order_by         = event.data.id
+  previous_secrets = ["hunter2"]
+  http2            = true
+  proxy            = "http://proxy"
+  for_each         = toset(["eu"])
+  sign "hmac" {
+    secrets = ["hunter2"]
+  }
+  auth "bearer" {
+    token = "hunter2"
+  }
+}
+
+destination "e" {
+  url    = "pull:"
+  secret = local.secret
+}
+
+route "r" {
+  from     = [source.weir, source.reply]
+  to       = [destination.d["eu"]]
+  for_each = {}
+}
+
+webhooks {}
+metrics {}
+tracing {}
+test "t" {}

@@ -1,0 +1,4 @@
+destination "a" {
+  url    = "stdout:"
+  secret = "hunter2
+}
