@@ -195,7 +195,10 @@ const (
 	ReasonRouting  Reason = "routing"
 )
 
-// LaneOutcomes is what happened in one lane since its last record.
+// LaneOutcomes is what happened in one lane since its last record. The record
+// whose outcome takes a posting out of Waiting must also have the Cursor that
+// settles it, and a cursor settles nothing else: so no posting is lost by a
+// cursor that is wrong. Anything else is [ErrOutOfOrder].
 type LaneOutcomes struct {
 	Lane     string
 	Outcomes []Outcome
@@ -320,7 +323,9 @@ type DeliveryQuery struct {
 	Page
 }
 
-// Page asks for part of a list.
+// Page asks for part of a list. A store looks at a bounded number of rows for
+// one page, so a page may have fewer than Limit, even none, and still have a
+// next.
 type Page struct {
 	// Cursor is what the page before gave as next, empty for the first.
 	Cursor string
@@ -392,7 +397,9 @@ type Store interface {
 	Documents(ctx context.Context, kind string) ([]Document, error)
 
 	// Expire applies retention as of now. It works in bounded steps so that
-	// commits go on meanwhile.
+	// commits go on meanwhile. What it ends by age changes lanes: it moves their
+	// cursors, and outcomes of the same deliveries are then [ErrOutOfOrder], upon
+	// which the owner of a lane reads the lane again.
 	Expire(ctx context.Context, now time.Time) (Expired, error)
 
 	// Err is nil while the store can commit events; else why not: ErrFull, or

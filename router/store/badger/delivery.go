@@ -1,0 +1,161 @@
+package badger
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	badgerdb "github.com/dgraph-io/badger/v4"
+
+	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/store"
+	"github.com/weirhq/weir/router/store/codec"
+)
+
+// Delivery returns all that is known of a delivery.
+func (s *Store) Delivery(ctx context.Context, r store.Ref) (*store.DeliveryStatus, error) {
+	v, err := s.view(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer v.close()
+	return (&statuses{v: v}).of(r, true)
+}
+
+// statuses builds statuses of deliveries. It keeps the last event and routing,
+// which the next delivery often shares.
+type statuses struct {
+	v       *view
+	event   *event.Event
+	routing *codec.Routing
+}
+
+func (c *statuses) load(position uint64) error {
+	if c.routing != nil && c.routing.Position == position {
+		return nil
+	}
+	r, err := c.v.routing(position)
+	if err != nil {
+		return err
+	}
+	e, err := c.v.event(position)
+	if err != nil {
+		return err
+	}
+	c.event, c.routing = e, r
+	return nil
+}
+
+// of gives one status, with all attempts or only the last.
+func (c *statuses) of(ref store.Ref, all bool) (*store.DeliveryStatus, error) {
+	if err := c.load(ref.Position); err != nil {
+		return nil, err
+	}
+	r, e := c.routing, c.event
+	if uint64(ref.Index) >= uint64(len(r.Deliveries)) || r.Gone[ref.Index] {
+		return nil, store.ErrNotFound
+	}
+	d := r.Deliveries[ref.Index]
+	st := &store.DeliveryStatus{
+		Ref: ref, Delivery: d, Route: r.Matches[d.Match].Route,
+		EventID: e.ID, Type: e.Type, MessageType: e.Type, Source: e.Source, Tenant: e.Tenant,
+		Received: e.Received,
+	}
+	if d.Content >= 0 {
+		st.MessageType = r.Contents[d.Content].Type
+	}
+	row, err := c.v.state(ref, d.Lane)
+	if err != nil {
+		return nil, err
+	}
+	st.State, st.Due, st.Tries = row.State, row.Due, row.Tries
+	st.Reason, st.Note, st.Attempts = row.Reason, row.Note, row.Attempts
+	if n := len(st.Attempts); !all && n > 1 {
+		st.Attempts = st.Attempts[n-1:]
+	}
+	return st, nil
+}
+
+// state gives a delivery's row, or what is known of one that has none.
+func (v *view) state(ref store.Ref, name string) (*codec.Delivery, error) {
+	d, err := v.delivery(ref)
+	if !errors.Is(err, store.ErrNotFound) {
+		return d, err
+	}
+	l := v.lane(name)
+	if l == nil || !settled(&l.Cursor, ref) {
+		return &codec.Delivery{State: store.Waiting}, nil
+	}
+	// The lane is newer than this view: so must be what explains its cursor.
+	now, err := v.refresh()
+	if err != nil {
+		return nil, err
+	}
+	defer now.txn.Discard()
+	d, err = now.delivery(ref)
+	if !errors.Is(err, store.ErrNotFound) {
+		return d, err
+	}
+	d = &codec.Delivery{State: store.Delivered}
+	line, err := now.history(ref, name)
+	if err != nil {
+		return nil, err
+	}
+	if line != nil {
+		d.Tries = line.Tries
+		if line.Attempt != nil {
+			d.Attempts = []store.Attempt{*line.Attempt}
+		}
+	}
+	return d, nil
+}
+
+func (v *view) delivery(ref store.Ref) (*codec.Delivery, error) {
+	key := deliveryKey(v.bucketOf(ref.Position), ref)
+	b, err := get(v.txn, key)
+	if err != nil {
+		return nil, err
+	}
+	d, err := codec.DecodeDelivery(b)
+	if err != nil {
+		return nil, malformed(key, err)
+	}
+	return d, nil
+}
+
+// history finds the line of a delivery, nil where there is none.
+func (v *view) history(ref store.Ref, name string) (*codec.Settled, error) {
+	prefix := historyPrefix(v.bucketOf(ref.Position), name)
+	it := v.txn.NewIterator(badgerdb.IteratorOptions{Prefix: prefix})
+	defer it.Close()
+	for it.Seek(appendRef(slices.Clone(prefix), ref)); it.Valid(); it.Next() {
+		key := it.Item().Key()
+		if len(key) != len(prefix)+refLen {
+			continue
+		}
+		if readRef(key[len(prefix):]).Position>>historyBlock != ref.Position>>historyBlock {
+			return nil, nil
+		}
+		lines, err := v.historyChunk(it)
+		if err != nil {
+			return nil, err
+		}
+		i, found := slices.BinarySearchFunc(lines, ref, func(l codec.Settled, r store.Ref) int { return compareRefs(l.Ref, r) })
+		if found {
+			return &lines[i], nil
+		}
+	}
+	return nil, nil
+}
+
+func (v *view) historyChunk(it *badgerdb.Iterator) ([]codec.Settled, error) {
+	key, b, err := itemValue(v.txn, it)
+	if err != nil {
+		return nil, err
+	}
+	lines, err := codec.DecodeHistory(b)
+	if err != nil {
+		return nil, malformed(key, err)
+	}
+	return lines, nil
+}

@@ -1,0 +1,72 @@
+// Package badger keeps a [store.Store] in one folder, in a Badger database that
+// one process has open.
+//
+// # Invariants
+//
+//   - One goroutine, the committer, makes all writes. It takes whatever waits,
+//     validates each record against the state that the ones before it left, puts
+//     all that are valid into one transaction, and answers after its flush. One
+//     record's fault is no other's. Nobody waits for a group to fill up.
+//   - What memory says (last, progress, lanes, buckets) is published after the
+//     flush, and follows from the rows: Open rebuilds it. A read takes what memory
+//     says first and its snapshot of the rows second, so that rows are never
+//     older than memory.
+//   - After a flush that failed nothing is known, so every later commit is
+//     refused with that failure. Opening the store again tells what is there.
+//   - The clock of retention is Options.Now and the received time of events;
+//     Badger's own expiry, which knows only the real clock, decides nothing but
+//     when the memory of an id outlives its event.
+//   - Every row carries a checksum over its key and value. A row that does not
+//     match it is an error that names it, never data.
+//
+// # Keys
+//
+// Numbers are big-endian; pos is 8 bytes and index 4, a reference both; string
+// is its length in 2 bytes and its bytes. What retention takes begins with B and
+// a bucket: the minute in which a stretch of time began (4 bytes). A stretch is
+// retention/168 long, an hour by default, and at least a minute. Positions of a
+// bucket are contiguous and the table of buckets is small, so a position's
+// bucket is found in memory. Bucket 0 holds, aside, events older than retention
+// of which a delivery is unfinished: everything before the position in row M.
+//
+//	B bucket 'e' pos              event
+//	B bucket 'r' pos              what routing decided for it, deliveries included
+//	B bucket 'c' pos number4      data of a message made by a plugin, where all of
+//	                              an event's are too much for one row
+//	B bucket 't' string pos       positions of one type of one commit, by the last
+//	B bucket 'v' ref              delivery that failed, was born dead or retrying,
+//	                              or was cancelled: state and all attempts
+//	B bucket 'h' string ref       history: what a lane delivered or cancelled, with
+//	                              the attempt of those delivered at the first try;
+//	                              by the last reference, and within one stretch
+//	                              of 4096 positions
+//	b bucket                      first position of a bucket
+//	d string string               document, by kind and name
+//	i string string string        id, source, scope: position of the event that has
+//	                              an id that its producer gave
+//	l string                      lane: cursor and counts, written when they change
+//	                              but for postings
+//	M                             oldest position not aside, and received time of
+//	                              the newest event taken
+//	p string ref                  postings of one lane of one commit, by the last,
+//	                              with the count of all up to it
+//	V                             version of this layout
+//	x string state1 ref           dead (d) and retrying (r) deliveries of a lane
+//	y string due8 ref             retries of a lane by due time
+//
+// A delivery has no row when it waits, and none when it was delivered at its
+// first try: a posting at or after its lane's cursor waits, one that the cursor
+// has settled and that has no row was delivered. Chunks of postings that are
+// settled whole are deleted, and reading starts at the cursor, so finished work
+// is never read to find what is left. The same holds for retries: the due time
+// of the first is kept in memory.
+//
+// A value longer than 512 KiB goes on in rows with a number (2 bytes) behind
+// its key, because Badger would put longer ones into its value log, whose flush
+// it does not check.
+//
+// # Disk
+//
+// Options.MinFree is watched because Badger maps sparse files: a write that
+// finds no space would end the process.
+package badger

@@ -1,0 +1,616 @@
+package badger
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	badgerdb "github.com/dgraph-io/badger/v4"
+
+	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/store"
+	"github.com/weirhq/weir/router/store/codec"
+)
+
+const (
+	maxLimit = 1000
+	// lookMost bounds how many rows a listing looks at for one page. A page that
+	// ends by it may have fewer than Limit, even none, and still have a next.
+	lookMost = 10000
+	// listStep is how many candidates are fetched at a time.
+	listStep = 128
+)
+
+// FindEvent returns the events of an id.
+func (s *Store) FindEvent(ctx context.Context, id, source string) ([]*event.Event, error) {
+	v, err := s.view(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer v.close()
+	var events []*event.Event
+	add := func(position uint64) error {
+		e, err := v.event(position)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		if err == nil && e.ID == id && (source == "" || e.Source == source) {
+			events = append(events, e)
+		}
+		return err
+	}
+	if len(id) <= maxName {
+		prefix := idPrefix(id)
+		it := v.txn.NewIterator(badgerdb.IteratorOptions{Prefix: prefix})
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			key, b, err := itemValue(v.txn, it)
+			if err != nil {
+				return nil, err
+			}
+			row, err := codec.DecodeID(b)
+			if err != nil {
+				return nil, malformed(key, err)
+			}
+			if err := add(row.Position); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if p, ok := event.PositionOf(id); ok {
+		if err := add(p); err != nil {
+			return nil, err
+		}
+	}
+	if len(events) == 0 {
+		return nil, store.ErrNotFound
+	}
+	slices.SortFunc(events, func(a, b *event.Event) int {
+		return compareRefs(store.Ref{Position: a.Position}, store.Ref{Position: b.Position})
+	})
+	return slices.CompactFunc(events, func(a, b *event.Event) bool { return a.Position == b.Position }), nil
+}
+
+// Kinds of page cursors.
+const (
+	cursorEvents     = 'e'
+	cursorDeliveries = 'd'
+)
+
+func pageCursor(kind byte, r store.Ref) string {
+	return base64.RawURLEncoding.EncodeToString(appendRef([]byte{kind}, r))
+}
+
+// page reads where a page begins: only what is before the reference is listed.
+func page(p store.Page, kind byte) (store.Ref, error) {
+	if p.Limit < 1 || p.Limit > maxLimit {
+		return store.Ref{}, fmt.Errorf("a limit of %d is not from 1 to %d", p.Limit, maxLimit)
+	}
+	if p.Cursor == "" {
+		return store.Ref{Position: math.MaxUint64, Index: math.MaxUint32}, nil
+	}
+	b, err := base64.RawURLEncoding.DecodeString(p.Cursor)
+	if err != nil || len(b) != 1+refLen || b[0] != kind {
+		return store.Ref{}, store.ErrCursor
+	}
+	return readRef(b[1:]), nil
+}
+
+// ListEvents lists events, newest first.
+func (s *Store) ListEvents(ctx context.Context, q store.EventQuery) ([]*event.Event, string, error) {
+	start, err := page(q.Page, cursorEvents)
+	if err != nil {
+		return nil, "", err
+	}
+	v, err := s.view(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	defer v.close()
+	f := filter{q.Type, q.Source, q.Tenant, q.Since, q.Until}
+	below := min(start.Position, v.before(q.Until))
+	fetch := v.positions(q.Type)
+	var events []*event.Event
+	for looked := 0; ; {
+		positions, err := fetch(below, listStep)
+		if err != nil {
+			return nil, "", err
+		}
+		for _, p := range positions {
+			if err := ctx.Err(); err != nil {
+				return nil, "", err
+			}
+			if looked == lookMost {
+				return events, pageCursor(cursorEvents, store.Ref{Position: p + 1}), nil
+			}
+			looked++
+			below = p
+			e, err := v.event(p)
+			if errors.Is(err, store.ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				return nil, "", err
+			}
+			if f.ended(e.Received) {
+				return events, "", nil
+			}
+			if !f.takes(e.Type, e.Source, e.Tenant, e.Received) {
+				continue
+			}
+			if len(events) == q.Limit {
+				return events, pageCursor(cursorEvents, store.Ref{Position: p + 1}), nil
+			}
+			events = append(events, e)
+		}
+		if len(positions) == 0 {
+			return events, "", nil
+		}
+	}
+}
+
+// ListDeliveries lists deliveries, newest event first.
+func (s *Store) ListDeliveries(ctx context.Context, q store.DeliveryQuery) ([]*store.DeliveryStatus, string, error) {
+	start, err := page(q.Page, cursorDeliveries)
+	if err != nil {
+		return nil, "", err
+	}
+	switch q.State {
+	case "", store.Waiting, store.Retrying, store.Dead, store.Delivered, store.Cancelled:
+	case store.Sending: // no delivery is stored as that
+		return nil, "", nil
+	default:
+		return nil, "", fmt.Errorf("%q is no state of a delivery", q.State)
+	}
+	v, err := s.view(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	defer v.close()
+	f := filter{q.Type, q.Source, q.Tenant, q.Since, q.Until}
+	below := start
+	if b := v.before(q.Until); b < below.Position {
+		below = store.Ref{Position: b}
+	}
+	fetch := v.deliveries(q)
+	status := &statuses{v: v}
+	var list []*store.DeliveryStatus
+	for looked := 0; ; {
+		refs, err := fetch(below, listStep)
+		if enough := (lookedEnough{}); errors.As(err, &enough) {
+			return list, pageCursor(cursorDeliveries, enough.at), nil
+		}
+		if err != nil {
+			return nil, "", err
+		}
+		for _, r := range refs {
+			if err := ctx.Err(); err != nil {
+				return nil, "", err
+			}
+			if looked == lookMost {
+				return list, pageCursor(cursorDeliveries, r.Next()), nil
+			}
+			looked++
+			below = r
+			st, err := status.of(r, false)
+			if errors.Is(err, store.ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				return nil, "", err
+			}
+			if f.ended(st.Received) {
+				return list, "", nil
+			}
+			if q.State != "" && st.State != q.State || q.Destination != "" && st.Delivery.Lane != q.Destination ||
+				!f.takes(st.Type, st.Source, st.Tenant, st.Received) {
+				continue
+			}
+			if len(list) == q.Limit {
+				return list, pageCursor(cursorDeliveries, r.Next()), nil
+			}
+			list = append(list, st)
+		}
+		if len(refs) == 0 {
+			return list, "", nil
+		}
+	}
+}
+
+// filter is what both listings can ask for.
+type filter struct {
+	typ, source, tenant string
+	since, until        time.Time
+}
+
+// ended says that everything older is too old, because the log is in order.
+func (f *filter) ended(received time.Time) bool {
+	return !f.since.IsZero() && received.Before(f.since)
+}
+
+func (f *filter) takes(typ, source, tenant string, received time.Time) bool {
+	return (f.typ == "" || matches(f.typ, typ)) &&
+		(f.source == "" || f.source == source) &&
+		(f.tenant == "" || f.tenant == tenant) &&
+		(f.until.IsZero() || received.Before(f.until))
+}
+
+// matches reports whether a type fits a pattern, in which * stands for any run
+// of characters.
+func matches(pattern, typ string) bool {
+	first, rest, star := strings.Cut(pattern, "*")
+	if !star {
+		return pattern == typ
+	}
+	if !strings.HasPrefix(typ, first) {
+		return false
+	}
+	typ = typ[len(first):]
+	for {
+		part, more, star := strings.Cut(rest, "*")
+		if !star {
+			return strings.HasSuffix(typ, part)
+		}
+		i := strings.Index(typ, part)
+		if i < 0 {
+			return false
+		}
+		typ, rest = typ[i+len(part):], more
+	}
+}
+
+// before gives a position before which everything received before a time is.
+func (v *view) before(until time.Time) uint64 {
+	if until.IsZero() {
+		return math.MaxUint64
+	}
+	minute := until.Unix() / 60
+	i := sort.Search(len(v.buckets), func(i int) bool { return int64(v.buckets[i].number) > minute })
+	if i == len(v.buckets) {
+		return math.MaxUint64
+	}
+	return v.buckets[i].first
+}
+
+// fetchPositions gives up to about n positions before one, descending. None
+// means that there are no more.
+type fetchPositions func(below uint64, n int) ([]uint64, error)
+
+// fetchRefs gives up to about n deliveries before one, descending. None means
+// that there are no more.
+type fetchRefs func(below store.Ref, n int) ([]store.Ref, error)
+
+// positions lists all events, or those of a type where it is no pattern. What
+// retention kept aside has no index by type.
+func (v *view) positions(typ string) fetchPositions {
+	byType := typ != "" && !strings.Contains(typ, "*") && len(typ) <= maxName
+	return func(below uint64, n int) ([]uint64, error) {
+		for i := len(v.buckets) - 1; i >= 0; i-- {
+			k := v.buckets[i]
+			if k.first >= below {
+				continue
+			}
+			var list []uint64
+			var err error
+			if byType {
+				list, err = v.typed(k.number, typ, below, n)
+			} else {
+				list = v.positionsOf(k.number, rowEvent, below, n)
+			}
+			for len(list) > 0 && list[len(list)-1] < v.oldest { // taken by retention
+				list = list[:len(list)-1]
+			}
+			if err != nil || len(list) > 0 {
+				return list, err
+			}
+		}
+		return v.positionsOf(aside, rowEvent, below, n), nil
+	}
+}
+
+// positionsOf lists the positions of rows of a bucket, descending.
+func (v *view) positionsOf(bucket uint32, kind byte, below uint64, n int) []uint64 {
+	if below == 0 {
+		return nil
+	}
+	prefix := bucketed(bucket, kind, 0)
+	it := v.txn.NewIterator(badgerdb.IteratorOptions{Reverse: true})
+	defer it.Close()
+	var list []uint64
+	// Parts of the position before have a longer key: begin behind them.
+	for it.Seek(appendPosition(slices.Clone(prefix), below)); it.ValidForPrefix(prefix) && len(list) < n; it.Next() {
+		key := it.Item().Key()
+		if len(key) != eventKeyLen {
+			continue
+		}
+		if p := binary.BigEndian.Uint64(key[bucketedLen:]); p < below {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// typed lists the positions of one type in a bucket, descending.
+func (v *view) typed(bucket uint32, typ string, below uint64, n int) ([]uint64, error) {
+	prefix := typePrefix(bucket, typ)
+	var list []uint64
+	err := v.chunksBelow(prefix, appendPosition(slices.Clone(prefix), below), 8, func(key, b []byte) (bool, error) {
+		positions, err := codec.DecodePositions(b)
+		if err != nil {
+			return false, malformed(key, err)
+		}
+		for _, p := range slices.Backward(positions) {
+			if p < below {
+				list = append(list, p)
+			}
+		}
+		return len(list) < n, nil
+	})
+	return list, err
+}
+
+// chunksBelow gives chunks that may hold something before from, newest first.
+// A chunk's key ends with the last thing in it, in size bytes, so the one after
+// from may too.
+func (v *view) chunksBelow(prefix, from []byte, size int, each func(key, value []byte) (more bool, err error)) error {
+	more, err := v.chunkAfter(prefix, from, size, each)
+	if err != nil || !more {
+		return err
+	}
+	it := v.txn.NewIterator(badgerdb.IteratorOptions{Reverse: true})
+	defer it.Close()
+	for it.Seek(from); it.ValidForPrefix(prefix); it.Next() {
+		if key := it.Item().Key(); len(key) != len(prefix)+size || string(key) >= string(from) {
+			continue
+		}
+		key, b, err := itemValue(v.txn, it)
+		if err != nil {
+			return err
+		}
+		if more, err := each(key, b); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *view) chunkAfter(prefix, from []byte, size int, each func(key, value []byte) (bool, error)) (bool, error) {
+	it := v.txn.NewIterator(badgerdb.IteratorOptions{Prefix: prefix})
+	defer it.Close()
+	for it.Seek(from); it.Valid(); it.Next() {
+		if len(it.Item().Key()) != len(prefix)+size {
+			continue
+		}
+		key, b, err := itemValue(v.txn, it)
+		if err != nil {
+			return false, err
+		}
+		return each(key, b)
+	}
+	return true, nil
+}
+
+// deliveries chooses where to look: in the indexes of lanes where a lane or an
+// unfinished state is asked for, else along the log.
+func (v *view) deliveries(q store.DeliveryQuery) fetchRefs {
+	exactType := q.Type != "" && !strings.Contains(q.Type, "*")
+	unfinished := q.State == store.Waiting || q.State == store.Retrying || q.State == store.Dead
+	switch {
+	case q.Destination != "":
+		return merged(v.laneSources(q.Destination, v.lane(q.Destination), q.State))
+	case unfinished && !exactType:
+		var sources []fetchRefs
+		v.s.mu.RLock()
+		for name, l := range v.s.lanes {
+			sources = append(sources, v.laneSources(name, l, q.State)...)
+		}
+		v.s.mu.RUnlock()
+		return merged(sources)
+	}
+	return v.alongLog(v.positions(q.Type))
+}
+
+// laneSources gives what finds a lane's deliveries of a state, or of all.
+func (v *view) laneSources(name string, l *lane, state store.State) []fetchRefs {
+	if l == nil {
+		return nil
+	}
+	asked := func(s store.State, n uint64) bool { return n > 0 && (state == "" || state == s) }
+	var sources []fetchRefs
+	if asked(store.Waiting, l.Posted-l.Left) {
+		sources = append(sources, v.waiting(name, l))
+	}
+	if asked(store.Retrying, l.Retrying) {
+		sources = append(sources, v.inState(name, stateRetrying))
+	}
+	if asked(store.Dead, l.Dead) {
+		sources = append(sources, v.inState(name, stateDead))
+	}
+	if asked(store.Delivered, l.Delivered) || asked(store.Cancelled, l.Cancelled) {
+		sources = append(sources, v.settledOf(name))
+	}
+	return sources
+}
+
+// merged gives the newest of what several sources find.
+func merged(sources []fetchRefs) fetchRefs {
+	return func(below store.Ref, n int) ([]store.Ref, error) {
+		var all []store.Ref
+		for _, fetch := range sources {
+			refs, err := fetch(below, n)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, refs...)
+			// Each source gave its newest, so the newest n of all are among them.
+			if len(all) > 4*n {
+				all = newest(all, n)
+			}
+		}
+		return newest(all, n), nil
+	}
+}
+
+func newest(refs []store.Ref, n int) []store.Ref {
+	slices.SortFunc(refs, func(a, b store.Ref) int { return compareRefs(b, a) })
+	refs = slices.Compact(refs)
+	return refs[:min(n, len(refs))]
+}
+
+func (v *view) waiting(name string, l *lane) fetchRefs {
+	prefix := lanePrefix(kindPostings, name)
+	return func(below store.Ref, n int) ([]store.Ref, error) {
+		var list []store.Ref
+		err := v.chunksBelow(prefix, appendRef(slices.Clone(prefix), below), refLen, func(key, b []byte) (bool, error) {
+			chunk, err := codec.DecodePostings(b)
+			if err != nil {
+				return false, malformed(key, err)
+			}
+			for _, r := range slices.Backward(chunk.Refs) {
+				if r.Less(l.Cursor.Low) {
+					return false, nil
+				}
+				if r.Less(below) && !settled(&l.Cursor, r) && len(list) < n {
+					list = append(list, r)
+				}
+			}
+			return len(list) < n, nil
+		})
+		return list, err
+	}
+}
+
+func (v *view) inState(name string, state byte) fetchRefs {
+	prefix := append(lanePrefix(kindState, name), state)
+	return func(below store.Ref, n int) ([]store.Ref, error) {
+		it := v.txn.NewIterator(badgerdb.IteratorOptions{Reverse: true})
+		defer it.Close()
+		var list []store.Ref
+		for it.Seek(appendRef(slices.Clone(prefix), below)); it.ValidForPrefix(prefix) && len(list) < n; it.Next() {
+			key := it.Item().Key()
+			if len(key) != len(prefix)+refLen {
+				return nil, damaged(slices.Clone(key), "its key has another length")
+			}
+			if r := readRef(key[len(prefix):]); r.Less(below) {
+				list = append(list, r)
+			}
+		}
+		return list, nil
+	}
+}
+
+// settledOf lists a lane's history, one stretch of positions at a time: within
+// one it is in no order. Lines of deliveries that were retried since are listed
+// too; their state tells.
+func (v *view) settledOf(name string) fetchRefs {
+	return func(below store.Ref, n int) ([]store.Ref, error) {
+		var list []store.Ref
+		for i := len(v.buckets); i >= 0 && len(list) < n; i-- {
+			number, first := aside, uint64(0)
+			if i > 0 {
+				number, first = v.buckets[i-1].number, v.buckets[i-1].first
+			}
+			if first > below.Position {
+				continue
+			}
+			refs, err := v.settledIn(name, number, below, n-len(list))
+			if err != nil {
+				return nil, err
+			}
+			for _, r := range refs {
+				if number != aside && r.Position < v.oldest {
+					break // taken by retention
+				}
+				list = append(list, r)
+			}
+		}
+		return list, nil
+	}
+}
+
+func (v *view) settledIn(name string, bucket uint32, below store.Ref, n int) ([]store.Ref, error) {
+	prefix := historyPrefix(bucket, name)
+	it := v.txn.NewIterator(badgerdb.IteratorOptions{Reverse: true})
+	defer it.Close()
+	// The end of the stretch that below is in.
+	end := store.Ref{Position: below.Position | (1<<historyBlock - 1), Index: math.MaxUint32}
+	var list []store.Ref
+	block := end.Position >> historyBlock
+	for it.Seek(appendRef(slices.Clone(prefix), end)); it.ValidForPrefix(prefix); it.Next() {
+		key := it.Item().Key()
+		if len(key) != len(prefix)+refLen {
+			continue
+		}
+		at := readRef(key[len(prefix):]).Position >> historyBlock
+		if at != block && len(list) >= n {
+			break
+		}
+		block = at
+		lines, err := v.historyChunk(it)
+		if err != nil {
+			return nil, err
+		}
+		for i := range lines {
+			if lines[i].Ref.Less(below) {
+				list = append(list, lines[i].Ref)
+			}
+		}
+	}
+	return newest(list, len(list)), nil
+}
+
+// lookedEnough ends a page that found too little in too many events.
+type lookedEnough struct{ at store.Ref }
+
+func (lookedEnough) Error() string { return "enough was looked at for one page" }
+
+// alongLog lists all deliveries of events.
+func (v *view) alongLog(positions fetchPositions) fetchRefs {
+	looked := 0
+	return func(below store.Ref, n int) ([]store.Ref, error) {
+		var list []store.Ref
+		at := below.Position
+		if below.Index > 0 && at < math.MaxUint64 {
+			at++ // some of that event's are left
+		}
+		for len(list) < n {
+			found, err := positions(at, n)
+			if err != nil {
+				return nil, err
+			}
+			if len(found) == 0 {
+				break
+			}
+			for _, p := range found {
+				at = p
+				if looked++; looked > lookMost && len(list) == 0 {
+					return nil, lookedEnough{store.Ref{Position: p + 1}}
+				}
+				r, err := v.routing(p)
+				if errors.Is(err, store.ErrNotFound) {
+					continue
+				}
+				if err != nil {
+					return nil, err
+				}
+				for i := len(r.Deliveries) - 1; i >= 0 && len(list) < n; i-- {
+					ref := store.Ref{Position: p, Index: uint32(i)}
+					if ref.Less(below) && !r.Gone[uint32(i)] {
+						list = append(list, ref)
+					}
+				}
+				if len(list) >= n {
+					break
+				}
+			}
+		}
+		return list, nil
+	}
+}

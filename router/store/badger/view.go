@@ -1,0 +1,323 @@
+package badger
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+
+	badgerdb "github.com/dgraph-io/badger/v4"
+
+	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/store"
+	"github.com/weirhq/weir/router/store/codec"
+)
+
+// view is a consistent look at the store. What memory said is older than the
+// rows, or the same age.
+type view struct {
+	s              *Store
+	txn            *badgerdb.Txn
+	last, progress uint64
+	oldest         uint64
+	buckets        []bucket
+}
+
+// view must be closed. While it is open the store is not closed.
+func (s *Store) view(ctx context.Context) (*view, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.open.RLock()
+	if s.closed {
+		s.open.RUnlock()
+		return nil, store.ErrClosed
+	}
+	v := &view{s: s}
+	if err := v.begin(); err != nil {
+		s.open.RUnlock()
+		return nil, err
+	}
+	return v, nil
+}
+
+// refresh gives a newer view, whose txn alone must be discarded.
+func (v *view) refresh() (*view, error) {
+	n := &view{s: v.s}
+	return n, n.begin()
+}
+
+func (v *view) begin() error {
+	s := v.s
+	s.mu.RLock()
+	v.last, v.progress, v.oldest, v.buckets = s.last, s.progress, s.oldest, s.buckets
+	s.mu.RUnlock()
+	v.txn = s.db.NewTransaction(false)
+	// Retention may have moved rows since: where they are is in the rows.
+	key := []byte{kindOldest}
+	row, err := get(v.txn, key)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err == nil {
+		var received uint64
+		if err = codec.DecodeNumbers(row, &v.oldest, &received); err != nil {
+			err = malformed(key, err)
+		}
+	}
+	if err != nil {
+		v.txn.Discard()
+	}
+	return err
+}
+
+func (v *view) close() {
+	v.txn.Discard()
+	v.s.open.RUnlock()
+}
+
+func (v *view) bucketOf(position uint64) uint32 { return bucketOf(v.buckets, v.oldest, position) }
+
+// lane gives what memory knows of a lane, nil where nothing was posted to it.
+func (v *view) lane(name string) *lane {
+	v.s.mu.RLock()
+	defer v.s.mu.RUnlock()
+	return v.s.lanes[name]
+}
+
+func (v *view) event(position uint64) (*event.Event, error) {
+	key := eventKey(v.bucketOf(position), position)
+	b, err := get(v.txn, key)
+	if err != nil {
+		return nil, err
+	}
+	e, err := codec.Event(position, b)
+	if err != nil {
+		return nil, malformed(key, err)
+	}
+	return e, nil
+}
+
+// routing gives a routing without the data that has rows of its own.
+func (v *view) routing(position uint64) (*codec.Routing, error) {
+	key := routingKey(v.bucketOf(position), position)
+	b, err := get(v.txn, key)
+	if err != nil {
+		return nil, err
+	}
+	r, err := codec.DecodeRouting(position, b)
+	if err != nil {
+		return nil, malformed(key, err)
+	}
+	return r, nil
+}
+
+// Event returns the event at a position.
+func (s *Store) Event(ctx context.Context, position uint64) (*event.Event, error) {
+	v, err := s.view(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer v.close()
+	return v.event(position)
+}
+
+// Events returns up to max events from a position on.
+func (s *Store) Events(ctx context.Context, from uint64, max int) ([]*event.Event, error) {
+	v, err := s.view(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer v.close()
+	var events []*event.Event
+	if from < v.oldest {
+		if events, err = v.eventsOf(ctx, aside, from, max, events); err != nil {
+			return nil, err
+		}
+	}
+	for i, k := range v.buckets {
+		if i+1 < len(v.buckets) && v.buckets[i+1].first <= from {
+			continue
+		}
+		if len(events) >= max {
+			break
+		}
+		if events, err = v.eventsOf(ctx, k.number, from, max, events); err != nil {
+			return nil, err
+		}
+	}
+	return events, nil
+}
+
+// eventsOf appends the events of one bucket, in order.
+func (v *view) eventsOf(ctx context.Context, bucket uint32, from uint64, max int, events []*event.Event) ([]*event.Event, error) {
+	prefix := bucketed(bucket, rowEvent, 0)
+	it := v.txn.NewIterator(badgerdb.IteratorOptions{Prefix: prefix})
+	defer it.Close()
+	for it.Seek(eventKey(bucket, from)); it.Valid() && len(events) < max; it.Next() {
+		if len(it.Item().Key()) != eventKeyLen {
+			continue // a part
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		key, b, err := itemValue(v.txn, it)
+		if err != nil {
+			return nil, err
+		}
+		e, err := codec.Event(binary.BigEndian.Uint64(key[bucketedLen:]), b)
+		if err != nil {
+			return nil, malformed(key, err)
+		}
+		events = append(events, e)
+	}
+	return events, nil
+}
+
+// Routing returns what the event at a position led to.
+func (s *Store) Routing(ctx context.Context, position uint64) (*store.Routing, error) {
+	v, err := s.view(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer v.close()
+	r, err := v.routing(position)
+	if err != nil {
+		return nil, err
+	}
+	for i, length := range r.Outside {
+		if length < 0 {
+			continue
+		}
+		key := contentKey(v.bucketOf(position), position, i)
+		data, err := get(v.txn, key)
+		if errors.Is(err, store.ErrNotFound) || err == nil && len(data) != length {
+			return nil, damaged(key, "it is not what the routing says")
+		}
+		if err != nil {
+			return nil, err
+		}
+		r.Contents[i].Data = data
+	}
+	return &r.Routing, nil
+}
+
+// Lanes returns every lane that something was ever posted to, in no order.
+func (s *Store) Lanes(ctx context.Context) ([]store.Lane, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	lanes := make([]store.Lane, 0, len(s.lanes))
+	for name, l := range s.lanes {
+		lanes = append(lanes, l.public(name))
+	}
+	return lanes, nil
+}
+
+// Lane returns one lane.
+func (s *Store) Lane(ctx context.Context, name string) (store.Lane, error) {
+	if err := ctx.Err(); err != nil {
+		return store.Lane{}, err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if l := s.lanes[name]; l != nil {
+		return l.public(name), nil
+	}
+	return store.Lane{Name: name}, nil
+}
+
+func (l *lane) public(name string) store.Lane {
+	return store.Lane{Name: name, Cursor: codec.CloneCursor(l.Cursor), Counts: l.Counts()}
+}
+
+// Postings returns up to max unsettled postings of a lane.
+func (s *Store) Postings(ctx context.Context, name string, from store.Ref, max int) ([]store.Posting, error) {
+	v, err := s.view(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer v.close()
+	l := v.lane(name)
+	if l == nil || max <= 0 {
+		return nil, nil
+	}
+	if from.Less(l.Cursor.Low) {
+		from = l.Cursor.Low
+	}
+	if l.newest.Less(from) {
+		return nil, nil // the lane has caught up
+	}
+	prefix := lanePrefix(kindPostings, name)
+	it := v.txn.NewIterator(badgerdb.IteratorOptions{Prefix: prefix})
+	defer it.Close()
+	var postings []store.Posting
+	for it.Seek(postingsKey(name, from)); it.Valid(); it.Next() {
+		if len(it.Item().Key()) != len(prefix)+refLen {
+			continue
+		}
+		chunk, err := readChunk(v.txn, it)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range chunk.Refs {
+			if r.Less(from) || settled(&l.Cursor, r) {
+				continue
+			}
+			if len(postings) == max {
+				return postings, nil
+			}
+			postings = append(postings, store.Posting{Ref: r})
+		}
+		if len(postings) == max {
+			break
+		}
+	}
+	return postings, nil
+}
+
+// Retries returns up to max retries of a lane by due time.
+func (s *Store) Retries(ctx context.Context, name string, max int) ([]store.Retry, error) {
+	if max <= 0 {
+		return nil, nil
+	}
+	s.mu.RLock()
+	l := s.lanes[name]
+	s.mu.RUnlock()
+	if l == nil {
+		return nil, ctx.Err()
+	}
+	// Before the snapshot, so that a retry which the snapshot lacks is counted.
+	low, added := l.head.from()
+	v, err := s.view(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer v.close()
+	prefix := lanePrefix(kindRetry, name)
+	it := v.txn.NewIterator(badgerdb.IteratorOptions{Prefix: prefix})
+	defer it.Close()
+	var retries []store.Retry
+	for it.Seek(retryKey(name, low, store.Ref{})); it.Valid() && len(retries) < max; it.Next() {
+		key, b, err := itemValue(v.txn, it)
+		if err != nil {
+			return nil, err
+		}
+		if len(key) != len(prefix)+8+refLen {
+			return nil, damaged(key, "its key has another length")
+		}
+		y, err := codec.DecodeRetry(b)
+		if err != nil {
+			return nil, malformed(key, err)
+		}
+		due := int64(binary.BigEndian.Uint64(key[len(prefix):]))
+		if len(retries) == 0 {
+			l.head.found(due, added)
+		}
+		retries = append(retries, store.Retry{
+			Ref: readRef(key[len(prefix)+8:]), Due: timeOf(due), Tries: y.Tries, Attempts: y.Attempts,
+		})
+	}
+	return retries, nil
+}

@@ -1,0 +1,132 @@
+package codec
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/weirhq/weir/router/event"
+)
+
+const (
+	flagGiven = 1 << iota
+)
+
+// Where the fields lie that a store fills in when it appends an event.
+const (
+	receivedAt = 2
+	idAt       = 2 + 8 + 4 // behind received and the length of the fields
+)
+
+// AppendEvent appends e, but for its position, which is the key's. The bytes
+// can be finished by [SetReceived] and [SetID] once the store knows them, so
+// that encoding happens outside the goroutine that owns the log.
+func AppendEvent(b []byte, e *event.Event) []byte {
+	start := len(b)
+	var flags byte
+	if e.Given {
+		flags |= flagGiven
+	}
+	b = append(b, version, flags)
+	b = binary.BigEndian.AppendUint64(b, uint64(e.Received.UnixNano()))
+	b = append(b, 0, 0, 0, 0)
+	b = appendString(b, e.ID)
+	b = appendTime(b, e.Time)
+	b = appendString(b, e.Type)
+	b = appendString(b, e.Source)
+	b = appendString(b, e.OriginID)
+	b = appendString(b, e.Scope)
+	b = appendString(b, e.Subject)
+	b = appendString(b, e.Tenant)
+	b = appendString(b, e.ContentType)
+	b = appendString(b, e.Cause)
+	b = binary.AppendUvarint(b, uint64(max(e.Hops, 0)))
+	b = binary.AppendUvarint(b, uint64(len(e.Header)))
+	for _, f := range e.Header {
+		b = appendString(b, f.Name)
+		b = appendString(b, f.Value)
+	}
+	binary.BigEndian.PutUint32(b[start+receivedAt+8:], uint32(len(b)-start))
+	return append(b, e.Data...)
+}
+
+// SetReceived puts the time received, in nanoseconds since 1970, into bytes of
+// [AppendEvent].
+func SetReceived(b []byte, unixNano int64) {
+	binary.BigEndian.PutUint64(b[receivedAt:], uint64(unixNano))
+}
+
+// SetID puts an id of the same length as the one it had into bytes of
+// [AppendEvent].
+func SetID(b []byte, id string) error {
+	n, size := binary.Uvarint(b[idAt:])
+	if size <= 0 || n != uint64(len(id)) {
+		return fmt.Errorf("the id %s does not have the length of the one it replaces", id)
+	}
+	copy(b[idAt+size:], id)
+	return nil
+}
+
+// Event decodes bytes of [AppendEvent]. The event's data is part of b.
+func Event(position uint64, b []byte) (*event.Event, error) {
+	if len(b) < idAt {
+		return nil, fmt.Errorf("%w event: it ends too early", ErrMalformed)
+	}
+	end := binary.BigEndian.Uint32(b[receivedAt+8:])
+	if uint64(end) > uint64(len(b)) || end < idAt {
+		return nil, fmt.Errorf("%w event: its fields end outside of it", ErrMalformed)
+	}
+	// One string for all fields: they share it.
+	r := newReader("event", string(b[:end]))
+	flags := r.byte()
+	received := r.uint64()
+	if len(r.s) >= 4 {
+		r.s = r.s[4:]
+	}
+	e := &event.Event{
+		Position: position,
+		Given:    flags&flagGiven != 0,
+		Received: time.Unix(0, int64(received)).UTC(),
+		ID:       r.string(),
+	}
+	e.Time = r.time()
+	e.Type = r.string()
+	e.Source = r.string()
+	e.OriginID = r.string()
+	e.Scope = r.string()
+	e.Subject = r.string()
+	e.Tenant = r.string()
+	e.ContentType = r.string()
+	e.Cause = r.string()
+	e.Hops = r.int()
+	e.Header = r.fields()
+	if flags&^flagGiven != 0 {
+		r.fail("unknown flags")
+	}
+	if err := r.end(); err != nil {
+		return nil, err
+	}
+	e.Data = b[end:]
+	return e, nil
+}
+
+func appendFields(b []byte, fields []event.Field) []byte {
+	b = binary.AppendUvarint(b, uint64(len(fields)))
+	for _, f := range fields {
+		b = appendString(b, f.Name)
+		b = appendString(b, f.Value)
+	}
+	return b
+}
+
+func (r *reader) fields() []event.Field {
+	n := r.count(2)
+	if n == 0 || r.err != nil {
+		return nil
+	}
+	fields := make([]event.Field, 0, n)
+	for range n {
+		fields = append(fields, event.Field{Name: r.string(), Value: r.string()})
+	}
+	return fields
+}
