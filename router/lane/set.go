@@ -224,8 +224,7 @@ func (s *Set) recordOutcomes() {
 	}
 }
 
-// flush commits until it succeeds, the store is closed, or the set has to end:
-// outcomes that find no room wait in memory, and their lanes pause.
+// flush commits what the lanes have gathered.
 func (s *Set) flush() {
 	s.dirtyMu.Lock()
 	lanes := s.dirty
@@ -240,26 +239,13 @@ func (s *Set) flush() {
 		r.Outcomes = append(r.Outcomes, outcomes)
 		r.Routings = append(r.Routings, routings...)
 	}
-	for try := 0; ; try++ {
-		_, err := s.store.Commit(context.Background(), r)
-		if err == nil {
-			break
-		}
-		if try == 0 {
-			s.log.Error("cannot record outcomes, trying again; they will be repeated if the router stops now", "error", err)
-		}
-		ended := errors.Is(err, store.ErrClosed)
-		if !ended {
-			select {
-			case <-s.finish:
-				ended = try >= 3
-			case <-time.After(time.Second):
-			}
-		}
-		if ended {
-			s.log.Error("outcomes are not recorded; their deliveries will be repeated", "error", err)
-			return
-		}
+	err := s.commit(r)
+	if errors.Is(err, store.ErrOutOfOrder) {
+		err = s.commitApart(r)
+	}
+	if err != nil {
+		s.log.Error("outcomes are not recorded; their deliveries will be repeated", "error", err)
+		return
 	}
 	for i, l := range lanes {
 		l.committed(r.Outcomes[i].Outcomes)
@@ -267,6 +253,79 @@ func (s *Set) flush() {
 	for _, routing := range r.Routings {
 		s.Wake(routing)
 	}
+}
+
+// commit tries until it succeeds, the store is closed, the record does not fit
+// the state, or the set has to end: outcomes that find no room wait in memory,
+// and their lanes pause.
+func (s *Set) commit(r *store.Record) error {
+	for try := 0; ; try++ {
+		_, err := s.store.Commit(context.Background(), r)
+		if err == nil || errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrOutOfOrder) {
+			return err
+		}
+		if try == 0 {
+			s.log.Error("cannot record outcomes, trying again; they will be repeated if the router stops now", "error", err)
+		}
+		select {
+		case <-s.finish:
+			if try >= 3 {
+				return err
+			}
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// commitApart is for a record that does not fit the state, because a delivery
+// was ended by age while it was being sent: everything else of the record is
+// still to be kept, in as few commits as it takes. An outcome that does not fit
+// by itself is told and given up.
+func (s *Set) commitApart(r *store.Record) error {
+	for _, l := range r.Outcomes {
+		var parts []store.LaneOutcomes
+		first := store.LaneOutcomes{Lane: l.Lane, Cursor: l.Cursor} // stays with its cursor
+		for _, o := range l.Outcomes {
+			if o.From == store.Waiting {
+				first.Outcomes = append(first.Outcomes, o)
+			} else {
+				parts = append(parts, store.LaneOutcomes{Lane: l.Lane, Outcomes: []store.Outcome{o}})
+			}
+		}
+		err := s.commitPart(first, r.Routings)
+		if errors.Is(err, store.ErrOutOfOrder) {
+			for _, o := range first.Outcomes {
+				parts = append(parts, store.LaneOutcomes{Lane: l.Lane, Outcomes: []store.Outcome{o}})
+			}
+			parts = append(parts, store.LaneOutcomes{Lane: l.Lane, Cursor: l.Cursor})
+		} else if err != nil {
+			return err
+		}
+		for _, part := range parts {
+			err := s.commitPart(part, r.Routings)
+			if errors.Is(err, store.ErrOutOfOrder) {
+				s.log.Warn("a delivery has changed its state while it was sent; this outcome is not recorded",
+					"destination", l.Lane, "outcomes", len(part.Outcomes), "error", err)
+			} else if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// commitPart commits part of a lane's outcomes with the routings that belong to
+// them.
+func (s *Set) commitPart(part store.LaneOutcomes, routings []*store.Routing) error {
+	r := &store.Record{Outcomes: []store.LaneOutcomes{part}}
+	for _, o := range part.Outcomes {
+		for _, routing := range routings {
+			if part.Lane == store.RoutingLane && o.To == store.Cancelled && routing.Position == o.Ref.Position {
+				r.Routings = append(r.Routings, routing)
+			}
+		}
+	}
+	return s.commit(r)
 }
 
 // Stop begins no more tries; those in flight go on. Close does it too.

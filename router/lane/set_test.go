@@ -422,3 +422,46 @@ func TestJitterStaysInItsBounds(t *testing.T) {
 		t.Errorf("0s became %s", d)
 	}
 }
+
+// An outcome that no longer fits the state must not keep the others from being
+// recorded.
+func TestOneBadOutcomeSpoilsNoOther(t *testing.T) {
+	st := openStore(t, t.TempDir())
+	s := NewSet(st, Options{})
+	routings := post(t, st, 6, "crm")
+	ended := store.Ref{Position: routings[2].Position}
+	var tries atomic.Int64
+	add(t, s, "crm", policy(1, 0, 1), func(_ context.Context, w *Work) Result {
+		tries.Add(1)
+		if w.Ref != ended {
+			return Result{OK: true}
+		}
+		if w.Number == 1 {
+			return failed("status")
+		}
+		// It ends by another hand while it is being sent.
+		if _, err := st.Commit(context.Background(), &store.Record{Outcomes: []store.LaneOutcomes{{Lane: "crm", Outcomes: []store.Outcome{
+			{Ref: ended, From: store.Retrying, To: store.Dead, Reason: store.ReasonExpired},
+		}}}}); err != nil {
+			t.Error(err)
+		}
+		return Result{OK: true}
+	})
+	s.Start()
+	await(t, "the others", func() bool {
+		l, err := st.Lane(context.Background(), "crm")
+		return err == nil && l.Counts.Delivered == 5 && l.Counts.Dead == 1
+	})
+	more := post(t, st, 3, "crm")
+	for _, r := range more {
+		s.Wake(r)
+	}
+	await(t, "what comes later", func() bool {
+		l, err := st.Lane(context.Background(), "crm")
+		return err == nil && l.Counts.Delivered == 8
+	})
+	closeSet(t, s)
+	if d := status(t, st, ended); d.State != store.Dead || d.Reason != store.ReasonExpired {
+		t.Errorf("it is %s %s", d.State, d.Reason)
+	}
+}
