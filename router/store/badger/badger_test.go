@@ -140,11 +140,11 @@ func copySparse(to, from string) error {
 func TestConforms(t *testing.T) { storetest.Run(t, newSystem) }
 
 func TestEqualsModel(t *testing.T) {
-	for seed := range uint64(3) {
-		if err := storetest.Compare(t.Context(), newSystem, seed+1, 250); err != nil {
+	for seed := range uint64(2) {
+		if err := storetest.Compare(t.Context(), newSystem, seed+1, 200); err != nil {
 			t.Error(err)
 		}
-		if err := storetest.CompareRetention(t.Context(), newSystem, seed+1, 150); err != nil {
+		if err := storetest.CompareRetention(t.Context(), newSystem, seed+1, 120); err != nil {
 			t.Error(err)
 		}
 	}

@@ -122,3 +122,42 @@ func TestExpireBesideCommits(t *testing.T) {
 		t.Errorf("%d buckets are left", n)
 	}
 }
+
+// TestEarlyCopiesAreNotFound shows that rows which a crash left aside, before
+// retention said that they count, are not found twice.
+func TestEarlyCopiesAreNotFound(t *testing.T) {
+	ctx := t.Context()
+	s := open(t)
+	for range 3 {
+		commit(t, s, record(10))
+		commit(t, s, routed(s.Last(), "a"))
+	}
+	rows := map[string]*row{}
+	txn := s.db.NewTransaction(false)
+	for _, k := range []func(uint32, uint64) []byte{eventKey, routingKey} {
+		v, err := get(txn, k(s.buckets[0].number, 2))
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := k(aside, 2)
+		rows[string(key)] = &row{key: key, value: seal(key, 0, v)}
+	}
+	txn.Discard()
+	if err := s.write(rows); err != nil {
+		t.Fatal(err)
+	}
+	listed, _, err := s.ListEvents(ctx, store.EventQuery{Page: store.Page{Limit: 10}})
+	if err != nil || len(listed) != 3 {
+		t.Errorf("%d events are listed, error %v", len(listed), err)
+	}
+	inOrder, err := s.Events(ctx, 0, 10)
+	if err != nil || len(inOrder) != 3 {
+		t.Errorf("%d events are in the log, error %v", len(inOrder), err)
+	}
+	if x, err := s.Expire(ctx, time.Now()); err != nil || x.Events != 0 {
+		t.Errorf("retention took %d, error %v", x.Events, err)
+	}
+	if _, err := s.Event(ctx, 2); err != nil {
+		t.Error(err)
+	}
+}

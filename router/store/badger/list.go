@@ -311,7 +311,8 @@ func (v *view) positions(typ string) fetchPositions {
 				return list, err
 			}
 		}
-		return v.positionsOf(aside, rowEvent, below, n), nil
+		// What was copied there early is still found in its bucket.
+		return v.positionsOf(aside, rowEvent, min(below, v.oldest), n), nil
 	}
 }
 

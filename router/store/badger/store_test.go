@@ -185,8 +185,8 @@ func TestBusy(t *testing.T) {
 		}
 		break
 	}
-	if s.waiting.Load() != 0 {
-		t.Errorf("%d bytes wait in an empty queue", s.waiting.Load())
+	for s.waiting.Load() != 0 { // the committer passes over what was given up
+		time.Sleep(time.Millisecond)
 	}
 	s.commitTxn = (*badgerdb.Txn).Commit
 }

@@ -160,11 +160,15 @@ func (v *view) eventsOf(ctx context.Context, bucket uint32, from uint64, max int
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
+		position := readPosition(it.Item().Key()[bucketedLen:])
+		if bucket == aside && position >= v.oldest {
+			break // copied early, and still found in its bucket
+		}
 		key, b, err := itemValue(v.txn, it)
 		if err != nil {
 			return nil, err
 		}
-		e, err := codec.Event(binary.BigEndian.Uint64(key[bucketedLen:]), b)
+		e, err := codec.Event(position, b)
 		if err != nil {
 			return nil, malformed(key, err)
 		}
