@@ -238,6 +238,9 @@ func (r *Router) retain(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		expired, err := r.store.Expire(ctx, time.Now())
+		if expired.Aged > 0 {
+			r.lanes.Refresh()
+		}
 		switch {
 		case errors.Is(err, store.ErrClosed) || ctx.Err() != nil:
 			return

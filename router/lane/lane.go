@@ -159,6 +159,17 @@ func (l *lane) wake(postings, retries bool) {
 	l.start()
 }
 
+// refresh forgets what was read and not taken.
+func (l *lane) refresh() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.ahead) > 0 {
+		l.next, l.ahead = l.ahead[0].Ref, nil
+	}
+	l.more, l.stale = true, true
+	l.start()
+}
+
 // start adds a worker where one more may find work. Callers hold mu.
 func (l *lane) start() {
 	if l.workers >= l.policy.Concurrency || !l.set.begin() {

@@ -98,6 +98,14 @@ func (s *Set) Start() {
 	}
 }
 
+// Refresh makes every lane read again what waits for it: retention has ended
+// some of it by age.
+func (s *Set) Refresh() {
+	for _, l := range s.all() {
+		l.refresh()
+	}
+}
+
 // all is a copy: a lane's lock may be held while the set's is taken, never the
 // other way round.
 func (s *Set) all() []*lane {

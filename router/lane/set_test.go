@@ -465,3 +465,42 @@ func TestOneBadOutcomeSpoilsNoOther(t *testing.T) {
 		t.Errorf("it is %s %s", d.State, d.Reason)
 	}
 }
+
+// What retention ended by age while it waited must not be sent any more.
+func TestAgedDeliveriesAreNotSent(t *testing.T) {
+	var hours atomic.Int64
+	now := func() time.Time { return time.Now().Add(time.Duration(hours.Load()) * time.Hour) }
+	st, err := badger.Open(context.Background(), badger.Options{Path: t.TempDir(), Retention: 24 * time.Hour, MaxAge: 24 * time.Hour, Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	s := NewSet(st, Options{Now: now})
+	release := make(chan struct{})
+	var sent atomic.Int64
+	add(t, s, "crm", policy(1, 0), func(context.Context, *Work) Result {
+		sent.Add(1)
+		<-release
+		return Result{OK: true}
+	})
+	for _, r := range post(t, st, 5, "crm") {
+		s.Wake(r)
+	}
+	await(t, "the first to be in flight", func() bool { return sent.Load() == 1 })
+	hours.Store(49)
+	expired, err := st.Expire(context.Background(), now())
+	if err != nil || expired.Aged == 0 {
+		t.Fatalf("%+v, %v", expired, err)
+	}
+	s.Refresh()
+	close(release)
+	fresh := post(t, st, 1, "crm")[0]
+	s.Wake(fresh)
+	await(t, "what came later", func() bool {
+		return status(t, st, store.Ref{Position: fresh.Position}).State == store.Delivered
+	})
+	closeSet(t, s)
+	if n := sent.Load(); n != 2 {
+		t.Errorf("%d were sent, want the one that was in flight and the fresh one", n)
+	}
+}

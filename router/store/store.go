@@ -195,10 +195,11 @@ const (
 	ReasonRouting  Reason = "routing"
 )
 
-// LaneOutcomes is what happened in one lane since its last record. The record
-// whose outcome takes a posting out of Waiting must also have the Cursor that
-// settles it, and a cursor settles nothing else: so no posting is lost by a
-// cursor that is wrong. Anything else is [ErrOutOfOrder].
+// LaneOutcomes is what happened in one lane since its last record. A Cursor must
+// settle the postings that Outcomes take out of Waiting, and those of records
+// before, and no others, so that no posting is lost by a cursor that is wrong:
+// anything else is [ErrOutOfOrder]. Without a Cursor the postings that Outcomes
+// take out of Waiting are settled one by one.
 type LaneOutcomes struct {
 	Lane     string
 	Outcomes []Outcome

@@ -36,6 +36,11 @@ func (b *batch) addOutcomes(lo *store.LaneOutcomes) error {
 	old, cursor := l.Cursor, l.Cursor
 	if lo.Cursor != nil {
 		cursor = codec.CloneCursor(*lo.Cursor)
+	} else {
+		var err error
+		if cursor, err = b.settleEach(lo, old); err != nil {
+			return err
+		}
 	}
 
 	fresh, err := b.settledNow(lo, old, cursor)
@@ -67,6 +72,32 @@ func (b *batch) addOutcomes(lo *store.LaneOutcomes) error {
 		return b.trim(lo.Lane, l)
 	}
 	return nil
+}
+
+// settleEach gives the cursor of outcomes that come without one: what it was,
+// and each posting that is no longer waiting.
+func (b *batch) settleEach(lo *store.LaneOutcomes, old store.Cursor) (store.Cursor, error) {
+	cursor := old
+	for i := range lo.Outcomes {
+		ref := lo.Outcomes[i].Ref
+		if lo.Outcomes[i].From != store.Waiting || settled(&cursor, ref) {
+			continue // what is wrong with the latter is said later
+		}
+		r, err := b.routing(ref.Position)
+		if err != nil {
+			return cursor, err
+		}
+		if uint64(ref.Index) >= uint64(len(r.Deliveries)) {
+			return cursor, outOfOrder("an outcome of %s, which is no delivery", ref)
+		}
+		if d := &r.Deliveries[ref.Index]; d.Lane != lo.Lane || d.Dead != "" || !d.Due.IsZero() {
+			return cursor, outOfOrder("an outcome of %s, which was not posted to %s", ref, lo.Lane)
+		}
+		above := append(slices.Clone(cursor.Above), ref)
+		slices.SortFunc(above, compareRefs)
+		cursor.Above = above
+	}
+	return cursor, nil
 }
 
 func (b *batch) known(name string) bool {

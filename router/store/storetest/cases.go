@@ -965,13 +965,18 @@ func cursorHonest(ctx context.Context, e *Env) error {
 	}
 	if err := all(
 		wantErr("one outcome, two settled", e.outcomes(ctx, "a", &store.Cursor{Low: at(3)}, e.delivered(at(1))), store.ErrOutOfOrder),
-		wantErr("an outcome, not settled", e.outcomes(ctx, "a", nil, e.delivered(at(1))), store.ErrOutOfOrder),
-		e.outcomes(ctx, "a", &store.Cursor{Low: at(1).Next()}, e.delivered(at(1))), // all before the next of the lane
-		e.outcomes(ctx, "a", &store.Cursor{Low: at(2)}),                            // settles no more
+		wantErr("an outcome, not settled", e.outcomes(ctx, "a", &store.Cursor{Low: at(1)}, e.delivered(at(1))), store.ErrOutOfOrder),
+		wantErr("an outcome of another lane's", e.outcomes(ctx, "a", nil, e.delivered(at(1).Next())), store.ErrOutOfOrder),
+		e.outcomes(ctx, "a", nil, e.delivered(at(3)), e.retrying(at(5), time.Hour)), // settles what it names
+		e.wantPostings(ctx, "a", 0, 10, 1, 2, 4), e.wantCountsListed(ctx),
+		// All before the next of the lane, and the same again.
+		e.outcomes(ctx, "a", &store.Cursor{Low: at(1).Next(), Above: []store.Ref{at(3), at(5)}}, e.delivered(at(1))),
+		e.outcomes(ctx, "a", &store.Cursor{Low: at(2), Above: []store.Ref{at(3), at(5)}}),
 	); err != nil {
 		return err
 	}
-	return all(e.wantPostings(ctx, "a", 0, 10, 2, 3, 4, 5), e.wantCounts(ctx, "a", store.Counts{Waiting: 4, Delivered: 1}))
+	return all(e.wantPostings(ctx, "a", 0, 10, 2, 4), e.Crash(ctx), e.wantPostings(ctx, "a", 0, 10, 2, 4),
+		e.wantCounts(ctx, "a", store.Counts{Waiting: 2, Delivered: 2, Retrying: 1}), e.wantCountsListed(ctx))
 }
 
 func idleFree(ctx context.Context, e *Env) error {

@@ -362,6 +362,15 @@ func (m *Memory) addOutcomes(lo *store.LaneOutcomes, now time.Time) error {
 			}
 		}
 	}
+	if lo.Cursor == nil {
+		cursor.Above = slices.Clone(cursor.Above)
+		for _, o := range lo.Outcomes {
+			if o.From == store.Waiting && !cursor.Settled(o.Ref) {
+				cursor.Above = append(cursor.Above, o.Ref)
+			}
+		}
+		slices.SortFunc(cursor.Above, compareRefs)
+	}
 	for i := range lo.Outcomes {
 		o := &lo.Outcomes[i]
 		d := m.deliveries[o.Ref]
