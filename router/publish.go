@@ -59,15 +59,15 @@ func (p *Event) envelope() ([]byte, error) {
 	if err := rawjson.Valid(p.Data); err != nil {
 		return nil, problem.New(http.StatusBadRequest, "malformed_json", "data: %v", err)
 	}
-	b := append([]byte(`{"event":`), event.AppendString(nil, p.Type)...)
+	b := append([]byte(`{"event":`), rawjson.AppendString(nil, p.Type)...)
 	for _, f := range []struct{ name, value string }{{"event_id", p.ID}, {"subject", p.Subject}, {"tenant", p.Tenant}} {
 		if f.value != "" {
 			b = append(append(b, `,"`...), f.name...)
-			b = event.AppendString(append(b, `":`...), f.value)
+			b = rawjson.AppendString(append(b, `":`...), f.value)
 		}
 	}
 	if !p.Time.IsZero() {
-		b = event.AppendString(append(b, `,"timestamp":`...), event.FormatTime(p.Time))
+		b = rawjson.AppendString(append(b, `,"timestamp":`...), event.FormatTime(p.Time))
 	}
 	b = append(append(b, `,"data":`...), p.Data...)
 	return append(b, '}'), nil

@@ -184,11 +184,11 @@ func (s *send) native(r *outgoing, data []byte) error {
 		typ = "test"
 	}
 	b := append([]byte(nil), `{"event":`...)
-	b = event.AppendString(b, typ)
+	b = rawjson.AppendString(b, typ)
 	for _, m := range []struct{ name, value string }{{"event_id", s.id}, {"subject", s.subject}} {
 		if m.value != "" {
 			b = append(b, `,"`+m.name+`":`...)
-			b = event.AppendString(b, m.value)
+			b = rawjson.AppendString(b, m.value)
 		}
 	}
 	b = append(b, `,"data":`...)

@@ -5,6 +5,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/rawjson"
 )
 
 // appendLine appends a body as one line of JSON. JSON stays as it is, but that
@@ -20,7 +21,7 @@ func appendLine(b []byte, contentType string, body []byte) []byte {
 			b = append(b, c)
 		}
 	case utf8.Valid(body):
-		b = event.AppendString(b, string(body))
+		b = rawjson.AppendString(b, string(body))
 	default:
 		b = append(b, `{"data_base64":"`...)
 		b = base64.StdEncoding.AppendEncode(b, body)

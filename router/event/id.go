@@ -1,9 +1,11 @@
 package event
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
+	"strings"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -48,17 +50,18 @@ func HashID(origin string) string {
 // replaces its low 48 bits by the event's position when it assigns one, see
 // [IDAt].
 func NewID(t time.Time) string {
-	return idPrefix + ulid.MustNew(ulid.Timestamp(t), ulid.DefaultEntropy()).String()
+	return idPrefix + ulid.MustNew(ulid.Timestamp(t), rand.Reader).String()
 }
 
 // IDAt returns id, which must come from [NewID], with the event's log position
 // in its low 48 bits: 32 random bits stay. So an event that the router named is
 // found by its id without an index.
 func IDAt(id string, position uint64) string {
-	if len(id) <= len(idPrefix) {
+	rest, ok := strings.CutPrefix(id, idPrefix)
+	if !ok {
 		return id
 	}
-	u, err := ulid.ParseStrict(id[len(idPrefix):])
+	u, err := ulid.ParseStrict(rest)
 	if err != nil {
 		return id
 	}

@@ -2,13 +2,14 @@ package event
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"mime"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/weirhq/weir/router/rawjson"
 )
 
 // IsJSON reports whether a content type claims JSON: application/json,
@@ -50,7 +51,7 @@ func View(contentType string, data []byte) ([]byte, bool) {
 			return v, true
 		}
 	}
-	return AppendString(nil, string(data)), true
+	return rawjson.AppendString(nil, string(data)), true
 }
 
 // formView keeps the order of the form, which url.ParseQuery does not.
@@ -80,10 +81,10 @@ func formView(s string) ([]byte, bool) {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = AppendString(b, name)
+		b = rawjson.AppendString(b, name)
 		b = append(b, ':')
 		if v := values[name]; len(v) == 1 {
-			b = AppendString(b, v[0])
+			b = rawjson.AppendString(b, v[0])
 			continue
 		}
 		for j, v := range values[name] {
@@ -92,7 +93,7 @@ func formView(s string) ([]byte, bool) {
 			} else {
 				b = append(b, ',')
 			}
-			b = AppendString(b, v)
+			b = rawjson.AppendString(b, v)
 		}
 		b = append(b, ']')
 	}
@@ -107,17 +108,17 @@ func (m *Message) View() ([]byte, bool) { return View(m.ContentType, m.Data) }
 // that order and without added spaces.
 func (m *Message) AppendJSON(b []byte) []byte {
 	b = append(b, `{"id":`...)
-	b = AppendString(b, m.ID)
+	b = rawjson.AppendString(b, m.ID)
 	b = append(b, `,"type":`...)
-	b = AppendString(b, m.Type)
+	b = rawjson.AppendString(b, m.Type)
 	b = append(b, `,"source":`...)
-	b = AppendString(b, m.Source)
+	b = rawjson.AppendString(b, m.Source)
 	if m.Subject != "" {
 		b = append(b, `,"subject":`...)
-		b = AppendString(b, m.Subject)
+		b = rawjson.AppendString(b, m.Subject)
 	}
 	b = append(b, `,"time":`...)
-	b = AppendString(b, FormatTime(m.Time))
+	b = rawjson.AppendString(b, FormatTime(m.Time))
 	b = append(b, `,"header":`...)
 	b = m.AppendHeaderJSON(b)
 	b = append(b, ',')
@@ -140,9 +141,9 @@ func (m *Message) AppendHeaderJSON(b []byte) []byte {
 			}
 			seen = append(seen, f.Name)
 			v, _ := m.HeaderValue(f.Name)
-			b = AppendString(b, f.Name)
+			b = rawjson.AppendString(b, f.Name)
 			b = append(b, ':')
-			b = AppendString(b, v)
+			b = rawjson.AppendString(b, v)
 		}
 	}
 	return append(b, '}')
@@ -174,50 +175,19 @@ func (m *Message) appendData(b []byte) []byte {
 func (m *Message) AppendEnvelope(b []byte, n int, several bool) []byte {
 	b = append(b, `{"event_id":`...)
 	if several {
-		b = AppendString(b, m.ID+"-"+strconv.Itoa(n))
+		b = rawjson.AppendString(b, m.ID+"-"+strconv.Itoa(n))
 		b = append(b, `,"source_event_id":`...)
 	}
-	b = AppendString(b, m.ID)
+	b = rawjson.AppendString(b, m.ID)
 	b = append(b, `,"event":`...)
-	b = AppendString(b, m.Type)
+	b = rawjson.AppendString(b, m.Type)
 	b = append(b, ',')
 	b = m.appendData(b)
 	b = append(b, `,"timestamp":`...)
-	b = AppendString(b, FormatTime(m.Time))
+	b = rawjson.AppendString(b, FormatTime(m.Time))
 	return append(b, '}')
 }
 
 // FormatTime prints t as RFC 3339 in UTC, with fractions only where there are
 // some.
 func FormatTime(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
-
-// AppendString appends s as a JSON string. Invalid UTF-8 becomes U+FFFD.
-func AppendString(b []byte, s string) []byte {
-	plain := true
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c < 0x20 || c == '"' || c == '\\' || c >= utf8.RuneSelf {
-			plain = false
-			break
-		}
-	}
-	if plain {
-		b = append(b, '"')
-		b = append(b, s...)
-		return append(b, '"')
-	}
-	q, err := marshalString(s)
-	if err != nil { // a string always marshals
-		return append(b, `""`...)
-	}
-	return append(b, q...)
-}
-
-func marshalString(s string) ([]byte, error) {
-	var w strings.Builder
-	enc := json.NewEncoder(&w)
-	enc.SetEscapeHTML(false) // signed bodies should say what the producer said
-	if err := enc.Encode(s); err != nil {
-		return nil, err
-	}
-	return []byte(strings.TrimSuffix(w.String(), "\n")), nil
-}

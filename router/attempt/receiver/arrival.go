@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/rawjson"
 )
 
 // What a receiver found out about the signatures of an arrival.
@@ -75,11 +76,11 @@ func (a Arrival) JSON() []byte { return a.appendJSON(nil) }
 // body_base64 where the body is not UTF-8.
 func (a *Arrival) appendJSON(b []byte) []byte {
 	b = append(b, `{"time":`...)
-	b = event.AppendString(b, event.FormatTime(a.Time))
+	b = rawjson.AppendString(b, event.FormatTime(a.Time))
 	b = append(b, `,"event":`...)
-	b = event.AppendString(b, a.Event)
+	b = rawjson.AppendString(b, a.Event)
 	b = append(b, `,"webhook_id":`...)
-	b = event.AppendString(b, a.WebhookID)
+	b = rawjson.AppendString(b, a.WebhookID)
 	b = append(b, `,"attempt":`...)
 	b = strconv.AppendInt(b, int64(a.Attempt), 10)
 	b = append(b, `,"verified":`...)
@@ -93,7 +94,7 @@ func (a *Arrival) appendJSON(b []byte) []byte {
 	b = hex.AppendEncode(b, sum[:])
 	if utf8.ValidString(a.Body) {
 		b = append(b, `","body":`...)
-		b = event.AppendString(b, a.Body)
+		b = rawjson.AppendString(b, a.Body)
 	} else {
 		b = append(b, `","body_base64":"`...)
 		b = base64.StdEncoding.AppendEncode(b, []byte(a.Body))
