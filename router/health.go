@@ -21,8 +21,8 @@ type health struct {
 }
 
 func (h *health) observe(destination string, w *lane.Work, result *lane.Result, o *store.Outcome) {
-	h.log.Debug("attempt", "destination", destination, "event", w.Event.ID, "delivery", w.Ref, "number", w.Number,
-		"status", result.Attempt.Status, "reason", result.Attempt.Reason, "latency", result.Attempt.Latency, "state", o.To)
+	h.log.Debug("attempt", "destination", destination, "event", w.Event.ID, "delivery", w.Ref.String(), "number", w.Number,
+		"status", result.Attempt.Status, "reason", result.Attempt.Reason, "latency_ms", result.Attempt.Latency.Milliseconds(), "state", o.To)
 	h.mu.Lock()
 	before := h.failing[destination]
 	if result.OK {
@@ -38,8 +38,14 @@ func (h *health) observe(destination string, w *lane.Work, result *lane.Result, 
 	case result.OK && before > 0:
 		h.log.Info("destination has recovered", "destination", destination, "failed_attempts", before)
 	case !result.OK && before == 0:
-		h.log.Warn("destination is failing", "destination", destination, "reason", result.Attempt.Reason,
-			"status", result.Attempt.Status, "error", result.Attempt.Error, "next", o.Due.UTC().Format(time.RFC3339))
+		fields := []any{"destination", destination, "reason", result.Attempt.Reason, "error", result.Attempt.Error}
+		if result.Attempt.Status != 0 {
+			fields = append(fields, "status", result.Attempt.Status)
+		}
+		if !o.Due.IsZero() {
+			fields = append(fields, "next", o.Due.UTC().Format(time.RFC3339))
+		}
+		h.log.Warn("destination is failing", fields...)
 	}
 	if o.To == store.Dead {
 		h.log.Error("delivery is dead; to send it again: weir deliveries retry "+w.Ref.String(), "destination", destination,

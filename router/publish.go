@@ -75,9 +75,15 @@ func (p *Event) envelope() ([]byte, error) {
 
 var jsonHeader = []event.Field{{Name: "content-type", Value: "application/json"}}
 
+// retryable is nil for a delivery that can be tried again, else a problem.
 func retryable(d *store.DeliveryStatus) error {
 	switch d.State {
-	case store.Retrying, store.Dead, store.Cancelled:
+	case store.Cancelled:
+		if d.Delivery.Lane == store.RoutingLane {
+			return problem.New(http.StatusConflict, "already_routed", "the route was run again for %s; its deliveries are in weir explain %s", d.Ref, d.EventID)
+		}
+		return nil
+	case store.Retrying, store.Dead:
 		return nil
 	case store.Delivered:
 		return problem.New(http.StatusConflict, "already_delivered", "the delivery %s was delivered; retry is for those that were not", d.Ref)

@@ -136,7 +136,8 @@ func (r *Router) open(ctx context.Context, o Options) error {
 			return err
 		}
 	}
-	again := lane.Policy{Schedule: routing.HostFaults, Jitter: 0.1, Concurrency: 2, Dead: store.ReasonRouting}
+	// The run by the reader was the first of the schedule.
+	again := lane.Policy{Schedule: routing.HostFaults[1:], Jitter: 0.1, Concurrency: 2, Dead: store.ReasonRouting}
 	if err := r.lanes.Add(ctx, store.RoutingLane, again, r.routeAgain); err != nil {
 		return err
 	}
@@ -218,7 +219,7 @@ func send(d *config.Destination, sender attempt.Sender) lane.Try {
 func (r *Router) routeAgain(ctx context.Context, w *lane.Work) lane.Result {
 	started := time.Now()
 	name := w.Routing.Matches[w.Delivery.Match].Route
-	again, err := r.reader.Table().RouteAgain(ctx, w.Event, name, started)
+	again, err := r.reader.Table().RouteAgain(ctx, w.Event, name, started, w.Last)
 	result := lane.Result{OK: err == nil, Again: again, Attempt: store.Attempt{Started: started, Latency: time.Since(started)}}
 	if err != nil {
 		result.Attempt.Reason, result.Attempt.Error = "plugin", err.Error()
@@ -274,6 +275,14 @@ func (r *Router) routed(e *event.Event, d *routing.Decision) {
 	for route, err := range d.Failed {
 		r.log.Debug("a condition could not be evaluated, so the route does not match", "route", route, "event", e.ID, "error", err)
 	}
+	for _, m := range d.Routing.Matches {
+		for _, v := range m.Plugins {
+			if v.Class != "" && !failedRoute(d.Routing, m.Route) {
+				r.log.Warn("a plugin failed, and its on_error says to go on without it", "route", m.Route, "plugin", v.Plugin,
+					"event", e.ID, "type", e.Type, "class", v.Class, "error", v.Error)
+			}
+		}
+	}
 	for i := range d.Routing.Deliveries {
 		delivery := &d.Routing.Deliveries[i]
 		if delivery.Lane != store.RoutingLane {
@@ -289,6 +298,16 @@ func (r *Router) routed(e *event.Event, d *routing.Decision) {
 		}
 	}
 	r.log.Debug("routed", "event", e.ID, "type", e.Type, "routes", len(d.Routing.Matches), "deliveries", len(d.Routing.Deliveries))
+}
+
+// failedRoute reports whether a route's failure is in the lane of routing.
+func failedRoute(r *store.Routing, route string) bool {
+	for i := range r.Deliveries {
+		if d := &r.Deliveries[i]; d.Lane == store.RoutingLane && r.Matches[d.Match].Route == route {
+			return true
+		}
+	}
+	return false
 }
 
 // RetryDelivery makes a delivery due now that is retrying, dead or cancelled. It

@@ -98,7 +98,7 @@ func (c *client) call(ctx context.Context, method, path string, body []byte, int
 	}
 	res, err := c.do(req)
 	if err != nil {
-		return err
+		return fmt.Errorf("no answer; is the router running? %w", err)
 	}
 	defer res.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(res.Body, 256<<20))

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weirhq/weir/router/api"
+	"github.com/weirhq/weir/router/store"
 )
 
 func newDeliveries(g *globals) *cobra.Command {
@@ -97,7 +98,7 @@ func listDeliveries(ctx context.Context, c *client, q url.Values, limit int) ([]
 
 func destinationOf(d *api.Delivery) string {
 	if d.Kind == "routing" {
-		return "(routing)"
+		return store.RoutingLane
 	}
 	return d.Destination
 }

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,6 +22,8 @@ type filters struct {
 	kind, source, destination, status, tenant, since, until string
 	limit                                                   int
 }
+
+var states = []string{"waiting", "sending", "retrying", "delivered", "dead", "cancelled"}
 
 func (f *filters) register(cmd *cobra.Command) {
 	fl := cmd.Flags()
@@ -49,6 +53,9 @@ func (f *filters) query(now time.Time) (url.Values, error) {
 			return nil, &exitError{code: 2, err: fmt.Errorf("--%s: %w", name, err)}
 		}
 		q.Set(name, t.Format(time.RFC3339Nano))
+	}
+	if f.status != "" && !slices.Contains(states, f.status) {
+		return nil, &exitError{code: 2, err: fmt.Errorf("--status takes one of %s, not %q", strings.Join(states, ", "), f.status)}
 	}
 	if f.limit < 1 {
 		return nil, &exitError{code: 2, err: errors.New("--limit must be at least 1")}

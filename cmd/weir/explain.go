@@ -54,6 +54,9 @@ func printExplanation(t *table, e *api.Explanation) {
 		t.line("✓ route " + r.Route)
 		for j := range r.Plugins {
 			t.line("    plugin " + pluginLine(&r.Plugins[j]))
+			if text := r.Plugins[j].Error; text != "" && len(r.Deliveries) == 0 || text != "" && r.Deliveries[0].Kind != "routing" {
+				t.line("        " + strings.ReplaceAll(text, "\n", "\n        ")) // else the dead letter says it
+			}
 		}
 		if len(r.Deliveries) == 0 && e.Routed {
 			t.line("    nothing to deliver: every message was dropped")

@@ -134,7 +134,7 @@ route "past" {
 			return strings.Contains(out, "→ plain  delivered")
 		}
 		await(t, kind+" to be delivered past the plugin", explained)
-		if !strings.Contains(out, want.class) || !strings.Contains(out, "(routing)  "+want.status) {
+		if !strings.Contains(out, want.class) || !strings.Contains(out, "@routing  "+want.status) {
 			t.Errorf("explain of %s (want %q, %s):\n%s", kind, want.class, want.status, out)
 		}
 	}
@@ -168,8 +168,11 @@ route "past" {
 	})
 	await(t, "it to be recorded", func() bool {
 		out, _, _ := weir(t, dir, "explain", ids["bad.panic"])
-		return strings.Contains(out, "→ changed  delivered") && strings.Contains(out, "(routing)  cancelled")
+		return strings.Contains(out, "→ changed  delivered") && strings.Contains(out, "@routing  cancelled")
 	})
+	if _, errOut, code := weir(t, dir, "deliveries", "retry", dead); code != 1 || !strings.Contains(errOut, "already_routed") {
+		t.Errorf("a second retry would deliver it once more: code %d, %s", code, errOut)
+	}
 }
 
 // What is no plugin is refused before the router starts.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -158,7 +159,7 @@ func (t *tour) launch(name string, env []string, args ...string) (*process, erro
 	cmd := exec.Command(t.weir, args...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = env, out, out
 	// Ctrl-C is ours to pass on, receivers last.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = apart()
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
@@ -224,7 +225,11 @@ func (t *tour) alive() error {
 		select {
 		case err := <-p.done:
 			p.done <- err
-			return fmt.Errorf("%s has ended (%v):\n%s", p.name, err, tail(filepath.Join(t.dir, p.name+".log")))
+			last := tail(filepath.Join(t.dir, p.name+".log"))
+			if strings.Contains(last, "address already in use") {
+				last += "\nanother make run may still be going, or another program has the port"
+			}
+			return fmt.Errorf("%s has ended (%v):\n%s", p.name, err, last)
 		default:
 		}
 	}

@@ -494,3 +494,26 @@ func TestDestinationSecretIsChecked(t *testing.T) {
 		}
 	}
 }
+
+// A condition that can never hold would be a route that never matches.
+func TestConditionsMustBeConditions(t *testing.T) {
+	for when, ok := range map[string]bool{
+		`event.data.total > 5`:               true,
+		`(event.data.a) && true`:             true,
+		`event.data.flag`:                    true,
+		`event.data.a ? true : event.data.b`: true,
+		`!event.data.flag`:                   true,
+		`can(event.data.a)`:                  true,
+		`"event.data.total > 5"`:             false,
+		`event.data.total + 5`:               false,
+		`(-event.data.total)`:                false,
+		`5`:                                  false,
+		`[event.data.a]`:                     false,
+		`"${event.data.a}-x"`:                false,
+	} {
+		_, r := Parse("x.hcl", []byte("destination \"d\" {\n  url = \"http://127.0.0.1:1/\"\n}\nroute \"r\" {\n  when = "+when+"\n  to = [destination.d]\n}\n"), Options{})
+		if r.HasErrors() == ok {
+			t.Errorf("when = %s: %v", when, r.Err())
+		}
+	}
+}

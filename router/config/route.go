@@ -2,6 +2,7 @@ package config
 
 import (
 	"strings"
+	"unicode"
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
@@ -27,6 +28,9 @@ func (l *loader) decodeRoute(b *hclsyntax.Block) {
 		r.Events = l.patterns(a)
 	}
 	r.When = l.program(b, "when", expr.EventScope)
+	if a := attribute(b, "when"); a != nil && r.When != nil {
+		l.condition(a)
+	}
 	if a := attribute(b, "through"); a != nil {
 		if t, ok := a.Expr.(*hclsyntax.TupleConsExpr); !ok || len(t.Exprs) > 0 { // no plugins is a fine list
 			for _, x := range l.references(a, "plugin") {
@@ -57,6 +61,43 @@ func (l *loader) decodeRoute(b *hclsyntax.Block) {
 	}
 }
 
+// condition refuses what can never be true or false, such as a condition in
+// quotes: the route would never match, and nobody would say why.
+func (l *loader) condition(a *hclsyntax.Attribute) {
+	e := a.Expr
+	for {
+		p, ok := e.(*hclsyntax.ParenthesesExpr)
+		if !ok {
+			break
+		}
+		e = p.Expression
+	}
+	is := ""
+	switch e := e.(type) {
+	case *hclsyntax.TemplateExpr:
+		is = "a text: write it without the quotes"
+	case *hclsyntax.TupleConsExpr:
+		is = "a list"
+	case *hclsyntax.ObjectConsExpr:
+		is = "an object"
+	case *hclsyntax.LiteralValueExpr:
+		if e.Val.Type() != cty.Bool {
+			is = "no condition"
+		}
+	case *hclsyntax.BinaryOpExpr:
+		if e.Op.Type != cty.Bool {
+			is = "a number: compare it with something"
+		}
+	case *hclsyntax.UnaryOpExpr:
+		if e.Op.Type != cty.Bool {
+			is = "a number: compare it with something"
+		}
+	}
+	if is != "" {
+		l.fail(a.Expr.Range(), "Not a condition", "A when must be true or false. This is %s.", is)
+	}
+}
+
 // patterns reads the types that a route takes.
 func (l *loader) patterns(a *hclsyntax.Attribute) []string {
 	values, ranges, ok := l.items(a, `a list of types, such as ["order.*"]`)
@@ -70,8 +111,8 @@ func (l *loader) patterns(a *hclsyntax.Attribute) []string {
 			l.wrongType(ranges[i], a.Name, `a list of types, such as ["order.*"]`, v)
 		case v.AsString() == "":
 			l.fail(ranges[i], "Empty type", `No event has an empty type. "*" takes all.`)
-		case strings.TrimSpace(v.AsString()) != v.AsString():
-			l.fail(ranges[i], "White space in a type", "The type begins or ends with white space.")
+		case strings.ContainsFunc(v.AsString(), func(c rune) bool { return unicode.IsSpace(c) || unicode.IsControl(c) }):
+			l.fail(ranges[i], "White space in a type", "No event has a type with white space or control characters in it.")
 		default:
 			list = append(list, v.AsString())
 		}

@@ -52,6 +52,8 @@ type Work struct {
 	Delivery *store.Delivery
 	// Number of the attempt, from 1.
 	Number int
+	// Last: the schedule has no further try after this one.
+	Last bool
 }
 
 // Result is how a try ended.
@@ -332,7 +334,7 @@ func (l *lane) alarm() {
 // do tries one delivery and hands its outcome to the recorder.
 func (l *lane) do(j job) {
 	ctx := l.set.ctx
-	w := &Work{Ref: j.ref, Number: j.attempts + 1}
+	w := &Work{Ref: j.ref, Number: j.attempts + 1, Last: j.tries+1 >= len(l.policy.Schedule)}
 	e, routing, err := l.set.load(ctx, j.ref.Position)
 	if err == nil && int(j.ref.Index) >= len(routing.Deliveries) {
 		l.set.cache.forget(j.ref.Position) // it may be from before a further routing
@@ -360,7 +362,7 @@ func (l *lane) do(j job) {
 // recorded: in the store it is where it was.
 func (l *lane) giveBack(j job, err error) {
 	if err != nil && l.set.ctx.Err() == nil {
-		l.set.log.Error("cannot load a delivery, trying again", "destination", l.name, "delivery", j.ref, "error", err)
+		l.set.log.Error("cannot load a delivery, trying again", "destination", l.name, "delivery", j.ref.String(), "error", err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

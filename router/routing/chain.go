@@ -24,8 +24,18 @@ const (
 // was not the plugin's own. The first run counts as the first attempt.
 var HostFaults = []time.Duration{0, time.Minute, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour}
 
+// mode is how a chain is run.
+type mode struct {
+	// again: in the lane of routing, where a plugin that is held may be tried.
+	again bool
+	// last: no further try follows, so that on_error decides on faults of the
+	// host, too.
+	last bool
+}
+
 // chain runs one message through the plugins of a route.
 type chain struct {
+	mode
 	route    *route
 	verdicts []store.Verdict
 	results  []*event.Message
@@ -50,7 +60,7 @@ func (c *chain) run(ctx context.Context, m *event.Message, i int) error {
 	link := &c.route.links[i]
 	verdict := store.Verdict{Plugin: link.Name, Build: link.run.Build(), Message: c.given[i]}
 	c.given[i]++
-	result, err := link.run.Run(ctx, m, c.route.Name)
+	result, err := c.call(ctx, link, m)
 	if result != nil {
 		verdict.Filter, verdict.Transform = string(result.Filter), string(result.Transform)
 		verdict.Duration = result.Duration
@@ -58,7 +68,7 @@ func (c *chain) run(ctx context.Context, m *event.Message, i int) error {
 	if err != nil {
 		verdict.Class, verdict.Error = classify(err)
 		c.verdicts = append(c.verdicts, verdict)
-		if HostFault(err) || ctx.Err() != nil {
+		if HostFault(err) && !c.last || ctx.Err() != nil {
 			return err
 		}
 		switch link.OnError {
@@ -78,10 +88,25 @@ func (c *chain) run(ctx context.Context, m *event.Message, i int) error {
 	return nil
 }
 
+// call runs one plugin, unless it is held.
+func (c *chain) call(ctx context.Context, link *link, m *event.Message) (*plugins.Result, error) {
+	if !c.again {
+		if err := link.hold.check(link.Name, time.Now()); err != nil {
+			return nil, err
+		}
+	}
+	result, err := link.run.Run(ctx, m, c.route.Name)
+	link.hold.observe(err, time.Now())
+	return result, err
+}
+
 func classify(err error) (class, text string) {
 	var e *plugins.Error
 	if errors.As(err, &e) {
 		return string(e.Class), e.Error()
+	}
+	if errors.Is(err, errHeld) {
+		return "held", err.Error()
 	}
 	return "host", err.Error()
 }
@@ -94,8 +119,8 @@ func HostFault(err error) bool {
 
 // apply runs the route's chain on m and adds what comes of it to a routing: the
 // deliveries, or the route's failure, which is returned as well.
-func (r *route) apply(ctx context.Context, m *event.Message, to *store.Routing) error {
-	c := chain{route: r, given: make([]int, len(r.links))}
+func (r *route) apply(ctx context.Context, m *event.Message, to *store.Routing, how mode) error {
+	c := chain{mode: how, route: r, given: make([]int, len(r.links))}
 	err := c.run(ctx, m, 0)
 	match := len(to.Matches)
 	to.Matches = append(to.Matches, store.Match{Route: r.Name, Plugins: c.verdicts})
@@ -145,14 +170,16 @@ var ErrNoRoute = errors.New("the configuration has no such route any more")
 
 // RouteAgain runs one route on an event that was routed before, whatever its
 // conditions say: they matched then. The routing it gives is marked Again, with
-// deliveries that are due at once. An error of a plugin is returned.
-func (t *Table) RouteAgain(ctx context.Context, e *event.Event, name string, now time.Time) (*store.Routing, error) {
+// deliveries that are due at once. An error of a plugin is returned. last says
+// that no further try follows, so that on_error decides on faults of the host,
+// too.
+func (t *Table) RouteAgain(ctx context.Context, e *event.Event, name string, now time.Time, last bool) (*store.Routing, error) {
 	r := t.find(name)
 	if r == nil {
 		return nil, fmt.Errorf("route %s: %w", name, ErrNoRoute)
 	}
 	to := &store.Routing{Position: e.Position, Config: t.hash, Again: true}
-	if err := r.apply(ctx, event.NewMessage(e), to); err != nil {
+	if err := r.apply(ctx, event.NewMessage(e), to, mode{again: true, last: last}); err != nil {
 		return nil, err
 	}
 	for i := range to.Deliveries {

@@ -53,17 +53,22 @@ type route struct {
 // link is one plugin of a route's chain.
 type link struct {
 	*config.Plugin
-	run Plugin
+	run  Plugin
+	hold *hold // one a plugin, whatever routes it is on
 }
 
 // NewTable compiles the routes of c; loaded holds the plugins by name. A route
 // whose plugin is not loaded cannot run; only Explain works then.
 func NewTable(c *config.Config, loaded map[string]Plugin) *Table {
 	t := &Table{hash: c.Hash}
+	holds := map[string]*hold{}
+	for _, p := range c.Plugins {
+		holds[p.Name] = &hold{}
+	}
 	for i, r := range c.Routes {
 		compiled := &route{Route: r}
 		for _, p := range r.Through {
-			compiled.links = append(compiled.links, link{p, loaded[p.Name]})
+			compiled.links = append(compiled.links, link{p, loaded[p.Name], holds[p.Name]})
 		}
 		t.routes = append(t.routes, compiled)
 		if r.Fallback {
@@ -98,7 +103,7 @@ func (t *Table) Route(ctx context.Context, e *event.Event) (*Decision, error) {
 	}
 	for _, i := range taken {
 		// A failure is part of the routing: other routes go on.
-		if err := t.routes[i].apply(ctx, m, d.Routing); err != nil && ctx.Err() != nil {
+		if err := t.routes[i].apply(ctx, m, d.Routing, mode{}); err != nil && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 	}

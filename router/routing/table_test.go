@@ -339,14 +339,14 @@ route "r" {
 	e := sample("events", "x", `"d"`)
 	now := time.Now()
 	var pe *plugins.Error
-	if _, err := tb.RouteAgain(context.Background(), e, "r", now); !errors.As(err, &pe) || HostFault(err) {
+	if _, err := tb.RouteAgain(context.Background(), e, "r", now, false); !errors.As(err, &pe) || HostFault(err) {
 		t.Errorf("a plugin that still fails gives %v", err)
 	}
-	if _, err := tb.RouteAgain(context.Background(), e, "gone", now); !errors.Is(err, ErrNoRoute) {
+	if _, err := tb.RouteAgain(context.Background(), e, "gone", now, false); !errors.Is(err, ErrNoRoute) {
 		t.Errorf("a route that is gone gives %v", err)
 	}
 	broken = false
-	r, err := tb.RouteAgain(context.Background(), e, "r", now)
+	r, err := tb.RouteAgain(context.Background(), e, "r", now, false)
 	if err != nil || !r.Again || len(r.Deliveries) != 1 || !r.Deliveries[0].Due.Equal(now) {
 		t.Errorf("got %+v, %v", r, err)
 	}

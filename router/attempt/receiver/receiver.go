@@ -229,8 +229,8 @@ func (r *Receiver) arrival(c *fasthttp.RequestCtx) Arrival {
 	a.Attempt, _ = strconv.Atoi(header("X-Webhook-Attempt")) // 0 where it is none
 	if r.hmac != nil {
 		err := errors.Join(
-			r.hmac.Verify(header(sign.HeaderHMAC), body),
-			r.standard.Verify(a.WebhookID, header(sign.HeaderTimestamp), header(sign.HeaderStandard), body, a.Time, tolerance),
+			naming(sign.HeaderHMAC, r.hmac.Verify(header(sign.HeaderHMAC), body)),
+			naming(sign.HeaderStandard, r.standard.Verify(a.WebhookID, header(sign.HeaderTimestamp), header(sign.HeaderStandard), body, a.Time, tolerance)),
 		)
 		a.Signature = SignatureVerified
 		if err != nil {
@@ -239,6 +239,13 @@ func (r *Receiver) arrival(c *fasthttp.RequestCtx) Arrival {
 		}
 	}
 	return a
+}
+
+func naming(header string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", header, err)
 }
 
 // keep decides the answer and writes the log.
