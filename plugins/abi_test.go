@@ -106,7 +106,10 @@ func TestChanges(t *testing.T) {
 	p.want(0, "set_header", "X-New", "v").read("v", "header", "x-new").want(0, "set_header", "x-one", "hidden").read("hidden", "header", "X-One")
 	p.want(0, "set_header", "x-new", "v2").want(0, "remove_header", "x-two").want(-1, "remove_header", "x-two").want(-1, "header", "x-two", buffer, 9)
 	p.want(-2, "set_header", "a b", "v").want(-2, "set_header", "ok", "a\r\nb").want(-2, "remove_header", "")
-	for _, h := range []string{"Host", "content-length", "Transfer-Encoding", "connection", "user-agent", "webhook-id", "Webhook-X", "X-Webhook-Signature", "authorization"} {
+	for _, h := range []string{
+		"Host", "content-length", "Transfer-Encoding", "connection", "user-agent", "webhook-id", "Webhook-X", "X-Webhook-Signature", "authorization",
+		"Content-Type", "te", "Trailer", "upgrade", "expect", "keep-alive", "proxy-connection", "Proxy-Authorization",
+	} {
 		p.want(-3, "set_header", h, "v").want(-3, "remove_header", h)
 	}
 	p.call("log", 9, "loud").call("log", -1, "quiet")
@@ -139,6 +142,37 @@ func TestContentTypeAndDataAgree(t *testing.T) {
 		t.Fatal(err)
 	}
 	if m := r.Messages[0]; m.ContentType != "application/x+json" || string(m.Data) != "[1]" {
+		t.Errorf("got %+v", m)
+	}
+}
+
+// A plugin can't make what a source would refuse from a producer, nor a header
+// that can't be sent.
+func TestWritesWhatIngestTakes(t *testing.T) {
+	p := &program{}
+	for _, s := range []string{"", "a b", "a\tb", "a\u00a0b", "\xff", strings.Repeat("t", event.MaxType+1)} {
+		p.want(-2, "write", 1, s)
+	}
+	for _, s := range []string{"a\nb", "a\u0085b", "\xff", strings.Repeat("s", event.MaxSubject+1)} {
+		p.want(-2, "write", 4, s)
+	}
+	for _, s := range []string{"text/\x01plain", "text/é", " text/plain", "text/pl\tain", strings.Repeat("c", event.MaxContentType+1)} {
+		p.want(-2, "write", 6, s)
+	}
+	for _, s := range []string{"a\r\nb: c", "\x00", "\x1b", "\x7f", " a", "a\t", "\xff"} {
+		p.want(-2, "set_header", "x-new", s)
+	}
+	if r, err := runOnce(t, transform(p, 0), message("t", "{}")); err != nil || r.Transform != plugins.Same {
+		t.Errorf("got %+v, %v", r, err)
+	}
+	// And all that it would take.
+	typ, subject, contentType := strings.Repeat("t", event.MaxType), strings.Repeat("ä", event.MaxSubject/2), "text/"+strings.Repeat("c", event.MaxContentType-5)
+	p = (&program{}).want(0, "write", 1, typ).want(0, "write", 4, subject).want(0, "write", 6, contentType).want(0, "set_header", "x-new", "a\tb é")
+	r, err := runOnce(t, transform(p, 0), message("t", "{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := r.Messages[0]; m.Type != typ || m.Subject != subject || m.ContentType != contentType || fmt.Sprint(m.SetHeader) != "[{x-new a\tb é}]" {
 		t.Errorf("got %+v", m)
 	}
 }

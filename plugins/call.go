@@ -3,10 +3,8 @@ package plugins
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/rawjson"
@@ -176,7 +174,8 @@ func (c *call) field(field uint32, config []byte) ([]byte, int32) {
 	}
 }
 
-// write replaces a field. It keeps value where that is not empty.
+// write replaces a field by what ingest would take too. It keeps value where that
+// is not empty.
 func (c *call) write(field uint32, value []byte) int32 {
 	if !c.mayChange() {
 		return codeForbidden
@@ -196,7 +195,7 @@ func (c *call) write(field uint32, value []byte) int32 {
 		}
 		m.Data = value
 	case fieldType:
-		if !printable(text) || text == "" {
+		if event.CheckType(text) != nil {
 			return codeMalformed
 		}
 		if strings.HasPrefix(text, "weir.") && text != c.input.Type {
@@ -204,12 +203,12 @@ func (c *call) write(field uint32, value []byte) int32 {
 		}
 		m.Type = text
 	case fieldSubject:
-		if !utf8.ValidString(text) {
+		if event.CheckSubject(text) != nil {
 			return codeMalformed
 		}
 		m.Subject = text
 	case fieldContentType:
-		if !printable(text) {
+		if event.CheckContentType(text) != nil {
 			return codeMalformed
 		}
 		if event.IsJSON(text) && rawjson.Valid(m.Data) != nil {
@@ -220,17 +219,6 @@ func (c *call) write(field uint32, value []byte) int32 {
 		return codeMalformed
 	}
 	return c.adopt(m)
-}
-
-// printable reports whether s can stand in a header: UTF-8 without control
-// characters.
-func printable(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if s[i] < 0x20 && s[i] != '\t' || s[i] == 0x7f {
-			return false
-		}
-	}
-	return utf8.ValidString(s)
 }
 
 // get returns the value at a path of data, or a negative code.
@@ -285,7 +273,7 @@ func (c *call) remove(path string) int32 { return c.edit(path, rawjson.Remove) }
 
 // header returns a header's value, or a negative code.
 func (c *call) header(name string) ([]byte, int32) {
-	if !headerName(name) {
+	if !event.ValidHeaderName(name) {
 		return nil, codeMalformed
 	}
 	if c.input == nil {
@@ -302,7 +290,7 @@ func (c *call) setHeader(name, value string) int32 {
 	if code := c.mayChangeHeader(name); code != 0 {
 		return code
 	}
-	if !printable(value) {
+	if !event.ValidHeaderValue(value) {
 		return codeMalformed
 	}
 	name = strings.ToLower(name)
@@ -325,34 +313,17 @@ func (c *call) removeHeader(name string) int32 {
 	return c.adopt(m)
 }
 
-// ownHeaders are those that the router or the connection decides on.
-var ownHeaders = []string{"host", "content-length", "transfer-encoding", "connection", "user-agent", "authorization"}
-
 func (c *call) mayChangeHeader(name string) int32 {
 	if !c.mayChange() {
 		return codeForbidden
 	}
-	if !headerName(name) {
+	if !event.ValidHeaderName(name) {
 		return codeMalformed
 	}
-	name = strings.ToLower(name)
-	if slices.Contains(ownHeaders, name) || strings.HasPrefix(name, "webhook-") || strings.HasPrefix(name, "x-webhook-") {
+	if event.ReservedHeader(name) {
 		return codeForbidden
 	}
 	return 0
-}
-
-// headerName reports whether s is a token (RFC 9110, section 5.6.2).
-func headerName(s string) bool {
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0:
-		default:
-			return false
-		}
-	}
-	return s != ""
 }
 
 // without returns a new list without the headers called name.

@@ -59,8 +59,13 @@ type Host struct {
 	loading sync.WaitGroup // calls of Load; added to under mu while not closed
 }
 
-// NewHost returns a host without plugins. The caller must close it.
-func NewHost(_ context.Context, o Options) (*Host, error) {
+// NewHost returns a host without plugins. The caller must close it. ctx is for
+// the start alone: where it has ended there is no host, and one that is made
+// outlives it.
+func NewHost(ctx context.Context, o Options) (*Host, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("start of the plugin host: %w", err)
+	}
 	h := &Host{logger: o.Logger, plugins: map[*Plugin]struct{}{}}
 	if h.logger == nil {
 		h.logger = hclog.NewNullLogger()

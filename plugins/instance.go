@@ -120,7 +120,8 @@ func (i *instance) start(ctx context.Context) error {
 // would not say more.
 func (i *instance) initFault(ctx, limited context.Context, function string, err error, deadline time.Duration) error {
 	err = i.fault(ctx, limited, function, err, deadline)
-	if e, ok := err.(*Error); ok && (e.Class == ClassTrap || e.Class == ClassExit) {
+	var e *Error
+	if errors.As(err, &e) && (e.Class == ClassTrap || e.Class == ClassExit) {
 		e.Class = ClassInit
 		e.Text = function + ": " + e.Text
 	}

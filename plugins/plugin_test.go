@@ -15,6 +15,14 @@ import (
 	"github.com/weirhq/weir/plugins/plugintest"
 )
 
+func TestNewHostAfterTheEnd(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if h, err := plugins.NewHost(ctx, plugins.Options{}); h != nil || !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, %v", h, err)
+	}
+}
+
 func TestManyCallsAtOnce(t *testing.T) {
 	p := &program{}
 	p.want(0, "remove", "x")

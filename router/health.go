@@ -21,8 +21,10 @@ type health struct {
 }
 
 func (h *health) observe(destination string, w *lane.Work, result *lane.Result, o *store.Outcome) {
-	h.log.Debug("attempt", "destination", destination, "event", w.Event.ID, "delivery", w.Ref.String(), "number", w.Number,
-		"status", result.Attempt.Status, "reason", result.Attempt.Reason, "latency_ms", result.Attempt.Latency.Milliseconds(), "state", o.To)
+	if h.log.IsDebug() {
+		h.log.Debug("attempt", "destination", destination, "event", w.Event.ID, "delivery", w.Ref.String(), "number", w.Number,
+			"status", result.Attempt.Status, "reason", result.Attempt.Reason, "latency_ms", result.Attempt.Latency.Milliseconds(), "state", o.To)
+	}
 	h.mu.Lock()
 	before := h.failing[destination]
 	if result.OK {

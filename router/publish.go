@@ -9,7 +9,6 @@ import (
 	"github.com/weirhq/weir/router/problem"
 	"github.com/weirhq/weir/router/rawjson"
 	"github.com/weirhq/weir/router/source"
-	"github.com/weirhq/weir/router/store"
 )
 
 // Event is what an embedding program publishes.
@@ -47,7 +46,7 @@ func (r *Router) Publish(ctx context.Context, p Event) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, err
 	}
-	accepted, err := r.Accept(ctx, r.publisher, events)
+	accepted, err := engine{r}.Accept(ctx, r.publisher, events)
 	if err != nil {
 		return Receipt{}, err
 	}
@@ -74,19 +73,3 @@ func (p *Event) envelope() ([]byte, error) {
 }
 
 var jsonHeader = []event.Field{{Name: "content-type", Value: "application/json"}}
-
-// retryable is nil for a delivery that can be tried again, else a problem.
-func retryable(d *store.DeliveryStatus) error {
-	switch d.State {
-	case store.Cancelled:
-		if d.Delivery.Lane == store.RoutingLane {
-			return problem.New(http.StatusConflict, "already_routed", "the route was run again for %s; its deliveries are in weir explain %s", d.Ref, d.EventID)
-		}
-		return nil
-	case store.Retrying, store.Dead:
-		return nil
-	case store.Delivered:
-		return problem.New(http.StatusConflict, "already_delivered", "the delivery %s was delivered; retry is for those that were not", d.Ref)
-	}
-	return problem.New(http.StatusConflict, "not_tried", "the delivery %s waits for its first attempt", d.Ref)
-}

@@ -3,7 +3,7 @@
 // destination behind its own queue. The program weir is a thin shell around it;
 // another Go program can embed it, see the example of [New].
 //
-// An event's whole way is [Router.Accept] (ingest), routing.Reader (routes and
+// An event's whole way is engine.Accept (ingest), routing.Reader (routes and
 // plugins), lane.Set (queues and retries) and attempt.Sender (one try); New wires
 // them.
 package router
@@ -65,16 +65,18 @@ type Router struct {
 	stopReader context.CancelFunc
 	owned      sync.WaitGroup // the reader, retention and the HTTP server
 
-	mu        sync.Mutex
-	app       *fiber.App
-	listening bool
-	closed    bool
+	mu       sync.Mutex
+	app      *fiber.App
+	listener net.Listener
+	closed   bool
+	ended    chan struct{} // closed when Close is through
+	closeErr error
 }
 
 // New opens the store, compiles the plugins and starts to route and deliver what
 // the store holds. Close ends it.
 func New(ctx context.Context, c *config.Config, o Options) (*Router, error) {
-	r := &Router{config: c, log: o.Logger, inspect: o.Inspect}
+	r := &Router{config: c, log: o.Logger, inspect: o.Inspect, ended: make(chan struct{})}
 	if r.log == nil {
 		r.log = hclog.NewNullLogger()
 	}
@@ -222,7 +224,10 @@ func (r *Router) routeAgain(ctx context.Context, w *lane.Work) lane.Result {
 	again, err := r.reader.Table().RouteAgain(ctx, w.Event, name, started, w.Last)
 	result := lane.Result{OK: err == nil, Again: again, Attempt: store.Attempt{Started: started, Latency: time.Since(started)}}
 	if err != nil {
-		result.Attempt.Reason, result.Attempt.Error = "plugin", err.Error()
+		result.Attempt.Reason, result.Attempt.Error = attempt.ReasonPlugin, err.Error()
+		if errors.Is(err, routing.ErrNoRoute) {
+			result.Attempt.Reason = attempt.ReasonNoRoute
+		}
 		if !routing.HostFault(err) {
 			result.Dead = store.ReasonRouting
 		}
@@ -258,20 +263,9 @@ func (r *Router) retain(ctx context.Context) {
 	}
 }
 
-// Accept stores events of a source as one record. It returns when they are on
-// disk: from then on they are not lost.
-func (r *Router) Accept(ctx context.Context, s *source.Source, events []*event.Event) ([]store.Accepted, error) {
-	record := &store.Record{Events: make([]store.NewEvent, len(events))}
-	for i, e := range events {
-		record.Events[i] = store.NewEvent{Event: e, Dedupe: s.Dedupe()}
-	}
-	result, err := r.store.Commit(ctx, record)
-	return result.Events, err
-}
-
 // routed is told of each event after its routing is committed.
 func (r *Router) routed(e *event.Event, d *routing.Decision) {
-	r.lanes.Wake(d.Routing)
+	r.lanes.Routed(e, d.Routing)
 	for route, err := range d.Failed {
 		r.log.Debug("a condition could not be evaluated, so the route does not match", "route", route, "event", e.ID, "error", err)
 	}
@@ -297,6 +291,9 @@ func (r *Router) routed(e *event.Event, d *routing.Decision) {
 			r.log.Warn("a plugin could not run, the route is tried again", "route", route, "event", e.ID, "next", delivery.Due.UTC().Format(time.RFC3339), "error", delivery.Error)
 		}
 	}
+	if !r.log.IsDebug() {
+		return
+	}
 	r.log.Debug("routed", "event", e.ID, "type", e.Type, "routes", len(d.Routing.Matches), "deliveries", len(d.Routing.Deliveries))
 }
 
@@ -310,38 +307,10 @@ func failedRoute(r *store.Routing, route string) bool {
 	return false
 }
 
-// RetryDelivery makes a delivery due now that is retrying, dead or cancelled. It
-// gives store.ErrNotFound, lane.ErrSending, or a problem for other states.
-func (r *Router) RetryDelivery(ctx context.Context, ref store.Ref) (*store.DeliveryStatus, error) {
-	d, err := r.store.Delivery(ctx, ref)
-	if err != nil {
-		return nil, err
-	}
-	if err := retryable(d); err != nil {
-		return nil, err
-	}
-	if err := r.lanes.Retry(ctx, d); err != nil {
-		return nil, err
-	}
-	return r.store.Delivery(ctx, ref)
-}
-
-// Sources, Store, Table and Sending are what the HTTP side asks.
-func (r *Router) Sources() []*source.Source { return r.sources }
-
-// Store is the router's store, to ask.
-func (r *Router) Store() store.Store { return r.store }
-
-// Table is the one that events are routed by.
-func (r *Router) Table() *routing.Table { return r.reader.Table() }
-
-// Sending reports whether a delivery is in the hands of a worker.
-func (r *Router) Sending(lane string, ref store.Ref) bool { return r.lanes.Sending(lane, ref) }
-
 // Ready is nil when events are taken and delivered, else it says why not.
 func (r *Router) Ready() error {
 	r.mu.Lock()
-	listening, closed := r.listening, r.closed
+	listening, closed := r.listener != nil, r.closed
 	r.mu.Unlock()
 	switch {
 	case closed:
@@ -359,43 +328,57 @@ func (r *Router) Handler() *fiber.App {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.app == nil {
-		r.app = api.New(r, api.Options{MaxBody: int(r.config.Server.MaxBody), Logger: r.log.Named("http")})
+		r.app = api.New(engine{r}, api.Options{MaxBody: int(r.config.Server.MaxBody), Logger: r.log.Named("http")})
 	}
 	return r.app
 }
 
-// Serve answers HTTP on l until Close, and then returns nil.
+// Serve answers HTTP on l until Close, and then returns nil. It can be called
+// once.
 func (r *Router) Serve(l net.Listener) error {
 	app := r.Handler()
 	r.mu.Lock()
-	if r.closed {
+	if r.closed || r.listener != nil {
 		r.mu.Unlock()
-		return errors.New("the router is closed")
+		return errors.Join(errors.New("the router is closed, or serves already"), l.Close())
 	}
-	r.listening = true
+	r.listener = l
 	r.owned.Add(1)
 	r.mu.Unlock()
 	defer r.owned.Done()
-	return app.Listener(l)
+	err := app.Listener(l)
+	if errors.Is(err, net.ErrClosed) {
+		return nil // Close came before the server had begun
+	}
+	return err
 }
 
 // Close stops taking events, stops routing, lets attempts in flight finish until
-// ctx ends, and closes the store. What was not sent stays in the store.
+// ctx ends, and closes the store. What was not sent stays in the store. A second
+// call waits for the first and returns the same.
 func (r *Router) Close(ctx context.Context) error {
 	r.mu.Lock()
 	if r.closed {
 		r.mu.Unlock()
-		return nil
+		<-r.ended
+		return r.closeErr
 	}
 	r.closed = true
-	app := r.app
+	app, l := r.app, r.listener
 	r.mu.Unlock()
+	defer close(r.ended)
 
 	r.lanes.Stop()
 	var errs []error
 	if app != nil {
 		if err := app.ShutdownWithContext(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("stop the HTTP server: %w", err))
+		}
+	}
+	if l != nil {
+		// The server knows its listener only once it serves.
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, fmt.Errorf("close the listener: %w", err))
 		}
 	}
 	if r.stopReader != nil {
@@ -405,7 +388,8 @@ func (r *Router) Close(ctx context.Context) error {
 	if err := r.lanes.Close(ctx); err != nil {
 		errs = append(errs, err)
 	}
-	return errors.Join(append(errs, r.release())...)
+	r.closeErr = errors.Join(append(errs, r.release())...)
+	return r.closeErr
 }
 
 // release closes what open has opened.

@@ -216,7 +216,7 @@ route "all" {
 	r := start(t, dir, refused, Options{})
 	publish(t, r, "x", "orphan-1")
 	waiting := func(r *Router) uint64 {
-		l, err := r.Store().Lane(context.Background(), "old")
+		l, err := r.store.Lane(context.Background(), "old")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -237,12 +237,12 @@ route "all" {
 
 	var out safeBuffer
 	r = start(t, dir, strings.ReplaceAll(refused, "http://127.0.0.1:1/", "stdout:"), Options{Stdout: &out})
-	list, _, err := r.Store().ListDeliveries(context.Background(), store.DeliveryQuery{Destination: "old", Page: store.Page{Limit: 10}})
+	list, _, err := r.store.ListDeliveries(context.Background(), store.DeliveryQuery{Destination: "old", Page: store.Page{Limit: 10}})
 	if err != nil || len(list) != 1 {
 		t.Fatal(list, err)
 	}
 	if list[0].State == store.Retrying { // due in a minute
-		if _, err := r.RetryDelivery(context.Background(), list[0].Ref); err != nil {
+		if _, err := (engine{r}).RetryDelivery(context.Background(), list[0].Ref); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -264,4 +264,54 @@ func TestInspect(t *testing.T) {
 	}
 	r = start(t, dir, toStdout, Options{Stdout: &out})
 	await(t, "the next router to send it", func() bool { return strings.Contains(out.String(), "later") })
+}
+
+// lateListener is a listener whose server begins only after the router was told
+// to close.
+type lateListener struct {
+	net.Listener
+	asked, release chan struct{}
+}
+
+func (l *lateListener) Addr() net.Addr {
+	select {
+	case <-l.asked:
+	default:
+		close(l.asked)
+		<-l.release
+	}
+	return l.Listener.Addr()
+}
+
+// A stop right after the start must not wait for a server that begins late.
+func TestCloseBeforeTheServerHasBegun(t *testing.T) {
+	r := start(t, t.TempDir(), "", Options{})
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &lateListener{Listener: inner, asked: make(chan struct{}), release: make(chan struct{})}
+	served := make(chan error, 1)
+	go func() { served <- r.Serve(l) }()
+	<-l.asked
+	closed := make(chan error, 2)
+	for range 2 {
+		go func() { closed <- r.Close(context.Background()) }()
+	}
+	await(t, "the listener to be closed", func() bool {
+		c, err := net.Dial("tcp", inner.Addr().String())
+		if err == nil {
+			_ = c.Close()
+		}
+		return err != nil
+	})
+	close(l.release)
+	for range 2 {
+		if err := <-closed; err != nil {
+			t.Errorf("Close gave %v", err)
+		}
+	}
+	if err := <-served; err != nil {
+		t.Errorf("Serve gave %v", err)
+	}
 }

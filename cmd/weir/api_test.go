@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -451,5 +452,71 @@ route "all" {
 	}
 	if strings.Count(out, `"status": "delivered"`) != 1 || strings.Count(out, `"status": "waiting"`) != 2 {
 		t.Errorf("want one delivered and two handed back:\n%s", out)
+	}
+}
+
+// What two servers may read in two ways is refused.
+func TestAmbiguousRequests(t *testing.T) {
+	r, _ := configured(t, "")
+	address := strings.TrimPrefix(r.base, "http://")
+	const body = `{"event":"x","data":1}`
+	for _, c := range []struct{ name, head, want string }{
+		{"plain", "Host: localhost\r\nContent-Length: 22\r\n", "202"},
+		{"a header of 10 KiB", "Host: localhost\r\nContent-Length: 22\r\nX-Long: " + strings.Repeat("x", 10<<10) + "\r\n", "202"},
+		{"two lengths", "Host: localhost\r\nContent-Length: 22\r\nContent-Length: 5\r\n", "400"},
+		{"length and chunked", "Host: localhost\r\nContent-Length: 22\r\nTransfer-Encoding: chunked\r\n", "400"},
+		{"two hosts", "Host: evil.example\r\nHost: localhost\r\nContent-Length: 22\r\n", "400"},
+		{"two origins", "Host: localhost\r\nOrigin: http://evil.example\r\nOrigin: " + r.base + "\r\nContent-Length: 22\r\n", "400"},
+		{"a NUL", "Host: localhost\r\nX-A: a\x00b\r\nContent-Length: 22\r\n", "400"},
+		{"no host", "Content-Length: 22\r\n", "4"},
+		{"headers without end", "Host: localhost\r\nX-Long: " + strings.Repeat("x", 100<<10) + "\r\n", "431"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			conn, err := net.Dial("tcp", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			payload := body
+			if strings.Contains(c.name, "chunked") {
+				payload = "16\r\n" + body + "\r\n0\r\n\r\n"
+			}
+			// The server may answer and close before it has read everything.
+			_, _ = io.WriteString(conn, "POST /events HTTP/1.1\r\nContent-Type: application/json\r\nConnection: close\r\n"+c.head+"\r\n"+payload)
+			answer, err := io.ReadAll(conn)
+			if len(answer) == 0 {
+				t.Fatal(err)
+			}
+			line, _, _ := strings.Cut(string(answer), "\r\n")
+			if !strings.HasPrefix(line, "HTTP/1.1 "+c.want) {
+				t.Errorf("answered %s", answer)
+			}
+			if !strings.Contains(string(answer), `"code":`) && !strings.Contains(line, "202") {
+				t.Errorf("no problem: %s", answer)
+			}
+		})
+	}
+}
+
+// A colon is legal in an id, and clients escape it in a path.
+func TestEscapedID(t *testing.T) {
+	r, _ := configured(t, "")
+	post(t, r.base+"/events", `{"event":"x","event_id":"a:b","data":{"raw": 1.0,  "html":"<&>"}}`)
+	for _, path := range []string{"a:b", "a%3Ab", "a%3ab"} {
+		if status, answer := get(t, r.base+"/api/events/"+path); status != 200 || answer["id"] != "a:b" {
+			t.Errorf("%s was answered %d %v", path, status, answer)
+		}
+	}
+	if status, answer := get(t, r.base+"/api/events/a%25zz"); status != 404 && status != 400 {
+		t.Errorf("answered %d %v", status, answer)
+	}
+	res, err := http.Get(r.base + "/api/events/a:b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil || !strings.HasSuffix(string(b), `"data":{"raw": 1.0,  "html":"<&>"}}`) {
+		t.Errorf("the producer's bytes are shown as %s, %v", b, err)
 	}
 }

@@ -31,7 +31,7 @@ func TestUsage(t *testing.T) {
 		{"events ls --colour red", 2, "unknown flag"},
 		{"events ls --since yesterday", 2, "neither a time"},
 		{"events ls --limit 0", 2, "at least 1"},
-		{"deliveries ls --status dad", 2, "waiting, sending, retrying"},
+		{"deliveries ls --status dad", 2, "waiting, retrying"},
 		{"events ls", 1, "router.hcl"},
 		{"events ls -c bad.hcl", 1, `Did you mean "from"?`},
 		{"events ls --server http://127.0.0.1:1", 1, "is the router running?"},

@@ -41,7 +41,7 @@ func newDeliveries(g *globals) *cobra.Command {
 	}
 	f.register(ls)
 	ls.Flags().StringVar(&f.destination, "destination", "", "name of the destination")
-	ls.Flags().StringVar(&f.status, "status", "", "waiting, sending, retrying, delivered, dead or cancelled")
+	ls.Flags().StringVar(&f.status, "status", "", "waiting, retrying, delivered, dead or cancelled")
 	show := &cobra.Command{
 		Use: "show DELIVERY", Short: "Show one delivery with every attempt", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -23,7 +23,7 @@ type filters struct {
 	limit                                                   int
 }
 
-var states = []string{"waiting", "sending", "retrying", "delivered", "dead", "cancelled"}
+var states = []string{"waiting", "retrying", "delivered", "dead", "cancelled"}
 
 func (f *filters) register(cmd *cobra.Command) {
 	fl := cmd.Flags()

@@ -50,19 +50,12 @@ func (s *server) eventDeliveries(c *fiber.Ctx) error {
 
 // deliveriesOf gives all that an event led to; none while it is not routed.
 func (s *server) deliveriesOf(c *fiber.Ctx, e *event.Event) ([]Delivery, error) {
-	out := []Delivery{}
-	routing, err := s.engine.Store().Routing(c.Context(), e.Position)
-	if isNotFound(err) {
-		return out, nil
-	}
-	if err != nil {
+	list, err := s.engine.Store().Deliveries(c.Context(), e.Position)
+	if err != nil && !isNotFound(err) {
 		return nil, err
 	}
-	for i := range routing.Deliveries {
-		d, err := s.engine.Store().Delivery(c.Context(), store.Ref{Position: e.Position, Index: uint32(i)})
-		if err != nil {
-			return nil, err
-		}
+	out := make([]Delivery, 0, len(list))
+	for _, d := range list {
 		out = append(out, s.delivery(d))
 	}
 	return out, nil
@@ -157,7 +150,7 @@ func attemptOf(a *store.Attempt) Attempt {
 	if utf8.Valid(a.Body) {
 		out.Response = string(a.Body)
 	} else {
-		out.Response = "(not text)"
+		out.ResponseBase64 = a.Body
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
@@ -36,7 +37,7 @@ func (s *server) showEvent(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(detail(e))
+	return sendEvent(c, e)
 }
 
 // findEvent looks up the event that the path names.
@@ -45,7 +46,10 @@ func (s *server) findEvent(c *fiber.Ctx) (*event.Event, error) {
 	if q.err != nil {
 		return nil, q.err
 	}
-	id := strings.Clone(c.Params("id"))
+	id, err := url.PathUnescape(strings.Clone(c.Params("id")))
+	if err != nil {
+		return nil, problem.New(http.StatusBadRequest, "bad_id", "the id in the path is not well escaped: %v", err)
+	}
 	found, err := s.engine.Store().FindEvent(c.Context(), id, q.text("source"))
 	if err != nil && !isNotFound(err) {
 		return nil, err
@@ -68,6 +72,24 @@ func summary(e *event.Event) Event {
 		ID: e.ID, OriginID: e.OriginID, Type: e.Type, Source: e.Source, Subject: e.Subject, Tenant: e.Tenant,
 		Time: e.Time, Received: e.Received, ContentType: e.ContentType, Size: len(e.Data),
 	}
+}
+
+// sendEvent answers with one event, data's own bytes at its end: an encoder
+// would print them anew.
+func sendEvent(c *fiber.Ctx, e *event.Event) error {
+	out := detail(e)
+	data := out.Data
+	out.Data = nil
+	b, err := marshal(out)
+	if err != nil {
+		return err
+	}
+	if data != nil {
+		b = append(b[:len(b)-1], `,"data":`...)
+		b = append(append(b, data...), '}')
+	}
+	c.Set(fiber.HeaderContentType, fiber.MIMEApplicationJSON)
+	return c.Send(b)
 }
 
 func detail(e *event.Event) Event {

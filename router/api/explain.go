@@ -46,8 +46,9 @@ func (s *server) explain(c *fiber.Ctx, e *event.Event) (*Explanation, error) {
 			}
 			v.Plugins = append(v.Plugins, pluginVerdicts(m.Plugins)...)
 		}
-		for i, d := range deliveries {
-			if v := stored[routing.Matches[routing.Deliveries[i].Match].Route]; v != nil {
+		// Some may be gone: retention takes what is done of an event that it keeps.
+		for _, d := range deliveries {
+			if v := stored[d.Route]; v != nil {
 				v.Deliveries = append(v.Deliveries, d)
 			}
 		}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"net"
 	"net/http"
 	"net/netip"
@@ -17,6 +18,9 @@ import (
 // browser that another site drives. So Host must be a loopback name, which a
 // rebound DNS name is not, and Origin, where there is one, this router itself.
 func guard(c *fiber.Ctx) error {
+	if err := oneRequest(c.Request().Header.RawHeaders()); err != nil {
+		return err
+	}
 	host := string(c.Request().Host())
 	if !loopbackHost(host) {
 		return problem.New(http.StatusMisdirectedRequest, "host_not_allowed",
@@ -26,6 +30,31 @@ func guard(c *fiber.Ctx) error {
 		return problem.New(http.StatusForbidden, "origin_not_allowed", "requests from the origin %q are refused", origin)
 	}
 	return c.Next()
+}
+
+// oneRequest refuses headers that two servers may read in two ways: what one
+// of them checks must be what the other acts on (RFC 9112, sections 3.2 and 6.3).
+func oneRequest(raw []byte) error {
+	count := map[string]int{}
+	for line := range bytes.Lines(raw) {
+		line = bytes.TrimRight(line, "\r\n")
+		for _, c := range line {
+			if c < ' ' && c != '\t' || c == 0x7f {
+				return problem.New(http.StatusBadRequest, "malformed_header", "a header holds a control character")
+			}
+		}
+		name, _, _ := bytes.Cut(line, []byte{':'})
+		switch n := strings.ToLower(string(name)); n {
+		case "host", "origin", "content-length", "transfer-encoding", "content-type":
+			if count[n]++; count[n] > 1 {
+				return problem.New(http.StatusBadRequest, "ambiguous_header", "the header %s is there twice", n)
+			}
+		}
+	}
+	if count["content-length"] > 0 && count["transfer-encoding"] > 0 {
+		return problem.New(http.StatusBadRequest, "ambiguous_header", "Content-Length and Transfer-Encoding exclude each other")
+	}
+	return nil
 }
 
 // loopbackHost reports whether a Host header names this machine itself.

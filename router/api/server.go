@@ -6,6 +6,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/utils"
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/weirhq/weir/router/event"
@@ -57,6 +59,9 @@ const (
 	readTimeout  = 30 * time.Second
 	writeTimeout = 60 * time.Second
 	idleTimeout  = 2 * time.Minute
+	// maxConnections bounds memory: a connection may hold max_body. Further ones
+	// are answered 503 at once.
+	maxConnections = 2048
 )
 
 type server struct {
@@ -81,7 +86,11 @@ func New(e Engine, o Options) *fiber.App {
 		ReadTimeout:           readTimeout,
 		WriteTimeout:          writeTimeout,
 		IdleTimeout:           idleTimeout,
-		ErrorHandler:          s.fail(o.MaxBody),
+		// Room for all the headers that a source may keep, and some.
+		ReadBufferSize: 32 << 10,
+		Concurrency:    maxConnections,
+		JSONEncoder:    marshal,
+		ErrorHandler:   s.fail(o.MaxBody),
 	})
 	app.Use(guard)
 
@@ -147,7 +156,8 @@ func (s *server) problem(c *fiber.Ctx, err error, maxBody int) *problem.Problem 
 		case http.StatusRequestHeaderFieldsTooLarge:
 			return problem.New(fe.Code, "headers_too_large", "the headers are too large")
 		}
-		return problem.New(fe.Code, strings.ReplaceAll(strings.ToLower(http.StatusText(fe.Code)), " ", "_"), "%s", fe.Message)
+		// fasthttp's own text may repeat the request's headers.
+		return problem.New(fe.Code, strings.ReplaceAll(strings.ToLower(http.StatusText(fe.Code)), " ", "_"), "the request is malformed")
 	case errors.Is(err, store.ErrFull):
 		return problem.New(http.StatusInsufficientStorage, "disk_full", "the disk has less free space than min_free; nothing is lost, try again later")
 	case errors.Is(err, store.ErrBusy):
@@ -169,6 +179,17 @@ func (s *server) problem(c *fiber.Ctx, err error, maxBody int) *problem.Problem 
 	p = problem.New(http.StatusServiceUnavailable, "store_failed", "the router could not do this; its log says why")
 	p.RetryAfter = 5
 	return p
+}
+
+// marshal is JSON with <, > and & as they are.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), nil
 }
 
 func (s *server) healthz(c *fiber.Ctx) error {
@@ -210,7 +231,7 @@ func (s *server) request(c *fiber.Ctx) *source.Request {
 		Body: c.Request().Body(), Received: s.now().UTC(),
 	}
 	c.Request().Header.VisitAll(func(name, value []byte) {
-		r.Header = append(r.Header, event.Field{Name: strings.ToLower(string(name)), Value: string(value)})
+		r.Header = append(r.Header, event.Field{Name: utils.UnsafeString(name), Value: utils.UnsafeString(value)})
 	})
 	if query := c.Request().URI().QueryString(); len(query) > 0 {
 		// What can't be parsed is left out, as net/http does.

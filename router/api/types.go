@@ -80,8 +80,10 @@ type Attempt struct {
 	Outcome string `json:"outcome"`
 	Status  int    `json:"status,omitempty"`
 	Error   string `json:"error,omitempty"`
-	// Response is the beginning of the response's body.
-	Response string `json:"response,omitempty"`
+	// Response is the beginning of the response's body, ResponseBase64 where it
+	// is not text.
+	Response       string `json:"response,omitempty"`
+	ResponseBase64 []byte `json:"response_base64,omitempty"`
 }
 
 // Phases of an attempt in milliseconds; those that did not happen are left out.

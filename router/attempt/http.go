@@ -13,9 +13,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
-	"github.com/weirhq/weir/router/attempt/sign"
 	"github.com/weirhq/weir/router/config"
+	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/sign"
 )
 
 func init() {
@@ -63,7 +65,8 @@ func openHTTP(c *config.Destination, _ Options) (Sender, error) {
 		s.authorization = r.Header.Get("Authorization")
 	}
 	for _, f := range c.Headers {
-		if reserved(f.Name) {
+		// What only plugins must not set, the configuration may.
+		if event.ReservedHeader(f.Name) && !strings.EqualFold(f.Name, "authorization") {
 			return nil, fmt.Errorf("headers: %q is set by Weir itself", f.Name)
 		}
 		if err := checkField(f.Name, f.Value); err != nil {
@@ -111,11 +114,7 @@ func (s *httpSender) Send(ctx context.Context, d *Delivery) Outcome {
 	response, err := s.transport.RoundTrip(request.WithContext(watch.trace(timed)))
 	if err == nil {
 		o.Status = response.StatusCode
-		var whole bool
-		o.Body, whole, err = readBody(response.Body)
-		if err == nil {
-			o.settle(response, whole)
-		}
+		err = s.read(timed, response, &o)
 	}
 	o.Latency = time.Since(o.Started)
 	o.Phases = watch.phases()
@@ -124,6 +123,26 @@ func (s *httpSender) Send(ctx context.Context, d *Delivery) Outcome {
 		o.Error = s.explain(&o, err, watch)
 	}
 	return o
+}
+
+// read reads the answer's body within the time that is left. After 101 that body
+// is the connection itself, which nobody asked for and no context ends.
+func (s *httpSender) read(ctx context.Context, response *http.Response, o *Outcome) error {
+	if response.StatusCode == http.StatusSwitchingProtocols {
+		return errors.Join(errSwitched, response.Body.Close())
+	}
+	stop := context.AfterFunc(ctx, func() { _ = response.Body.Close() })
+	defer stop()
+	body, whole, err := readBody(response.Body)
+	o.Body = body
+	if err != nil {
+		if ctx.Err() != nil {
+			err = errors.Join(err, ctx.Err())
+		}
+		return err
+	}
+	o.settle(response, whole)
+	return nil
 }
 
 // request builds the request of an attempt. What the protocol sets comes last,
@@ -150,8 +169,10 @@ func (s *httpSender) request(d *Delivery) (*http.Request, error) {
 		r.Header.Set("Authorization", s.authorization)
 	}
 	for i, f := range d.Header {
-		if reserved(f.Name) || strings.EqualFold(f.Name, "authorization") {
-			continue // the plugin host refuses these already
+		// The plugin host refuses these already: sending without what a plugin
+		// meant to send would hide that it did not.
+		if event.ReservedHeader(f.Name) {
+			return nil, fmt.Errorf("set by a plugin: the header %q is reserved", f.Name)
 		}
 		if err := checkField(f.Name, f.Value); err != nil {
 			return nil, fmt.Errorf("set by a plugin: %w", err)
@@ -202,41 +223,18 @@ func setBefore(d *Delivery, i int) bool {
 	return false
 }
 
-// reserved reports whether a header is the protocol's or the connection's.
-func reserved(name string) bool {
-	name = strings.ToLower(name)
-	switch name {
-	case "content-type", "content-length", "user-agent", "host",
-		"connection", "keep-alive", "proxy-connection", "proxy-authorization",
-		"transfer-encoding", "te", "trailer", "upgrade", "expect":
-		return true
-	}
-	return strings.HasPrefix(name, "webhook-") || strings.HasPrefix(name, "x-webhook-")
-}
-
-// checkField refuses what would break out of a header line. It does not show
-// the value, which may be a credential.
+// checkField refuses what would not arrive as it is. It does not show the value,
+// which may be a credential.
 func checkField(name, value string) error {
-	if name == "" {
+	switch {
+	case name == "":
 		return errors.New("a header has no name")
-	}
-	for i := 0; i < len(name); i++ {
-		if c := name[i]; !tokenChar(c) {
-			return fmt.Errorf("%q is no name of a header", name)
-		}
-	}
-	for i := 0; i < len(value); i++ {
-		if c := value[i]; c < ' ' && c != '\t' || c == 0x7f {
-			return fmt.Errorf("the value of the header %q holds a control character", name)
-		}
+	case !event.ValidHeaderName(name):
+		return fmt.Errorf("%q is no name of a header", name)
+	case !event.ValidHeaderValue(value):
+		return fmt.Errorf("the value of the header %q holds what a header can't, such as a control character", name)
 	}
 	return nil
-}
-
-// tokenChar reports whether c may stand in a header's name (RFC 9110, token).
-func tokenChar(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
-		strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
 }
 
 // readBody reads to the end of an answer, or to the limit: then whole is false
@@ -247,12 +245,32 @@ func readBody(r io.ReadCloser) (kept []byte, whole bool, err error) {
 		return b.Bytes(), false, errors.Join(errBody{err}, r.Close())
 	}
 	n, err := io.Copy(io.Discard, io.LimitReader(r, MaxReadBody-MaxKeptBody+1))
+	kept = b.Bytes()
+	if n > 0 {
+		kept = cutBetweenCharacters(kept)
+	}
 	if err != nil {
-		return b.Bytes(), false, errors.Join(errBody{err}, r.Close())
+		return kept, false, errors.Join(errBody{err}, r.Close())
 	}
 	// Closing after the answer is known can't change it.
 	_ = r.Close()
-	return b.Bytes(), n <= MaxReadBody-MaxKeptBody, nil
+	return kept, n <= MaxReadBody-MaxKeptBody, nil
+}
+
+// cutBetweenCharacters drops the beginning of a character at the end of b, where
+// all before it is UTF-8. Other bytes stay as they are.
+func cutBetweenCharacters(b []byte) []byte {
+	for size := 1; size < utf8.UTFMax && size <= len(b); size++ {
+		start := len(b) - size
+		if !utf8.RuneStart(b[start]) {
+			continue
+		}
+		if !utf8.FullRune(b[start:]) && utf8.Valid(b[:start]) {
+			return b[:start]
+		}
+		break
+	}
+	return b
 }
 
 // settle decides by a whole answer.

@@ -17,6 +17,11 @@ const (
 	ReasonConfig   = "config"    // the delivery can't be made into a request
 	ReasonIO       = "io"        // writing to a file or to standard output failed
 	ReasonStopped  = "stopped"   // the router stopped before the end: not the receiver's fault
+
+	// Of routing, when an event is tried along its route again. No sender gives
+	// these.
+	ReasonPlugin  = "plugin"   // a plugin of the route failed
+	ReasonNoRoute = "no_route" // the route is not configured any more
 )
 
 // Outcome is how an attempt ended.
@@ -36,7 +41,8 @@ type Outcome struct {
 	Started time.Time
 	Latency time.Duration
 	Phases  Phases
-	// Body is the beginning of the answer, at most MaxKeptBody bytes.
+	// Body is the beginning of the answer, at most MaxKeptBody bytes. It ends
+	// between two characters where it is UTF-8 that was cut.
 	Body []byte
 	// RetryAfter is how long the receiver asks to be left alone, from the end
 	// of the attempt, at most MaxRetryAfter; 0 where it does not ask.

@@ -18,6 +18,9 @@ type errBody struct{ err error }
 func (e errBody) Error() string { return "read the answer: " + e.err.Error() }
 func (e errBody) Unwrap() error { return e.err }
 
+// errSwitched is an answer that leaves HTTP, which no delivery asks for.
+var errSwitched = errors.New("the receiver answered 101 Switching Protocols, which was not asked for")
+
 // These are told by net/http in words only; there are no values to compare with.
 // The tests of receivers that misbehave see to it that the words stay true.
 const (
@@ -37,6 +40,8 @@ func (s *httpSender) reason(ctx context.Context, err error, w *stopwatch) string
 	switch {
 	case ctx.Err() != nil:
 		return ReasonStopped
+	case errors.Is(err, errSwitched):
+		return ReasonProtocol
 	case errors.Is(err, context.DeadlineExceeded):
 		return ReasonTimeout
 	case errors.As(err, &dns):

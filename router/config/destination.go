@@ -10,8 +10,8 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 
-	"github.com/weirhq/weir/router/attempt/sign"
 	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/sign"
 )
 
 // Defaults of a destination.
@@ -32,9 +32,6 @@ const (
 	maxTimeout     = 5 * time.Minute
 	maxConcurrency = 1000
 )
-
-// ownHeaders are set by the router on each request.
-var ownHeaders = []string{"host", "content-length", "content-type", "transfer-encoding", "connection", "user-agent", "keep-alive", "te", "trailer", "upgrade", "expect", "proxy-connection", "proxy-authorization"}
 
 func (l *loader) decodeDefaults(b *hclsyntax.Block) Destination {
 	d := Destination{
@@ -161,15 +158,15 @@ func (l *loader) headers(a *hclsyntax.Attribute) []event.Field {
 		}
 		lower := strings.ToLower(name)
 		switch {
-		case !validHeaderName(name):
+		case !event.ValidHeaderName(name):
 			l.fail(r, "Invalid header", "%q is no name of a header.", name)
-		case has(ownHeaders, lower), strings.HasPrefix(lower, "webhook-"), strings.HasPrefix(lower, "x-webhook-"):
+		case event.ReservedHeader(lower) && lower != "authorization":
 			l.fail(r, "Reserved header", "The header %q is set by the router.", lower)
 		case seen[lower]:
 			l.fail(r, "Second header", "The header %q is there already: case does not count in names of headers.", lower)
 		case x.IsNull() || x.Type() != cty.String:
 			l.fail(r, "Wrong type", "The value of the header %q must be a text in quotes.", lower)
-		case !validHeaderValue(x.AsString()):
+		case !event.ValidHeaderValue(x.AsString()):
 			l.fail(r, "Invalid header", "The value of the header %q has characters that a header can't have, such as a line break.", lower)
 		default:
 			list = append(list, event.Field{Name: lower, Value: x.AsString()})

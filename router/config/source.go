@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
+	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/expr"
 )
 
@@ -161,7 +162,7 @@ func (l *loader) decodeVerify(b *hclsyntax.Block) Verify {
 	}
 	if a := attribute(b, "header"); a != nil {
 		if s, ok := l.text(a); ok {
-			if !validHeaderName(s) {
+			if !event.ValidHeaderName(s) {
 				l.fail(a.Expr.Range(), "Invalid header", "%q is no name of a header.", s)
 			}
 			v.Header = strings.ToLower(s)

@@ -90,15 +90,6 @@ func NewMessage(e *Event) *Message {
 	}
 }
 
-// Clone returns a copy that shares data and header values but whose header
-// lists can be changed without touching m's.
-func (m *Message) Clone() *Message {
-	c := *m
-	c.Header = append([]Field(nil), m.Header...)
-	c.SetHeader = append([]Field(nil), m.SetHeader...)
-	return &c
-}
-
 // HeaderValue returns the values of the header called name, in any case, joined
 // by ", ", and whether there is one. A header that a plugin set hides the
 // event's of the same name.

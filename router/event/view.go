@@ -2,8 +2,8 @@ package event
 
 import (
 	"encoding/base64"
-	"mime"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,25 +15,21 @@ import (
 // IsJSON reports whether a content type claims JSON: application/json,
 // text/json or any type with the suffix +json (RFC 6839).
 func IsJSON(contentType string) bool {
-	t := mediaType(contentType)
+	t := MediaType(contentType)
 	return t == "application/json" || t == "text/json" || strings.HasSuffix(t, "+json")
 }
 
 // IsForm reports whether a content type is application/x-www-form-urlencoded.
 func IsForm(contentType string) bool {
-	return mediaType(contentType) == "application/x-www-form-urlencoded"
+	return MediaType(contentType) == "application/x-www-form-urlencoded"
 }
 
-func mediaType(contentType string) string {
-	if contentType == "application/json" { // the common case, without parsing
-		return contentType
-	}
-	t, _, err := mime.ParseMediaType(contentType)
-	if err != nil {
-		t, _, _ = strings.Cut(contentType, ";")
-		t = strings.ToLower(strings.TrimSpace(t))
-	}
-	return t
+// MediaType returns a content type without its parameters, in lower case, empty
+// where there is none. It does not allocate for one that is in lower case
+// already.
+func MediaType(contentType string) string {
+	t, _, _ := strings.Cut(contentType, ";")
+	return strings.ToLower(strings.TrimSpace(t))
 }
 
 // View returns the JSON view of data: JSON as it stands; a form as an object of
@@ -133,7 +129,7 @@ func (m *Message) AppendHeaderJSON(b []byte) []byte {
 	var seen []string
 	for _, list := range [2][]Field{m.Header, m.SetHeader} {
 		for _, f := range list {
-			if contains(seen, f.Name) {
+			if slices.Contains(seen, f.Name) {
 				continue
 			}
 			if len(seen) > 0 {
@@ -147,15 +143,6 @@ func (m *Message) AppendHeaderJSON(b []byte) []byte {
 		}
 	}
 	return append(b, '}')
-}
-
-func contains(list []string, s string) bool {
-	for _, v := range list {
-		if v == s {
-			return true
-		}
-	}
-	return false
 }
 
 func (m *Message) appendData(b []byte) []byte {

@@ -42,12 +42,24 @@ func (c *cache) load(ctx context.Context, st store.Store, position uint64) (*eve
 	if err != nil {
 		return nil, nil, fmt.Errorf("routing of %s: %w", e.ID, err)
 	}
-	if len(e.Data) <= cacheBody {
-		c.mu.Lock()
-		slot.event, slot.routing = e, r
-		c.mu.Unlock()
-	}
+	c.keep(e, r)
 	return e, r, nil
+}
+
+// keep is for an event that lanes will want soon.
+func (c *cache) keep(e *event.Event, r *store.Routing) {
+	if len(e.Data) > cacheBody || len(r.Deliveries) == 0 {
+		return
+	}
+	for i := range r.Contents {
+		if len(r.Contents[i].Data) > cacheBody {
+			return
+		}
+	}
+	slot := &c.slots[e.Position%cacheSlots]
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	slot.event, slot.routing = e, r
 }
 
 // forget drops a position whose routing has changed.

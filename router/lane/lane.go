@@ -23,6 +23,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -109,6 +110,7 @@ type lane struct {
 	timer   *time.Timer
 	wakeAt  time.Time // when timer fires, zero when it is not set
 	held    time.Time // nothing is sent before
+	early   time.Time // no first attempt is made before
 
 	next      store.Ref       // postings before it have been taken
 	ahead     []store.Posting // read and not taken yet
@@ -124,6 +126,7 @@ type lane struct {
 	outcomes  []store.Outcome
 	routings  []*store.Routing
 	inCommit  int // outcomes that the recorder is committing
+	reading   bool
 	readError error
 }
 
@@ -137,6 +140,10 @@ type job struct {
 	retry    bool
 	tries    int
 	attempts int
+	// failures counts how often it could not be loaded; it is not tried again
+	// before notBefore.
+	failures  int
+	notBefore time.Time
 }
 
 // open reads the lane's cursor. Nothing is sent yet.
@@ -165,9 +172,8 @@ func (l *lane) wake(postings, retries bool) {
 func (l *lane) refresh() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.ahead) > 0 {
-		l.next, l.ahead = l.ahead[0].Ref, nil
-	}
+	// Those before next were put back, and the store is read from next on.
+	l.ahead = slices.DeleteFunc(l.ahead, func(p store.Posting) bool { return !p.Ref.Less(l.next) })
 	l.more, l.stale = true, true
 	l.start()
 }
@@ -211,20 +217,23 @@ func (l *lane) take() (job, bool) {
 		l.sleep(l.held.Sub(now))
 		return job{}, false
 	}
-	if len(l.returned) > 0 {
-		j := l.returned[0]
-		l.returned = l.returned[1:]
+	if j, ok := l.takeReturned(now); ok {
 		return j, true
 	}
-	if err := l.read(); err != nil {
-		if l.readError == nil || l.readError.Error() != err.Error() {
-			l.set.log.Error("cannot read the lane from the store, trying again", "destination", l.name, "error", err)
+	for l.stale || len(l.ahead) == 0 && l.more {
+		if l.reading {
+			return job{}, false // the worker that reads goes on
 		}
-		l.readError = err
-		l.sleep(time.Second)
-		return job{}, false
+		if err := l.read(); err != nil {
+			if l.readError == nil || l.readError.Error() != err.Error() {
+				l.set.log.Error("cannot read the lane from the store, trying again", "destination", l.name, "error", err)
+			}
+			l.readError = err
+			l.sleep(time.Second)
+			return job{}, false
+		}
+		l.readError = nil
 	}
-	l.readError = nil
 	l.turn = !l.turn
 	if l.turn {
 		if j, ok := l.takeRetry(now); ok {
@@ -239,28 +248,37 @@ func (l *lane) take() (job, bool) {
 }
 
 // read fills ahead and retries from the store where they are empty and the
-// store may have more.
+// store may have more. It lets go of mu meanwhile: whoever wakes the lane must
+// not wait for the disk.
 func (l *lane) read() error {
 	ctx := l.set.ctx
-	if len(l.ahead) == 0 && l.more {
-		// more is cleared first: a wake that comes later sets it again.
-		l.more = false
-		postings, err := l.set.store.Postings(ctx, l.name, l.next, fetch)
-		if err != nil {
-			l.more = true
-			return err
-		}
-		l.ahead = postings
-		l.more = len(postings) == fetch
+	wantPostings, wantRetries := len(l.ahead) == 0 && l.more, l.stale
+	next, busy := l.next, len(l.busy)
+	// Cleared first: what a wake sets while the store is read is not lost.
+	l.more, l.stale = l.more && !wantPostings, false
+	l.reading = true
+	l.mu.Unlock()
+	var postings []store.Posting
+	var retries []store.Retry
+	var err error
+	if wantPostings {
+		postings, err = l.set.store.Postings(ctx, l.name, next, fetch)
 	}
-	if l.stale {
-		l.stale = false
+	if wantRetries && err == nil {
 		// Those that are busy are still in the store, at its head.
-		retries, err := l.set.store.Retries(ctx, l.name, fetch+len(l.busy))
-		if err != nil {
-			l.stale = true
-			return err
-		}
+		retries, err = l.set.store.Retries(ctx, l.name, fetch+busy)
+	}
+	l.mu.Lock()
+	l.reading = false
+	if err != nil {
+		l.more, l.stale = l.more || wantPostings, l.stale || wantRetries
+		return err
+	}
+	if wantPostings {
+		l.ahead = append(l.ahead, postings...) // behind what was put back meanwhile
+		l.more = l.more || len(postings) == fetch
+	}
+	if wantRetries {
 		l.retries = l.retries[:0]
 		for _, r := range retries {
 			if !l.busy[r.Ref] {
@@ -271,23 +289,33 @@ func (l *lane) read() error {
 	return nil
 }
 
+// takeReturned gives a delivery that could not be loaded before, when its time
+// has come.
+func (l *lane) takeReturned(now time.Time) (job, bool) {
+	for i, j := range l.returned {
+		if !now.Before(j.notBefore) {
+			l.returned = slices.Delete(l.returned, i, i+1)
+			return j, true
+		}
+		l.sleep(j.notBefore.Sub(now))
+	}
+	return job{}, false
+}
+
 func (l *lane) takePosting(now time.Time) (job, bool) {
 	if len(l.ahead) == 0 || len(l.taken) >= window {
 		return job{}, false
 	}
-	ref := l.ahead[0].Ref
-	if first := l.policy.Schedule[0]; first > 0 {
-		e, _, err := l.set.load(l.set.ctx, ref.Position)
-		if err == nil {
-			if wait := e.Received.Add(first).Sub(now); wait > 0 {
-				l.sleep(wait)
-				return job{}, false
-			}
-		}
+	if now.Before(l.early) {
+		l.sleep(l.early.Sub(now))
+		return job{}, false
 	}
+	ref := l.ahead[0].Ref
 	l.ahead = l.ahead[1:]
-	l.next = ref.Next()
-	l.taken = append(l.taken, taken{ref: ref})
+	if !ref.Less(l.next) {
+		l.next = ref.Next()
+	}
+	l.taken = slices.Insert(l.taken, l.find(ref), taken{ref: ref}) // at the end, but for one that was put back
 	l.busy[ref] = true
 	return job{ref: ref}, true
 }
@@ -337,8 +365,11 @@ func (l *lane) do(j job) {
 	w := &Work{Ref: j.ref, Number: j.attempts + 1, Last: j.tries+1 >= len(l.policy.Schedule)}
 	e, routing, err := l.set.load(ctx, j.ref.Position)
 	if err == nil && int(j.ref.Index) >= len(routing.Deliveries) {
-		l.set.cache.forget(j.ref.Position) // it may be from before a further routing
-		err = errors.New("the delivery is not among those of its event")
+		// What was kept may be from before a further routing.
+		l.set.cache.forget(j.ref.Position)
+		if e, routing, err = l.set.load(ctx, j.ref.Position); err == nil && int(j.ref.Index) >= len(routing.Deliveries) {
+			err = errors.New("the delivery is not among those of its event")
+		}
 	}
 	if err != nil {
 		l.giveBack(j, err)
@@ -346,6 +377,10 @@ func (l *lane) do(j job) {
 	}
 	w.Event, w.Routing, w.Delivery = e, routing, &routing.Deliveries[j.ref.Index]
 	started := l.set.now()
+	if ready := e.Received.Add(l.policy.Schedule[0]); !j.retry && started.Before(ready) {
+		l.tooEarly(j, ready)
+		return
+	}
 	result := l.try(ctx, w)
 	if ctx.Err() != nil && !result.OK {
 		l.giveBack(j, nil) // cut short by the shutdown, not by the receiver
@@ -358,16 +393,64 @@ func (l *lane) do(j job) {
 	l.finish(j, w, &result)
 }
 
-// giveBack keeps a delivery that could not be tried for later. Nothing is
-// recorded: in the store it is where it was.
+// loadFailures is how often a delivery is loaded in vain before it makes way for
+// others, and loadAgain when it is tried again then.
+const (
+	loadFailures = 3
+	loadAgain    = 5 * time.Minute
+)
+
+// giveBack keeps a delivery that could not be tried for later. At first nothing
+// is recorded, and in the store it is where it was. One that can't be loaded
+// again and again, as from a damaged row, becomes a retry, so that the cursor
+// can pass it.
 func (l *lane) giveBack(j job, err error) {
-	if err != nil && l.set.ctx.Err() == nil {
-		l.set.log.Error("cannot load a delivery, trying again", "destination", l.name, "delivery", j.ref.String(), "error", err)
+	now := l.set.now()
+	if l.set.ctx.Err() != nil {
+		return // the store has it
 	}
+	if err == nil {
+		err = errors.New("the attempt was cut short")
+	}
+	j.failures++
+	l.set.log.Error("cannot load a delivery, trying again", "destination", l.name, "delivery", j.ref.String(), "error", err)
+	if j.failures < loadFailures {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		j.notBefore = now.Add(time.Second)
+		l.returned = append(l.returned, j)
+		l.sleep(time.Second)
+		return
+	}
+	o := store.Outcome{Ref: j.ref, From: store.Waiting, To: store.Retrying, Tries: j.tries, Due: now.Add(loadAgain), Note: "cannot be loaded: " + err.Error()}
+	if j.retry {
+		o.From = store.Retrying
+	}
+	l.add(j, o, nil)
+}
+
+// tooEarly puts back a posting whose first delay has not passed. Those behind it
+// came later, so nothing is ready before it.
+func (l *lane) tooEarly(j job, ready time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.returned = append(l.returned, j)
-	l.held = l.set.now().Add(time.Second)
+	i := l.find(j.ref)
+	l.taken = slices.Delete(l.taken, i, i+1)
+	delete(l.busy, j.ref)
+	// Other workers may have put back others.
+	i = sort.Search(len(l.ahead), func(i int) bool { return !l.ahead[i].Ref.Less(j.ref) })
+	l.ahead = slices.Insert(l.ahead, i, store.Posting{Ref: j.ref})
+	if l.early.IsZero() || ready.Before(l.early) || !l.set.now().Before(l.early) {
+		l.early = ready
+	}
+}
+
+// hold makes the whole lane wait. A later answer never shortens it. Callers hold
+// mu.
+func (l *lane) hold(until time.Time) {
+	if until.After(l.held) {
+		l.held = until
+	}
 }
 
 // finish turns a result into an outcome.
@@ -393,17 +476,23 @@ func (l *lane) finish(j job, w *Work, result *Result) {
 		o.To, o.Due = store.Retrying, now.Add(l.policy.delay(o.Tries))
 	}
 	l.set.observe(l.name, w, result, &o)
+	if result.Hold && result.RetryAfter > 0 {
+		l.mu.Lock()
+		l.hold(now.Add(result.RetryAfter))
+		l.mu.Unlock()
+	}
+	l.add(j, o, result.Again)
+}
 
+// add hands an outcome to the recorder.
+func (l *lane) add(j job, o store.Outcome, again *store.Routing) {
 	l.mu.Lock()
 	if !j.retry {
 		l.settle(j.ref)
 	}
-	if result.Hold && result.RetryAfter > 0 {
-		l.held = now.Add(result.RetryAfter)
-	}
 	l.outcomes = append(l.outcomes, o)
-	if result.OK && result.Again != nil {
-		l.routings = append(l.routings, result.Again)
+	if again != nil {
+		l.routings = append(l.routings, again)
 	}
 	first := !l.dirty
 	l.dirty = true
@@ -413,9 +502,14 @@ func (l *lane) finish(j job, w *Work, result *Result) {
 	}
 }
 
+// find is the place of a reference among the taken postings, which are in order.
+func (l *lane) find(ref store.Ref) int {
+	return sort.Search(len(l.taken), func(i int) bool { return !l.taken[i].ref.Less(ref) })
+}
+
 // settle marks a taken posting, and forgets the settled ones at the front.
 func (l *lane) settle(ref store.Ref) {
-	i := sort.Search(len(l.taken), func(i int) bool { return !l.taken[i].ref.Less(ref) })
+	i := l.find(ref)
 	if i < len(l.taken) && l.taken[i].ref == ref {
 		l.taken[i].settled = true
 	}
@@ -431,6 +525,9 @@ func (l *lane) cursor() *store.Cursor {
 	c := &store.Cursor{Low: l.next}
 	if len(l.taken) > 0 {
 		c.Low = l.taken[0].ref
+	}
+	if len(l.ahead) > 0 && l.ahead[0].Ref.Less(c.Low) {
+		c.Low = l.ahead[0].Ref // it was put back
 	}
 	for _, t := range l.taken {
 		if t.settled {

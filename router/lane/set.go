@@ -118,6 +118,13 @@ func (s *Set) all() []*lane {
 	return all
 }
 
+// Routed tells lanes that the routing of e was committed. They share e and r
+// from now on.
+func (s *Set) Routed(e *event.Event, r *store.Routing) {
+	s.cache.keep(e, r)
+	s.Wake(r)
+}
+
 // Wake tells lanes that routing r was committed.
 func (s *Set) Wake(r *store.Routing) {
 	if r.Again {
@@ -162,10 +169,19 @@ func (s *Set) Retry(ctx context.Context, d *store.DeliveryStatus) error {
 	l := s.get(d.Delivery.Lane)
 	if l != nil {
 		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.busy[d.Ref] {
+		sending := l.busy[d.Ref]
+		l.busy[d.Ref] = true // nobody takes it meanwhile
+		l.mu.Unlock()
+		if sending {
 			return ErrSending
 		}
+		defer func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			delete(l.busy, d.Ref)
+			l.stale = true
+			l.start()
+		}()
 	}
 	_, err := s.store.Commit(ctx, &store.Record{Outcomes: []store.LaneOutcomes{{
 		Lane: d.Delivery.Lane,
@@ -173,10 +189,6 @@ func (s *Set) Retry(ctx context.Context, d *store.DeliveryStatus) error {
 			Ref: d.Ref, From: d.State, To: store.Retrying, Due: s.now(), Note: "retried by hand",
 		}},
 	}}})
-	if err == nil && l != nil {
-		l.stale = true
-		l.start()
-	}
 	return err
 }
 
@@ -232,23 +244,46 @@ func (s *Set) recordOutcomes() {
 	}
 }
 
-// flush commits what the lanes have gathered.
+// recordBytes is about how large a record of outcomes may be. One that is too
+// large for the store all the same is committed in pieces.
+const recordBytes = 1 << 20
+
+// flush commits what the lanes have gathered, in records of bounded size.
 func (s *Set) flush() {
 	s.dirtyMu.Lock()
 	lanes := s.dirty
 	s.dirty = nil
 	s.dirtyMu.Unlock()
-	if len(lanes) == 0 {
-		return
+	for len(lanes) > 0 {
+		r := &store.Record{}
+		size, n := 0, 0
+		for n < len(lanes) && size < recordBytes {
+			outcomes, routings := lanes[n].collect()
+			r.Outcomes = append(r.Outcomes, outcomes)
+			r.Routings = append(r.Routings, routings...)
+			for i := range outcomes.Outcomes {
+				size += outcomeBytes(&outcomes.Outcomes[i])
+			}
+			n++
+		}
+		s.flushRecord(lanes[:n], r)
+		lanes = lanes[n:]
 	}
-	r := &store.Record{}
-	for _, l := range lanes {
-		outcomes, routings := l.collect()
-		r.Outcomes = append(r.Outcomes, outcomes)
-		r.Routings = append(r.Routings, routings...)
+}
+
+// outcomeBytes is about what an outcome takes in the store: the row of a
+// delivery that is not done at its first try holds its earlier attempts, too.
+func outcomeBytes(o *store.Outcome) int {
+	size := 256
+	if a := o.Attempt; a != nil {
+		size += (len(a.Body) + len(a.Error)) * max(1, a.Number)
 	}
+	return size
+}
+
+func (s *Set) flushRecord(lanes []*lane, r *store.Record) {
 	err := s.commit(r)
-	if errors.Is(err, store.ErrOutOfOrder) {
+	if inPieces(err) {
 		err = s.commitApart(r)
 	}
 	if err != nil {
@@ -263,13 +298,18 @@ func (s *Set) flush() {
 	}
 }
 
-// commit tries until it succeeds, the store is closed, the record does not fit
-// the state, or the set has to end: outcomes that find no room wait in memory,
-// and their lanes pause.
+// inPieces says that an error may be about a part of the record only.
+func inPieces(err error) bool {
+	return errors.Is(err, store.ErrOutOfOrder) || errors.Is(err, store.ErrTooLarge)
+}
+
+// commit tries until it succeeds, the store is closed, the record can't be
+// stored as it is, or the set has to end: outcomes that find no room wait in
+// memory, and their lanes pause.
 func (s *Set) commit(r *store.Record) error {
 	for try := 0; ; try++ {
 		_, err := s.store.Commit(context.Background(), r)
-		if err == nil || errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrOutOfOrder) {
+		if err == nil || errors.Is(err, store.ErrClosed) || inPieces(err) {
 			return err
 		}
 		if try == 0 {
@@ -285,55 +325,60 @@ func (s *Set) commit(r *store.Record) error {
 	}
 }
 
-// commitApart is for a record that does not fit the state, because a delivery
-// was ended by age while it was being sent: everything else of the record is
-// still to be kept, in as few commits as it takes. An outcome that does not fit
-// by itself is told and given up.
+// commitApart is for a record that is too large, or does not fit the state
+// because a delivery was ended by age while it was being sent: everything else
+// of it is still to be kept.
 func (s *Set) commitApart(r *store.Record) error {
 	for _, l := range r.Outcomes {
-		var parts []store.LaneOutcomes
-		first := store.LaneOutcomes{Lane: l.Lane, Cursor: l.Cursor} // stays with its cursor
-		for _, o := range l.Outcomes {
-			if o.From == store.Waiting {
-				first.Outcomes = append(first.Outcomes, o)
-			} else {
-				parts = append(parts, store.LaneOutcomes{Lane: l.Lane, Outcomes: []store.Outcome{o}})
-			}
-		}
-		err := s.commitPart(first, r.Routings)
-		if errors.Is(err, store.ErrOutOfOrder) {
-			for _, o := range first.Outcomes {
-				parts = append(parts, store.LaneOutcomes{Lane: l.Lane, Outcomes: []store.Outcome{o}})
-			}
-			parts = append(parts, store.LaneOutcomes{Lane: l.Lane, Cursor: l.Cursor})
-		} else if err != nil {
+		if err := s.commitPart(l.Lane, l.Outcomes, r.Routings); err != nil {
 			return err
 		}
-		for _, part := range parts {
-			err := s.commitPart(part, r.Routings)
-			if errors.Is(err, store.ErrOutOfOrder) {
-				s.log.Warn("a delivery has changed its state while it was sent; this outcome is not recorded",
-					"destination", l.Lane, "outcomes", len(part.Outcomes), "error", err)
-			} else if err != nil {
-				return err
-			}
+		if l.Cursor == nil {
+			continue
+		}
+		// Each outcome has settled its own posting; the cursor makes that short.
+		err := s.commit(&store.Record{Outcomes: []store.LaneOutcomes{{Lane: l.Lane, Cursor: l.Cursor}}})
+		if err != nil && !inPieces(err) {
+			return err
 		}
 	}
 	return nil
 }
 
-// commitPart commits part of a lane's outcomes with the routings that belong to
-// them.
-func (s *Set) commitPart(part store.LaneOutcomes, routings []*store.Routing) error {
-	r := &store.Record{Outcomes: []store.LaneOutcomes{part}}
-	for _, o := range part.Outcomes {
+// commitPart commits a lane's outcomes, in halves where they can't be committed
+// together. One that can't be committed by itself is told and given up.
+func (s *Set) commitPart(lane string, outcomes []store.Outcome, routings []*store.Routing) error {
+	if len(outcomes) == 0 {
+		return nil
+	}
+	r := &store.Record{Outcomes: []store.LaneOutcomes{{Lane: lane, Outcomes: outcomes}}}
+	for _, o := range outcomes {
 		for _, routing := range routings {
-			if part.Lane == store.RoutingLane && o.To == store.Cancelled && routing.Position == o.Ref.Position {
+			if lane == store.RoutingLane && o.To == store.Cancelled && routing.Position == o.Ref.Position {
 				r.Routings = append(r.Routings, routing)
 			}
 		}
 	}
-	return s.commit(r)
+	err := s.commit(r)
+	if !inPieces(err) {
+		return err
+	}
+	if half := len(outcomes) / 2; half > 0 {
+		if err := s.commitPart(lane, outcomes[:half], routings); err != nil {
+			return err
+		}
+		return s.commitPart(lane, outcomes[half:], routings)
+	}
+	o := outcomes[0]
+	if errors.Is(err, store.ErrTooLarge) && o.Attempt != nil && len(o.Attempt.Body) > 0 {
+		bare := *o.Attempt // the outcome matters more than what the receiver said
+		bare.Body = nil
+		o.Attempt = &bare
+		return s.commitPart(lane, []store.Outcome{o}, routings)
+	}
+	s.log.Warn("an outcome is not recorded: the delivery has changed its state while it was sent, or does not fit",
+		"destination", lane, "delivery", o.Ref.String(), "outcome", o.To, "error", err)
+	return nil
 }
 
 // Stop begins no more tries; those in flight go on. Close does it too.

@@ -504,3 +504,261 @@ func TestAgedDeliveriesAreNotSent(t *testing.T) {
 		t.Errorf("%d were sent, want the one that was in flight and the fresh one", n)
 	}
 }
+
+// A lane that was told to wait an hour must not go on because a later answer
+// asks for less.
+func TestHoldIsNotShortened(t *testing.T) {
+	st := openStore(t, t.TempDir())
+	s := NewSet(st, Options{})
+	var tries atomic.Int64
+	both := make(chan struct{})
+	add(t, s, "crm", policy(2, 0), func(_ context.Context, w *Work) Result {
+		n := tries.Add(1)
+		if n == 2 {
+			close(both)
+		}
+		<-both
+		r := failed("status")
+		r.Hold, r.RetryAfter = true, time.Hour
+		if n == 2 {
+			time.Sleep(50 * time.Millisecond) // after the other
+			r.RetryAfter = time.Millisecond
+		}
+		return r
+	})
+	for _, r := range post(t, st, 6, "crm") {
+		s.Wake(r)
+	}
+	await(t, "both answers to be recorded", func() bool {
+		l, err := st.Lane(context.Background(), "crm")
+		return err == nil && l.Counts.Retrying == 2
+	})
+	time.Sleep(300 * time.Millisecond) // time enough to be wrong
+	closeSet(t, s)
+	if n := tries.Load(); n != 2 {
+		t.Errorf("%d tries though the receiver asked for an hour", n)
+	}
+}
+
+// While the store is slow to read for one lane, whoever wakes it must not wait:
+// it is the one reader of the log.
+func TestWakeDoesNotWaitForTheDisk(t *testing.T) {
+	st := &slow{Store: openStore(t, t.TempDir()), reading: make(chan struct{}), release: make(chan struct{})}
+	s := NewSet(st, Options{})
+	add(t, s, "crm", policy(2, 0), func(context.Context, *Work) Result { return Result{OK: true} })
+	routings := post(t, st, 3, "crm")
+	s.Wake(routings[0])
+	<-st.reading
+	woken := make(chan struct{})
+	go func() {
+		s.Wake(routings[1])
+		s.Wake(routings[2])
+		close(woken)
+	}()
+	select {
+	case <-woken:
+	case <-time.After(time.Minute):
+		t.Error("waking a lane waits for its read")
+	}
+	close(st.release)
+	await(t, "all three", func() bool {
+		l, err := st.Lane(context.Background(), "crm")
+		return err == nil && l.Counts.Delivered == 3
+	})
+	closeSet(t, s)
+}
+
+type slow struct {
+	store.Store
+	once             sync.Once
+	reading, release chan struct{}
+}
+
+func (s *slow) Postings(ctx context.Context, lane string, from store.Ref, max int) ([]store.Posting, error) {
+	list, err := s.Store.Postings(ctx, lane, from, max)
+	s.once.Do(func() {
+		close(s.reading)
+		<-s.release
+	})
+	return list, err
+}
+
+// With a first delay, deliveries that are put back must neither be lost, nor
+// doubled, nor keep the cursor back.
+func TestFirstDelayWithManyWorkers(t *testing.T) {
+	st := openStore(t, t.TempDir())
+	s := NewSet(st, Options{})
+	var sent sync.Map
+	add(t, s, "crm", policy(8, 40*time.Millisecond), func(_ context.Context, w *Work) Result {
+		if _, twice := sent.LoadOrStore(w.Ref, true); twice {
+			t.Errorf("%v was sent twice", w.Ref)
+		}
+		return Result{OK: true}
+	})
+	const events = 60
+	var last store.Ref
+	for _, r := range post(t, st, events, "crm") {
+		s.Wake(r)
+		last = store.Ref{Position: r.Position}
+	}
+	await(t, "all of them", func() bool {
+		l, err := st.Lane(context.Background(), "crm")
+		return err == nil && l.Counts.Delivered == events && last.Less(l.Cursor.Low)
+	})
+	closeSet(t, s)
+}
+
+// Many lanes, random failures and restarts: nothing may be left waiting, and
+// nothing may be sent again after its outcome was recorded.
+func TestStress(t *testing.T) {
+	dir := t.TempDir()
+	names := make([]string, 20)
+	for i := range names {
+		names[i] = fmt.Sprintf("lane-%d", i)
+	}
+	const rounds, perRound = 4, 60
+	for round := range rounds {
+		st := openStore(t, dir)
+		s := NewSet(st, Options{})
+		for i, name := range names {
+			add(t, s, name, policy(1+i%4, 0, 1, 1, 1, 1, 1, 1, 1), func(_ context.Context, w *Work) Result {
+				if (w.Ref.Position*7+uint64(i)*13+uint64(w.Number))%5 == 0 && w.Number < 5 {
+					return failed("status")
+				}
+				return Result{OK: true}
+			})
+		}
+		s.Start()
+		for _, r := range post(t, st, perRound, names...) {
+			s.Wake(r)
+		}
+		if round == rounds-1 {
+			for _, name := range names {
+				await(t, name+" to be empty", func() bool {
+					l, err := st.Lane(context.Background(), name)
+					return err == nil && l.Counts == (store.Counts{Delivered: rounds * perRound})
+				})
+			}
+		}
+		closeSet(t, s)
+		if err := st.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Receivers that answer with large error pages must not make a record that the
+// store can't take: nothing of any lane would be recorded any more.
+func TestLargeAnswersStopNothing(t *testing.T) {
+	st := openStore(t, t.TempDir())
+	s := NewSet(st, Options{})
+	page := make([]byte, 16<<10)
+	add(t, s, "bad", policy(64, 0, 1, 1, 1, 1, 1), func(context.Context, *Work) Result {
+		r := failed("status")
+		r.Attempt.Body = page
+		return r
+	})
+	add(t, s, "good", policy(4, 0), func(context.Context, *Work) Result { return Result{OK: true} })
+	const events = 400
+	for _, r := range post(t, st, events, "bad", "good") {
+		s.Wake(r)
+	}
+	await(t, "the good lane to be empty", func() bool {
+		l, err := st.Lane(context.Background(), "good")
+		return err == nil && l.Counts.Delivered == events
+	})
+	await(t, "the bad lane to be dead", func() bool {
+		l, err := st.Lane(context.Background(), "bad")
+		return err == nil && l.Counts.Dead == events
+	})
+	closeSet(t, s)
+}
+
+// tooLarge refuses records of more than a few outcomes, or with large bodies.
+type tooLarge struct {
+	store.Store
+	most, body int
+}
+
+func (f *tooLarge) Commit(ctx context.Context, r *store.Record) (store.Result, error) {
+	n := 0
+	for _, l := range r.Outcomes {
+		n += len(l.Outcomes)
+		for _, o := range l.Outcomes {
+			if o.Attempt != nil && len(o.Attempt.Body) > f.body {
+				return store.Result{}, store.ErrTooLarge
+			}
+		}
+	}
+	if n > f.most {
+		return store.Result{}, store.ErrTooLarge
+	}
+	return f.Store.Commit(ctx, r)
+}
+
+func TestOutcomesAreCommittedInPieces(t *testing.T) {
+	st := &tooLarge{Store: openStore(t, t.TempDir()), most: 3, body: 100}
+	s := NewSet(st, Options{})
+	add(t, s, "crm", policy(16, 0), func(_ context.Context, w *Work) Result {
+		return Result{OK: true, Attempt: store.Attempt{Status: 200, Body: make([]byte, w.Ref.Position*20)}}
+	})
+	const events = 30
+	routings := post(t, st, events, "crm")
+	for _, r := range routings {
+		s.Wake(r)
+	}
+	await(t, "all outcomes", func() bool {
+		l, err := st.Lane(context.Background(), "crm")
+		return err == nil && l.Counts.Delivered == events
+	})
+	closeSet(t, s)
+	for i, r := range routings {
+		d := status(t, st, store.Ref{Position: r.Position})
+		if len(d.Attempts) != 1 || d.Attempts[0].Status != 200 {
+			t.Errorf("delivery %d: %+v", i, d.Attempts)
+		} else if n := len(d.Attempts[0].Body); n != 0 && r.Position*20 > 100 {
+			t.Errorf("delivery %d: a body of %d bytes that the store does not take", i, n)
+		}
+	}
+}
+
+// damaged fails to read one event.
+type damaged struct {
+	store.Store
+	position uint64
+}
+
+func (f *damaged) Event(ctx context.Context, position uint64) (*event.Event, error) {
+	if position == f.position {
+		return nil, errors.New("row e of position 2 is damaged")
+	}
+	return f.Store.Event(ctx, position)
+}
+
+// One delivery that can't be loaded must not keep the others of its lane
+// waiting, and must stay visible.
+func TestOneDamagedEventStopsNothing(t *testing.T) {
+	st := &damaged{Store: openStore(t, t.TempDir())}
+	s := NewSet(st, Options{})
+	add(t, s, "crm", policy(1, 0), func(context.Context, *Work) Result { return Result{OK: true} })
+	const events = 50
+	routings := post(t, st, events, "crm")
+	st.position = routings[1].Position
+	for _, r := range routings {
+		s.Wake(r)
+	}
+	bad := store.Ref{Position: st.position}
+	await(t, "the others", func() bool {
+		l, err := st.Lane(context.Background(), "crm")
+		return err == nil && l.Counts.Delivered == events-1
+	})
+	await(t, "the damaged one to make way", func() bool { return status(t, st.Store, bad).State == store.Retrying })
+	closeSet(t, s)
+	l, err := st.Lane(context.Background(), "crm")
+	if err != nil || !bad.Less(l.Cursor.Low) {
+		t.Errorf("the cursor stands at %+v, %v", l.Cursor, err)
+	}
+	if d := status(t, st.Store, bad); len(d.Attempts) != 0 || d.Note == "" {
+		t.Errorf("it is recorded as %+v", d)
+	}
+}

@@ -14,18 +14,16 @@ import (
 	"github.com/weirhq/weir/router/store"
 )
 
-// Bounds of what a route makes of one event.
-const (
-	maxResults     = 64
-	maxResultBytes = 4 << 20
-)
-
 // HostFaults is the schedule on which a route is run again after a fault that
 // was not the plugin's own. The first run counts as the first attempt.
 var HostFaults = []time.Duration{0, time.Minute, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour}
 
+// errTooMuch is the plugins' fault together, and comes again with each try.
+var errTooMuch = fmt.Errorf("its plugins made more than %d messages or %d bytes of one event", plugins.MaxResults, plugins.MaxResultBytes)
+
 // mode is how a chain is run.
 type mode struct {
+	now time.Time
 	// again: in the lane of routing, where a plugin that is held may be tried.
 	again bool
 	// last: no further try follows, so that on_error decides on faults of the
@@ -48,12 +46,9 @@ type chain struct {
 func (c *chain) run(ctx context.Context, m *event.Message, i int) error {
 	if i == len(c.route.links) {
 		c.results = append(c.results, m)
-		c.bytes += len(m.Data)
-		if len(c.results) > maxResults {
-			return &plugins.Error{Class: plugins.ClassBadResult, Text: fmt.Sprintf("the route made more than %d messages of one event", maxResults)}
-		}
-		if c.bytes > maxResultBytes && len(c.route.links) > 0 {
-			return &plugins.Error{Class: plugins.ClassBadResult, Text: fmt.Sprintf("the route made more than %d bytes of one event", maxResultBytes)}
+		c.bytes += size(m)
+		if len(c.results) > plugins.MaxResults || c.bytes > plugins.MaxResultBytes && len(c.route.links) > 0 {
+			return fmt.Errorf("route %q: %w", c.route.Name, errTooMuch)
 		}
 		return nil
 	}
@@ -88,10 +83,21 @@ func (c *chain) run(ctx context.Context, m *event.Message, i int) error {
 	return nil
 }
 
+// size is all that a message takes in the store.
+func size(m *event.Message) int {
+	n := len(m.Type) + len(m.Subject) + len(m.ContentType) + len(m.Data)
+	for _, list := range [2][]event.Field{m.Header, m.SetHeader} {
+		for _, f := range list {
+			n += len(f.Name) + len(f.Value)
+		}
+	}
+	return n
+}
+
 // call runs one plugin, unless it is held.
 func (c *chain) call(ctx context.Context, link *link, m *event.Message) (*plugins.Result, error) {
 	if !c.again {
-		if err := link.hold.check(link.Name, time.Now()); err != nil {
+		if err := link.hold.check(link.Name, c.now); err != nil {
 			return nil, err
 		}
 	}
@@ -113,6 +119,9 @@ func classify(err error) (class, text string) {
 
 // HostFault says that running again may help: the fault is not the plugin's.
 func HostFault(err error) bool {
+	if errors.Is(err, errTooMuch) || errors.Is(err, ErrNoRoute) {
+		return false
+	}
 	var e *plugins.Error
 	return !errors.As(err, &e) || e.Host()
 }
@@ -127,7 +136,7 @@ func (r *route) apply(ctx context.Context, m *event.Message, to *store.Routing, 
 	if err != nil {
 		d := store.Delivery{Match: match, Content: -1, Lane: store.RoutingLane, Error: err.Error()}
 		if HostFault(err) {
-			d.Due = m.Received.Add(HostFaults[1])
+			d.Due = how.now.Add(HostFaults[1])
 		} else {
 			d.Dead = store.ReasonRouting
 		}
@@ -179,7 +188,7 @@ func (t *Table) RouteAgain(ctx context.Context, e *event.Event, name string, now
 		return nil, fmt.Errorf("route %s: %w", name, ErrNoRoute)
 	}
 	to := &store.Routing{Position: e.Position, Config: t.hash, Again: true}
-	if err := r.apply(ctx, event.NewMessage(e), to, mode{again: true, last: last}); err != nil {
+	if err := r.apply(ctx, event.NewMessage(e), to, mode{now: now, again: true, last: last}); err != nil {
 		return nil, err
 	}
 	for i := range to.Deliveries {

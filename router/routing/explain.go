@@ -66,7 +66,7 @@ func (r *route) explain(e *event.Event, in *expr.Input) Verdict {
 
 func matchAny(patterns []string, eventType string) bool {
 	for _, p := range patterns {
-		if Match(p, eventType) {
+		if event.MatchType(p, eventType) {
 			return true
 		}
 	}

@@ -110,12 +110,9 @@ func (r *Reader) route(ctx context.Context, events []*event.Event) error {
 		for size := 0; end < len(decisions) && size < batchBytes; end++ {
 			routing := decisions[end].Routing
 			record.Routings = append(record.Routings, routing)
-			for i := range routing.Contents {
-				size += len(routing.Contents[i].Data)
-			}
-			size += 64 * len(routing.Deliveries)
+			size += routingBytes(routing)
 		}
-		if _, err := r.store.Commit(ctx, record); err != nil {
+		if err := r.commit(ctx, record); err != nil {
 			return fmt.Errorf("commit routing: %w", err)
 		}
 		for i := start; i < end; i++ {
@@ -124,4 +121,52 @@ func (r *Reader) route(ctx context.Context, events []*event.Event) error {
 		start = end
 	}
 	return nil
+}
+
+// routingBytes is about what a routing takes in the store.
+func routingBytes(r *store.Routing) int {
+	n := 64 * len(r.Deliveries)
+	for i := range r.Contents {
+		c := &r.Contents[i]
+		n += len(c.Type) + len(c.Subject) + len(c.ContentType) + len(c.Data)
+		for _, list := range [2][]event.Field{c.Header, c.SetHeader} {
+			for _, f := range list {
+				n += len(f.Name) + len(f.Value)
+			}
+		}
+	}
+	return n
+}
+
+// commit commits routings together, or one by one where they are too large
+// together. One that is too large by itself becomes a dead letter for each of
+// its routes: an event must not stop all that come after it.
+func (r *Reader) commit(ctx context.Context, record *store.Record) error {
+	_, err := r.store.Commit(ctx, record)
+	if !errors.Is(err, store.ErrTooLarge) {
+		return err
+	}
+	for _, routing := range record.Routings {
+		_, err := r.store.Commit(ctx, &store.Record{Routings: []*store.Routing{routing}})
+		if errors.Is(err, store.ErrTooLarge) {
+			tooLarge(routing, err)
+			_, err = r.store.Commit(ctx, &store.Record{Routings: []*store.Routing{routing}})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tooLarge turns a routing into dead letters, one a route.
+func tooLarge(r *store.Routing, why error) {
+	r.Contents, r.Deliveries = nil, nil
+	for i := range r.Matches {
+		r.Matches[i].Plugins = nil
+		r.Deliveries = append(r.Deliveries, store.Delivery{
+			Match: i, Content: -1, Lane: store.RoutingLane, Dead: store.ReasonRouting,
+			Error: fmt.Sprintf("route %q: what it and the other routes made of this event is too large to be stored: %v", r.Matches[i].Route, why),
+		})
+	}
 }

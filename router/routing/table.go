@@ -22,6 +22,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"time"
 
 	"github.com/weirhq/weir/plugins"
 	"github.com/weirhq/weir/router/config"
@@ -86,7 +87,7 @@ func (t *Table) Hash() string { return t.hash }
 // Decision is what a table decided for one event.
 type Decision struct {
 	Routing *store.Routing
-	// Failed counts, by route, conditions that could not be evaluated. Such a
+	// Failed holds, by route, why a condition could not be evaluated. Such a
 	// route does not match.
 	Failed map[string]error
 }
@@ -97,13 +98,14 @@ func (t *Table) Route(ctx context.Context, e *event.Event) (*Decision, error) {
 	d := &Decision{Routing: &store.Routing{Position: e.Position, Config: t.hash}}
 	m := event.NewMessage(e)
 	in := expr.NewInput(m)
+	now := time.Now()
 	taken := t.match(&t.ordinary, e, in, d)
 	if len(taken) == 0 {
 		taken = t.match(&t.fallbacks, e, in, d)
 	}
 	for _, i := range taken {
 		// A failure is part of the routing: other routes go on.
-		if err := t.routes[i].apply(ctx, m, d.Routing, mode{}); err != nil && ctx.Err() != nil {
+		if err := t.routes[i].apply(ctx, m, d.Routing, mode{now: now}); err != nil && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 	}

@@ -48,9 +48,9 @@ func (s *Source) acceptNative(e *event.Event, r *Request) error {
 	}
 	if e.ID == "" {
 		if key := strings.Clone(r.header("idempotency-key")); key != "" {
-			if len(key) > MaxOriginID {
+			if len(key) > event.MaxOriginID {
 				return problem.New(http.StatusBadRequest, "bad_id",
-					"Idempotency-Key has %d bytes, more than %d", len(key), MaxOriginID)
+					"Idempotency-Key has %d bytes, more than %d", len(key), event.MaxOriginID)
 			}
 			setOriginID(e, key)
 		}
@@ -61,8 +61,7 @@ func (s *Source) acceptNative(e *event.Event, r *Request) error {
 
 // nativeType refuses what is not one JSON document, and CloudEvents.
 func nativeType(r *Request) error {
-	mediaType, _, _ := strings.Cut(r.ContentType, ";")
-	mediaType = strings.ToLower(strings.TrimSpace(mediaType))
+	mediaType := event.MediaType(r.ContentType)
 	later := func(what string) error {
 		return problem.New(http.StatusUnsupportedMediaType, "not_supported_yet",
 			"%s is not supported yet; send one event as application/json", what)
@@ -164,8 +163,8 @@ func (v *envelope) fill(e *event.Event) error {
 	if err != nil {
 		return err
 	}
-	if why := badType(typ); why != "" {
-		return problem.New(http.StatusBadRequest, "bad_type", "the type %q %s", clip(typ), why).With("member", "event")
+	if err := event.CheckType(typ); err != nil {
+		return problem.New(http.StatusBadRequest, "bad_type", "the type %q %s", clip(typ), err).With("member", "event")
 	}
 	e.Type = typ
 	if e.ID, err = optional("event_id", v.eventID); err != nil {
@@ -181,14 +180,14 @@ func (v *envelope) fill(e *event.Event) error {
 	if e.Subject, err = optional("subject", v.subject); err != nil {
 		return err
 	}
-	if why := badText(e.Subject, MaxSubject); why != "" {
-		return problem.New(http.StatusBadRequest, "bad_subject", "subject %s", why).With("member", "subject")
+	if err := event.CheckSubject(e.Subject); err != nil {
+		return problem.New(http.StatusBadRequest, "bad_subject", "subject %s", err).With("member", "subject")
 	}
 	if e.Tenant, err = optional("tenant", v.tenant); err != nil {
 		return err
 	}
-	if why := badText(e.Tenant, MaxTenant); why != "" {
-		return problem.New(http.StatusBadRequest, "bad_tenant", "tenant %s", why).With("member", "tenant")
+	if err := event.CheckTenant(e.Tenant); err != nil {
+		return problem.New(http.StatusBadRequest, "bad_tenant", "tenant %s", err).With("member", "tenant")
 	}
 	if present(v.timestamp) {
 		t, err := text("timestamp", v.timestamp)

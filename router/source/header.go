@@ -2,7 +2,6 @@ package source
 
 import (
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/weirhq/weir/router/event"
@@ -18,8 +17,8 @@ const (
 // neverStored are the headers that carry credentials.
 var neverStored = []string{"authorization", "proxy-authorization", "cookie"}
 
-// kept returns a copy of the headers that are stored: all but credentials. One
-// string backs all of them.
+// kept returns a copy, with lower-case names, of the headers that are stored: all
+// but credentials. One string backs all of them.
 func (s *Source) kept(fields []event.Field) ([]event.Field, error) {
 	size, count := 0, 0
 	for _, f := range fields {
@@ -36,7 +35,9 @@ func (s *Source) kept(fields []event.Field) ([]event.Field, error) {
 	b.Grow(size)
 	for _, f := range fields {
 		if !s.secret(f.Name) {
-			b.WriteString(f.Name)
+			for i := 0; i < len(f.Name); i++ {
+				b.WriteByte(lower(f.Name[i]))
+			}
 			b.WriteString(f.Value)
 		}
 	}
@@ -56,5 +57,24 @@ func (s *Source) kept(fields []event.Field) ([]event.Field, error) {
 }
 
 func (s *Source) secret(name string) bool {
-	return slices.Contains(neverStored, name) || slices.Contains(s.credentials, name)
+	return containsFold(neverStored, name) || containsFold(s.credentials, name)
+}
+
+// containsFold compares lengths first: nearly all names differ from all of list
+// in that already.
+func containsFold(list []string, name string) bool {
+	for _, s := range list {
+		if len(s) == len(name) && strings.EqualFold(s, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// lower is for ASCII, which names of headers are.
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		c += 'a' - 'A'
+	}
+	return c
 }

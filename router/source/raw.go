@@ -12,15 +12,11 @@ import (
 	"github.com/weirhq/weir/router/rawjson"
 )
 
-// maxContentType bounds the header, in bytes.
-const maxContentType = 256
-
 // acceptRaw takes the body as the event's data.
 func (s *Source) acceptRaw(e *event.Event, r *Request) error {
 	contentType := strings.TrimSpace(r.ContentType)
-	if !printable(contentType) || len(contentType) > maxContentType {
-		return problem.New(http.StatusUnsupportedMediaType, "bad_content_type",
-			"the Content-Type header is no media type of printable characters, at most %d bytes", maxContentType)
+	if err := event.CheckContentType(contentType); err != nil {
+		return problem.New(http.StatusUnsupportedMediaType, "bad_content_type", "the Content-Type header %s", err)
 	}
 	switch {
 	case contentType == "":
@@ -45,16 +41,6 @@ func guess(body []byte) string {
 		return "text/plain"
 	}
 	return "application/octet-stream"
-}
-
-// printable reports whether s is printable ASCII, as a header's value is.
-func printable(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if s[i] < ' ' || s[i] > '~' {
-			return false
-		}
-	}
-	return true
 }
 
 // malformed is the problem of a body that is not the JSON that it claims to be.

@@ -2,16 +2,17 @@ package source
 
 import (
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/weirhq/weir/router/event"
 )
 
-// Request is one request as it reached the router. Its bytes and strings may be
-// reused by the server once Accept has returned.
+// Request is one request as it reached the router. Its bytes and strings, those of
+// Header and Query too, may be reused by the server once Accept has returned.
 type Request struct {
 	Path string
-	// Header holds all fields in order, with lower-case names.
+	// Header holds all fields in order, with names in any case.
 	Header []event.Field
 	Query  url.Values
 	// ContentType is the header's, empty where there is none.
@@ -22,10 +23,10 @@ type Request struct {
 	Received time.Time
 }
 
-// header returns the first field called name, which is in lower case.
+// header returns the first field called name, in any case.
 func (r *Request) header(name string) string {
 	for _, f := range r.Header {
-		if f.Name == name {
+		if strings.EqualFold(f.Name, name) {
 			return f.Value
 		}
 	}

@@ -16,22 +16,12 @@ import (
 	"net/http"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/weirhq/weir/router/config"
 	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/expr"
 	"github.com/weirhq/weir/router/problem"
 	"github.com/weirhq/weir/router/source/verify"
-)
-
-// Bounds on what names an event, in bytes.
-const (
-	MaxType     = 256
-	MaxSubject  = 1024
-	MaxTenant   = 256
-	MaxOriginID = 1024
 )
 
 // reservedPrefix begins the types of the router's own events.
@@ -131,6 +121,7 @@ func (s *Source) Accept(r *Request) ([]*event.Event, error) {
 }
 
 // evaluate lets the source's expressions decide over what the format found.
+// The texts that they give are copies, whatever they come from.
 func (s *Source) evaluate(e *event.Event, r *Request) error {
 	if s.typ == nil && s.id == nil && s.subject == nil {
 		return nil
@@ -146,8 +137,8 @@ func (s *Source) evaluate(e *event.Event, r *Request) error {
 		if err != nil {
 			return failed("type", err)
 		}
-		if why := badType(v); why != "" {
-			return failed("type", fmt.Errorf("the type %q %s", clip(v), why))
+		if err := event.CheckType(v); err != nil {
+			return failed("type", fmt.Errorf("the type %q %w", clip(v), err))
 		}
 		e.Type = v
 	}
@@ -156,8 +147,8 @@ func (s *Source) evaluate(e *event.Event, r *Request) error {
 		if err != nil {
 			return failed("id", err)
 		}
-		if len(v) > MaxOriginID {
-			return failed("id", fmt.Errorf("the id has %d bytes, more than %d", len(v), MaxOriginID))
+		if len(v) > event.MaxOriginID {
+			return failed("id", fmt.Errorf("the id has %d bytes, more than %d", len(v), event.MaxOriginID))
 		}
 		if v != "" { // an empty one says that this request has none
 			setOriginID(e, v)
@@ -168,8 +159,8 @@ func (s *Source) evaluate(e *event.Event, r *Request) error {
 		if err != nil {
 			return failed("subject", err)
 		}
-		if why := badText(v, MaxSubject); why != "" {
-			return failed("subject", fmt.Errorf("the subject %s", why))
+		if err := event.CheckSubject(v); err != nil {
+			return failed("subject", fmt.Errorf("the subject %w", err))
 		}
 		e.Subject = v
 	}
@@ -189,41 +180,6 @@ func setOriginID(e *event.Event, id string) {
 	if !event.ValidID(id) {
 		e.ID, e.OriginID = event.HashID(id), id
 	}
-}
-
-// badType says why v can't be a type, empty where it can.
-func badType(v string) string {
-	switch {
-	case v == "":
-		return "is empty"
-	case len(v) > MaxType:
-		return fmt.Sprintf("has %d bytes, more than %d", len(v), MaxType)
-	case !utf8.ValidString(v):
-		return "is not UTF-8"
-	}
-	for _, c := range v {
-		if c == ' ' || !unicode.IsPrint(c) {
-			return fmt.Sprintf("holds %U; a type is printable and has no spaces", c)
-		}
-	}
-	return ""
-}
-
-// badText says why v can't be a subject or tenant of at most limit bytes, empty
-// where it can.
-func badText(v string, limit int) string {
-	if len(v) > limit {
-		return fmt.Sprintf("has %d bytes, more than %d", len(v), limit)
-	}
-	if !utf8.ValidString(v) {
-		return "is not UTF-8"
-	}
-	for _, c := range v {
-		if unicode.IsControl(c) {
-			return fmt.Sprintf("holds the control character %U", c)
-		}
-	}
-	return ""
 }
 
 // clip keeps what is quoted from a request short.

@@ -2,6 +2,9 @@ package source
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/url"
@@ -9,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -233,7 +237,7 @@ func TestIdempotencyKey(t *testing.T) {
 	if e.Given {
 		t.Errorf("an empty one counts: %+v", e)
 	}
-	refused(t, native(t), request("application/json", body, key(strings.Repeat("k", MaxOriginID+1))), 400, "bad_id", "Idempotency-Key")
+	refused(t, native(t), request("application/json", body, key(strings.Repeat("k", event.MaxOriginID+1))), 400, "bad_id", "Idempotency-Key")
 }
 
 func TestRawContentTypes(t *testing.T) {
@@ -415,6 +419,67 @@ func TestEventOwnsItsMemory(t *testing.T) {
 	}
 }
 
+// The server hands over its own strings, with names as they came.
+func TestHeadersAreCopiedAndLowered(t *testing.T) {
+	s := open(t, config.Source{
+		Verify: config.Verify{Kind: "hmac", Secrets: []config.Secret{"k"}, Header: "X-Shop-Signature"},
+		Type:   program(t, `header["x-type"]`), Subject: program(t, `query.from`), ID: program(t, `header["x-id"]`),
+	})
+	body := []byte("data")
+	mac := hmac.New(sha256.New, []byte("k"))
+	mac.Write(body)
+	var buffers [][]byte
+	unsafely := func(text string) string {
+		b := []byte(text)
+		buffers = append(buffers, b)
+		return unsafe.String(&b[0], len(b))
+	}
+	var header []event.Field
+	for _, f := range []event.Field{
+		{Name: "X-Type", Value: "Order.Paid"}, {Name: "X-ID", Value: "odd id"}, {Name: "Authorization", Value: "s3cret"},
+		{Name: "COOKIE", Value: "s3cret"}, {Name: "X-Shop-Signature", Value: hex.EncodeToString(mac.Sum(nil))}, {Name: "Content-Encoding", Value: "identity"},
+	} {
+		header = append(header, event.Field{Name: unsafely(f.Name), Value: unsafely(f.Value)})
+	}
+	r := &Request{
+		Header: header, Query: url.Values{"from": {unsafely("there")}},
+		ContentType: unsafely("text/plain"), Body: body, Received: received,
+	}
+	e := accept(t, s, r)
+	for _, b := range buffers {
+		for i := range b {
+			b[i] = '#'
+		}
+	}
+	want := []event.Field{
+		{Name: "x-type", Value: "Order.Paid"}, {Name: "x-id", Value: "odd id"},
+		{Name: "x-shop-signature", Value: hex.EncodeToString(mac.Sum(nil))}, {Name: "content-encoding", Value: "identity"},
+	}
+	if !reflect.DeepEqual(e.Header, want) {
+		t.Errorf("kept %v", e.Header)
+	}
+	if e.Type != "Order.Paid" || e.Subject != "there" || e.OriginID != "odd id" || e.ID != event.HashID("odd id") || e.ContentType != "text/plain" {
+		t.Errorf("got %+v", e)
+	}
+	refused(t, open(t, config.Source{}), request("", "x", event.Field{Name: "CONTENT-ENCODING", Value: "gzip"}), 415, "unsupported_encoding", "gzip")
+	if e := accept(t, native(t), request("", `{"event":"a","data":1}`, event.Field{Name: "Idempotency-Key", Value: "k-1"})); e.ID != "k-1" {
+		t.Errorf("the id is %q", e.ID)
+	}
+}
+
+// One text and one list for all headers.
+func TestKeptAllocations(t *testing.T) {
+	s := open(t, config.Source{})
+	header := []event.Field{{Name: "Content-Type", Value: "text/plain"}, {Name: "X-A", Value: "1"}, {Name: "Cookie", Value: "c"}, {Name: "x-b", Value: "2"}}
+	if n := testing.AllocsPerRun(100, func() {
+		if list, err := s.kept(header); err != nil || len(list) != 3 {
+			t.Error(list, err)
+		}
+	}); n > 2 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 func TestNewErrors(t *testing.T) {
 	for _, c := range []config.Source{
 		{Name: "a", Verify: config.Verify{Kind: "github"}},
@@ -453,7 +518,7 @@ func FuzzNative(f *testing.F) {
 		if !bytes.Contains(body, e.Data) || len(e.Data) == 0 {
 			t.Errorf("data %q is not the producer's", e.Data)
 		}
-		if badType(e.Type) != "" || !event.ValidID(e.ID) || e.Time.IsZero() {
+		if event.CheckType(e.Type) != nil || !event.ValidID(e.ID) || e.Time.IsZero() {
 			t.Errorf("taken: %+v", e)
 		}
 	})

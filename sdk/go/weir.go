@@ -26,7 +26,7 @@ package weir
 
 import "errors"
 
-// Drop is what a transform returns to give no result.
+// Drop is what a transform returns, wrapped or not, to give no result.
 var Drop = errors.New("drop")
 
 // Errors of changes.
@@ -34,7 +34,8 @@ var (
 	// ErrNoPlace: the path leads through something that is neither object nor
 	// array, or past the end of an array, or the event's data is not JSON.
 	ErrNoPlace = errors.New("no such place")
-	// ErrMalformed: the path, the name or the value can't be read.
+	// ErrMalformed: the path, the name or the value can't be read, or a source
+	// would not take such a type, subject or content type from a producer.
 	ErrMalformed = errors.New("malformed path, name or value")
 	// ErrNotAllowed: a filter can't change the message, and some headers and
 	// types are the router's own.
@@ -63,10 +64,11 @@ func Transform(f func(m *Message) error) int32 {
 	return guard(func() (int32, error) {
 		m := &Message{}
 		err := f(m)
+		drop := errors.Is(err, Drop)
 		switch {
-		case err == Drop && m.emitted == 0:
+		case drop && m.emitted == 0:
 			return 1, nil
-		case err == Drop:
+		case drop:
 			return 2, nil
 		case m.emitted > 0:
 			return 2, err

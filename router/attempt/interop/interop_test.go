@@ -18,9 +18,9 @@ import (
 	"time"
 
 	"github.com/weirhq/weir/router/attempt"
-	"github.com/weirhq/weir/router/attempt/sign"
 	"github.com/weirhq/weir/router/config"
 	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/sign"
 	"github.com/weirhq/weir/router/source"
 	"github.com/weirhq/weir/router/source/verify"
 )

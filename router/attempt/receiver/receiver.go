@@ -21,7 +21,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"github.com/weirhq/weir/router/attempt/sign"
+	"github.com/weirhq/weir/router/sign"
 )
 
 // tolerance is how far webhook-timestamp may be from now.

@@ -17,8 +17,8 @@ import (
 	"time"
 
 	"github.com/weirhq/weir/router/attempt"
-	"github.com/weirhq/weir/router/attempt/sign"
 	"github.com/weirhq/weir/router/config"
+	"github.com/weirhq/weir/router/sign"
 )
 
 const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

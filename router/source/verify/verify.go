@@ -21,7 +21,7 @@ import (
 
 // Request is what a scheme may look at. Nothing of it is kept.
 type Request struct {
-	// Header holds the fields of the request, with lower-case names.
+	// Header holds the fields of the request, with names in any case.
 	Header []event.Field
 	Query  url.Values
 	// Body is as it came over the wire.
@@ -30,10 +30,10 @@ type Request struct {
 	Time time.Time
 }
 
-// value returns the first header called name, which is in lower case.
+// value returns the first header called name, in any case.
 func (r *Request) value(name string) (string, bool) {
 	for _, f := range r.Header {
-		if f.Name == name {
+		if strings.EqualFold(f.Name, name) {
 			return f.Value, true
 		}
 	}

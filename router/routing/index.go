@@ -3,31 +3,9 @@ package routing
 import (
 	"slices"
 	"strings"
-)
 
-// Match reports whether an event type fits a pattern, in which * stands for any
-// run of characters, the empty one included.
-func Match(pattern, eventType string) bool {
-	head, rest, wild := strings.Cut(pattern, "*")
-	if !wild {
-		return pattern == eventType
-	}
-	s, ok := strings.CutPrefix(eventType, head)
-	if !ok {
-		return false
-	}
-	for {
-		part, next, more := strings.Cut(rest, "*")
-		if !more {
-			return strings.HasSuffix(s, part)
-		}
-		i := strings.Index(s, part)
-		if i < 0 {
-			return false
-		}
-		s, rest = s[i+len(part):], next
-	}
-}
+	"github.com/weirhq/weir/router/event"
+)
 
 // index finds the routes whose patterns fit a type without trying each pattern:
 // exact types by a map, patterns by what stands before their first *.
@@ -77,7 +55,7 @@ func (x *index) find(to []int, eventType string) []int {
 			continue
 		}
 		for _, w := range x.prefixes[eventType[:n]] {
-			if Match(w.pattern, eventType) {
+			if event.MatchType(w.pattern, eventType) {
 				to = append(to, w.route)
 			}
 		}

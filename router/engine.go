@@ -1,0 +1,66 @@
+package router
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/problem"
+	"github.com/weirhq/weir/router/routing"
+	"github.com/weirhq/weir/router/source"
+	"github.com/weirhq/weir/router/store"
+)
+
+// engine is the router as its HTTP side sees it: more than an embedding program
+// is promised.
+type engine struct{ *Router }
+
+func (e engine) Sources() []*source.Source { return e.sources }
+func (e engine) Store() store.Store        { return e.store }
+func (e engine) Table() *routing.Table     { return e.reader.Table() }
+func (e engine) Sending(lane string, ref store.Ref) bool {
+	return e.lanes.Sending(lane, ref)
+}
+
+// Accept stores events of a source as one record. It returns when they are on
+// disk: from then on they are not lost.
+func (e engine) Accept(ctx context.Context, s *source.Source, events []*event.Event) ([]store.Accepted, error) {
+	record := &store.Record{Events: make([]store.NewEvent, len(events))}
+	for i, x := range events {
+		record.Events[i] = store.NewEvent{Event: x, Dedupe: s.Dedupe()}
+	}
+	result, err := e.store.Commit(ctx, record)
+	return result.Events, err
+}
+
+// RetryDelivery makes a delivery due now that is retrying, dead or cancelled. It
+// gives store.ErrNotFound, lane.ErrSending, or a problem for other states.
+func (e engine) RetryDelivery(ctx context.Context, ref store.Ref) (*store.DeliveryStatus, error) {
+	d, err := e.store.Delivery(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	if err := retryable(d); err != nil {
+		return nil, err
+	}
+	if err := e.lanes.Retry(ctx, d); err != nil {
+		return nil, err
+	}
+	return e.store.Delivery(ctx, ref)
+}
+
+// retryable is nil for a delivery that can be tried again, else a problem.
+func retryable(d *store.DeliveryStatus) error {
+	switch d.State {
+	case store.Cancelled:
+		if d.Delivery.Lane == store.RoutingLane {
+			return problem.New(http.StatusConflict, "already_routed", "the route was run again for %s; its deliveries are in weir explain %s", d.Ref, d.EventID)
+		}
+		return nil
+	case store.Retrying, store.Dead:
+		return nil
+	case store.Delivered:
+		return problem.New(http.StatusConflict, "already_delivered", "the delivery %s was delivered; retry is for those that were not", d.Ref)
+	}
+	return problem.New(http.StatusConflict, "not_tried", "the delivery %s waits for its first attempt", d.Ref)
+}

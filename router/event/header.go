@@ -1,0 +1,55 @@
+package event
+
+import (
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// reserved are the headers that the connection or the router itself decides on,
+// and authorization, which only a destination's configuration may give. See
+// ReservedHeader for those that are reserved by their beginning.
+var reserved = []string{
+	"host", "user-agent", "authorization",
+	"content-length", "content-type",
+	// Of the connection and not of the message (RFC 9110, section 7.6.1).
+	"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "expect",
+}
+
+// ReservedHeader reports whether a plugin must leave the header called name, in
+// any case, to the router: host, user-agent, authorization, content-length,
+// content-type, connection, keep-alive, te, trailer, transfer-encoding, upgrade,
+// expect, and all that begin with proxy-, webhook- or x-webhook-. It is the only
+// such list. A destination's configuration has the same one but for
+// authorization, which it may set.
+func ReservedHeader(name string) bool {
+	name = strings.ToLower(name)
+	return slices.Contains(reserved, name) || strings.HasPrefix(name, "proxy-") ||
+		strings.HasPrefix(name, "webhook-") || strings.HasPrefix(name, "x-webhook-")
+}
+
+// ValidHeaderName reports whether s can be a header's name: a token of RFC 9110,
+// section 5.6.2, in any case.
+func ValidHeaderName(s string) bool {
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0:
+			return false
+		}
+	}
+	return s != ""
+}
+
+// ValidHeaderValue reports whether s can be sent as a header's value, byte for
+// byte: UTF-8 without control characters other than tabs, and without spaces or
+// tabs at its ends, which no receiver would see.
+func ValidHeaderValue(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return strings.Trim(s, " \t") == s && utf8.ValidString(s)
+}
