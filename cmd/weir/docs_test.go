@@ -291,3 +291,48 @@ func TestDependenciesAreDocumented(t *testing.T) {
 		}
 	}
 }
+
+// The order of imports is the one that the architecture's page shows.
+func TestImportsPointOneWay(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile("(?m)^rawjson.*cmd/weir$").FindString(string(doc))
+	rank := map[string]int{}
+	for i, level := range strings.Split(m, " < ") {
+		for _, name := range strings.Split(level, ", ") {
+			rank[name] = i + 1
+		}
+	}
+	const module = "github.com/weirhq/weir/"
+	short := func(path string) string {
+		name := strings.TrimPrefix(strings.TrimPrefix(path, module), "router/")
+		if first, _, nested := strings.Cut(name, "/"); nested && rank[name] == 0 {
+			return first // store/badger, attempt/receiver and the like
+		}
+		return name
+	}
+	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}}{{range .Imports}} {{.}}{{end}}", "../../router/...", "../../plugins").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for line := range strings.SplitSeq(strings.TrimSpace(string(out)), "\n") {
+		imports := strings.Fields(line)
+		from := short(imports[0])
+		for _, path := range imports[1:] {
+			to := short(path)
+			if !strings.HasPrefix(path, module) || from == to {
+				continue
+			}
+			n++
+			if rank[from] == 0 || rank[to] == 0 || rank[to] >= rank[from] {
+				t.Errorf("%s imports %s, against %s", from, to, m)
+			}
+		}
+	}
+	if n < 20 {
+		t.Errorf("only %d imports were looked at", n)
+	}
+}
