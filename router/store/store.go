@@ -65,6 +65,9 @@ var (
 // a route could not take because a plugin failed. It is no destination's name.
 const RoutingLane = "@routing"
 
+// MaxBodies bounds the bytes of responses that Store.Deliveries gives.
+const MaxBodies = 16 << 20
+
 // Record is what becomes true together. Parts are applied in the order of the
 // fields. The store keeps no reference to a record after Commit has returned.
 type Record struct {
@@ -303,7 +306,8 @@ type DeliveryStatus struct {
 	Tries                                      int
 	Reason                                     Reason
 	Note                                       string
-	// Attempts are all that were made, oldest first. Listings give only the last.
+	// Attempts are all that were made, oldest first. ListDeliveries gives only
+	// the last.
 	Attempts []Attempt
 }
 
@@ -326,7 +330,9 @@ type DeliveryQuery struct {
 
 // Page asks for part of a list. A store looks at a bounded number of rows for
 // one page, so a page may have fewer than Limit, even none, and still have a
-// next.
+// next. Whoever follows next until it is empty comes to an end, and has seen
+// each thing once. Deliveries that are waiting, retrying or dead are found
+// without looking at others of their lane.
 type Page struct {
 	// Cursor is what the page before gave as next, empty for the first.
 	Cursor string
@@ -391,6 +397,14 @@ type Store interface {
 	Retries(ctx context.Context, lane string, max int) ([]Retry, error)
 
 	Delivery(ctx context.Context, r Ref) (*DeliveryStatus, error)
+	// Deliveries returns all that the event at a position led to, by index and
+	// with all attempts; ErrNotFound while it is not routed. What is committed
+	// during the call may show in some and not in others.
+	// Deliveries that retention has taken are left out, so the place in the list
+	// need not be the index. Of the responses' bodies the first MaxBodies bytes
+	// are given, counted by index and then by attempt: from the first body that
+	// does not fit, all are nil. Delivery gives those.
+	Deliveries(ctx context.Context, position uint64) ([]*DeliveryStatus, error)
 	ListDeliveries(ctx context.Context, q DeliveryQuery) (deliveries []*DeliveryStatus, next string, err error)
 
 	Document(ctx context.Context, kind, name string) ([]byte, error)

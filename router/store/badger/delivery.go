@@ -55,25 +55,31 @@ func (c *statuses) of(ref store.Ref, all bool) (*store.DeliveryStatus, error) {
 	if uint64(ref.Index) >= uint64(len(r.Deliveries)) || r.Gone[ref.Index] {
 		return nil, store.ErrNotFound
 	}
-	d := r.Deliveries[ref.Index]
-	st := &store.DeliveryStatus{
-		Ref: ref, Delivery: d, Route: r.Matches[d.Match].Route,
-		EventID: e.ID, Type: e.Type, MessageType: e.Type, Source: e.Source, Tenant: e.Tenant,
-		Received: e.Received,
-	}
-	if d.Content >= 0 {
-		st.MessageType = r.Contents[d.Content].Type
-	}
-	row, err := c.v.state(ref, d.Lane)
+	row, err := c.v.state(ref, r.Deliveries[ref.Index].Lane)
 	if err != nil {
 		return nil, err
 	}
-	st.State, st.Due, st.Tries = row.State, row.Due, row.Tries
-	st.Reason, st.Note, st.Attempts = row.Reason, row.Note, row.Attempts
+	st := statusOf(e, r, ref.Index, row)
 	if n := len(st.Attempts); !all && n > 1 {
 		st.Attempts = st.Attempts[n-1:]
 	}
 	return st, nil
+}
+
+func statusOf(e *event.Event, r *codec.Routing, index uint32, row *codec.Delivery) *store.DeliveryStatus {
+	d := r.Deliveries[index]
+	st := &store.DeliveryStatus{
+		Ref:      store.Ref{Position: r.Position, Index: index},
+		Delivery: d, Route: r.Matches[d.Match].Route,
+		EventID: e.ID, Type: e.Type, MessageType: e.Type, Source: e.Source, Tenant: e.Tenant,
+		Received: e.Received,
+		State:    row.State, Due: row.Due, Tries: row.Tries,
+		Reason: row.Reason, Note: row.Note, Attempts: row.Attempts,
+	}
+	if d.Content >= 0 {
+		st.MessageType = r.Contents[d.Content].Type
+	}
+	return st
 }
 
 // state gives a delivery's row, or what is known of one that has none.
@@ -96,18 +102,24 @@ func (v *view) state(ref store.Ref, name string) (*codec.Delivery, error) {
 	if !errors.Is(err, store.ErrNotFound) {
 		return d, err
 	}
-	d = &codec.Delivery{State: store.Delivered}
 	line, err := now.history(ref, name)
 	if err != nil {
 		return nil, err
 	}
+	return deliveredBy(line), nil
+}
+
+// deliveredBy is what is known of a delivery without a row that is settled,
+// line being its line of history, if it has one.
+func deliveredBy(line *codec.Settled) *codec.Delivery {
+	d := &codec.Delivery{State: store.Delivered}
 	if line != nil {
 		d.Tries = line.Tries
 		if line.Attempt != nil {
 			d.Attempts = []store.Attempt{*line.Attempt}
 		}
 	}
-	return d, nil
+	return d
 }
 
 func (v *view) delivery(ref store.Ref) (*codec.Delivery, error) {

@@ -22,7 +22,8 @@ import (
 const (
 	maxLimit = 1000
 	// lookMost bounds how many rows a listing looks at for one page. A page that
-	// ends by it may have fewer than Limit, even none, and still have a next.
+	// ends by it may have fewer than Limit, even none, and still have a next,
+	// which is before what was looked at, so that following it comes to an end.
 	lookMost = 10000
 	// listStep is how many candidates are fetched at a time.
 	listStep = 128
@@ -127,7 +128,7 @@ func (s *Store) ListEvents(ctx context.Context, q store.EventQuery) ([]*event.Ev
 			if err := ctx.Err(); err != nil {
 				return nil, "", err
 			}
-			if looked == lookMost {
+			if looked == s.lookMost {
 				return events, pageCursor(cursorEvents, store.Ref{Position: p + 1}), nil
 			}
 			looked++
@@ -185,6 +186,10 @@ func (s *Store) ListDeliveries(ctx context.Context, q store.DeliveryQuery) ([]*s
 	for looked := 0; ; {
 		refs, err := fetch(below, listStep)
 		if enough := (lookedEnough{}); errors.As(err, &enough) {
+			// Some of the event at that position may be listed already.
+			if below.Less(enough.at) {
+				enough.at = below
+			}
 			return list, pageCursor(cursorDeliveries, enough.at), nil
 		}
 		if err != nil {
@@ -194,7 +199,7 @@ func (s *Store) ListDeliveries(ctx context.Context, q store.DeliveryQuery) ([]*s
 			if err := ctx.Err(); err != nil {
 				return nil, "", err
 			}
-			if looked == lookMost {
+			if looked == s.lookMost {
 				return list, pageCursor(cursorDeliveries, r.Next()), nil
 			}
 			looked++
@@ -236,34 +241,10 @@ func (f *filter) ended(received time.Time) bool {
 }
 
 func (f *filter) takes(typ, source, tenant string, received time.Time) bool {
-	return (f.typ == "" || matches(f.typ, typ)) &&
+	return (f.typ == "" || event.MatchType(f.typ, typ)) &&
 		(f.source == "" || f.source == source) &&
 		(f.tenant == "" || f.tenant == tenant) &&
 		(f.until.IsZero() || received.Before(f.until))
-}
-
-// matches reports whether a type fits a pattern, in which * stands for any run
-// of characters.
-func matches(pattern, typ string) bool {
-	first, rest, star := strings.Cut(pattern, "*")
-	if !star {
-		return pattern == typ
-	}
-	if !strings.HasPrefix(typ, first) {
-		return false
-	}
-	typ = typ[len(first):]
-	for {
-		part, more, star := strings.Cut(rest, "*")
-		if !star {
-			return strings.HasSuffix(typ, part)
-		}
-		i := strings.Index(typ, part)
-		if i < 0 {
-			return false
-		}
-		typ, rest = typ[i+len(part):], more
-	}
 }
 
 // before gives a position before which everything received before a time is.
@@ -406,16 +387,34 @@ func (v *view) deliveries(q store.DeliveryQuery) fetchRefs {
 	switch {
 	case q.Destination != "":
 		return merged(v.laneSources(q.Destination, v.lane(q.Destination), q.State))
-	case unfinished && !exactType:
-		var sources []fetchRefs
-		v.s.mu.RLock()
-		for name, l := range v.s.lanes {
-			sources = append(sources, v.laneSources(name, l, q.State)...)
+	case unfinished:
+		sources, n := v.allLanes(q.State)
+		// The log has an index by type, which is better than to look at more
+		// deliveries of all types than one page may.
+		if !exactType || n <= uint64(v.s.lookMost) {
+			return merged(sources)
 		}
-		v.s.mu.RUnlock()
-		return merged(sources)
 	}
 	return v.alongLog(v.positions(q.Type))
+}
+
+// allLanes gives what finds the deliveries of all lanes that are in an
+// unfinished state, and how many there are.
+func (v *view) allLanes(state store.State) (sources []fetchRefs, n uint64) {
+	v.s.mu.RLock()
+	defer v.s.mu.RUnlock()
+	for name, l := range v.s.lanes {
+		switch c := l.Counts(); state {
+		case store.Waiting:
+			n += c.Waiting
+		case store.Retrying:
+			n += c.Retrying
+		case store.Dead:
+			n += c.Dead
+		}
+		sources = append(sources, v.laneSources(name, l, state)...)
+	}
+	return sources, n
 }
 
 // laneSources gives what finds a lane's deliveries of a state, or of all.
@@ -591,7 +590,10 @@ func (v *view) alongLog(positions fetchPositions) fetchRefs {
 			}
 			for _, p := range found {
 				at = p
-				if looked++; looked > lookMost && len(list) == 0 {
+				if looked++; looked > v.s.lookMost {
+					if len(list) > 0 {
+						return list, nil // and the next call says that it is enough
+					}
 					return nil, lookedEnough{store.Ref{Position: p + 1}}
 				}
 				r, err := v.routing(p)

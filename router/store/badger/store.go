@@ -69,7 +69,13 @@ func (o *Options) defaults() {
 const layoutVersion = 1
 
 const (
-	memTableSize = 64 << 20
+	// memTableSize is as small as a transaction may be, of which Badger takes 15 %
+	// of it at most: an event of 8 MiB, the most that max_body allows, must fit.
+	memTableSize = 60 << 20
+	// blockSize makes a table of a memtable fit into less memory while it is
+	// built: Badger gives each block its full size, which blocks of 4 KiB with
+	// three events of 1 KiB waste, and doubles what it takes.
+	blockSize = 16 << 10
 	// queueLength and queueBytes bound what waits for the committer.
 	queueLength = 4096
 	queueBytes  = 64 << 20
@@ -87,6 +93,8 @@ type Store struct {
 	width   uint32 // of a bucket, in minutes
 	// commitTxn makes a transaction durable. Tests put theirs in its place.
 	commitTxn func(*badgerdb.Txn) error
+	// lookMost is as the constant of that name. Tests put a smaller one here.
+	lookMost int
 
 	advice *logAdvice // the committer's
 
@@ -166,7 +174,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s := &Store{
 		opts: o, log: o.Logger, db: db, lock: lock,
-		maxSize: db.MaxBatchSize() * 8 / 10,
+		maxSize: db.MaxBatchSize() * 9 / 10,
 		maxRows: db.MaxBatchCount() * 8 / 10,
 		width:   bucketWidth(o.Retention),
 		queue:   make(chan *request, queueLength),
@@ -176,6 +184,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		lanes:   map[string]*lane{},
 
 		commitTxn: (*badgerdb.Txn).Commit,
+		lookMost:  lookMost,
 	}
 	if err := s.load(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("the store at %s: %w", o.Path, err), db.Close(), lock.Close())
@@ -194,8 +203,9 @@ func settings(o *Options) badgerdb.Options {
 		// There is one writer.
 		WithDetectConflicts(false).
 		WithMemTableSize(memTableSize).
-		WithNumMemtables(3).
+		WithNumMemtables(2).
 		WithNumCompactors(2).
+		WithBlockSize(blockSize).
 		WithBlockCacheSize(32 << 20).
 		WithIndexCacheSize(32 << 20).
 		// JSON shrinks to a third, and disk is what retention costs.

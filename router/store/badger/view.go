@@ -104,6 +104,10 @@ func (v *view) routing(position uint64) (*codec.Routing, error) {
 	if err != nil {
 		return nil, err
 	}
+	return decodeRouting(key, position, b)
+}
+
+func decodeRouting(key []byte, position uint64, b []byte) (*codec.Routing, error) {
 	r, err := codec.DecodeRouting(position, b)
 	if err != nil {
 		return nil, malformed(key, err)

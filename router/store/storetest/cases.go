@@ -39,6 +39,8 @@ func Cases() []Case {
 		{"7 states: the prior one must be true", statesChecked},
 		{"7 states: counts are what listing finds", statesCounted},
 		{"7 states: attempts are kept", statesAttempts},
+		{"7 states: all that an event led to", statesOfEvent},
+		{"7 states: responses of all that an event led to are bounded", statesOfEventBodies},
 		{"8 retries: by due time, finished ones gone", retriesDue},
 		{"9 cursor: never goes back", cursorForward},
 		{"9 cursor: settles nothing without an outcome", cursorHonest},
@@ -903,6 +905,134 @@ func statesAttempts(ctx context.Context, e *Env) error {
 	}
 	_, missing := e.Store.Delivery(ctx, store.Ref{Position: 1, Index: 1})
 	return wantErr("a delivery that is not there", missing, store.ErrNotFound)
+}
+
+func statesOfEvent(ctx context.Context, e *Env) error {
+	if err := e.append(ctx, 3, "t"); err != nil {
+		return err
+	}
+	_, none := e.Store.Deliveries(ctx, 1)
+	_, never := e.Store.Deliveries(ctx, 9)
+	if err := all(wantErr("deliveries of what is not routed", none, store.ErrNotFound), wantErr("deliveries of no event", never, store.ErrNotFound)); err != nil {
+		return err
+	}
+	first := routing(1, "a", "b", "a", "a", "b", "a", "c")
+	first.Contents = []store.Content{{Type: "made", Data: []byte("1")}}
+	first.Deliveries[6].Content = 0
+	first.Deliveries = append(first.Deliveries, store.Delivery{Lane: store.RoutingLane, Content: -1, Dead: store.ReasonRouting, Error: "broken"})
+	for _, r := range []*store.Routing{first, routing(2), routing(3, "a")} {
+		if _, err := e.commit(ctx, &store.Record{Routings: []*store.Routing{r}}); err != nil {
+			return err
+		}
+	}
+	ref := func(i uint32) store.Ref { return store.Ref{Position: 1, Index: i} }
+	cancel := store.Outcome{Ref: ref(2), From: store.Waiting, To: store.Cancelled, Note: "by hand"}
+	again := e.delivered(ref(3))
+	again.From, again.Attempt = store.Retrying, e.attempt(2, 200)
+	if err := all(
+		e.outcomes(ctx, "a", nil, e.delivered(at(3)), cancel, e.retrying(ref(3), time.Hour)),
+		e.outcomes(ctx, "a", nil, e.delivered(ref(0)), again),
+		e.outcomes(ctx, "b", nil, e.dead(ref(4), store.Waiting)),
+	); err != nil {
+		return err
+	}
+	further := &store.Routing{Position: 1, Again: true, Matches: []store.Match{{Route: "second"}}, Deliveries: []store.Delivery{{Lane: "b", Content: -1, Due: e.Now()}}}
+	if _, err := e.commit(ctx, &store.Record{Routings: []*store.Routing{further}}); err != nil {
+		return err
+	}
+	want := []store.State{store.Delivered, store.Waiting, store.Cancelled, store.Delivered, store.Dead, store.Waiting, store.Waiting, store.Dead, store.Retrying}
+	check := func() error {
+		got, err := e.Store.Deliveries(ctx, 1)
+		if err != nil {
+			return err
+		}
+		var list []store.State
+		for i, st := range got {
+			if st.Ref != ref(uint32(i)) {
+				return fmt.Errorf("delivery %d of an event is %s", i, st.Ref)
+			}
+			list = append(list, st.State)
+		}
+		empty, err := e.Store.Deliveries(ctx, 2)
+		return all(err, equal("deliveries of an event without a route", len(empty), 0),
+			equalList("states of all that an event led to", list, want),
+			equal("attempts", len(got[3].Attempts), 2), equal("message type", got[6].MessageType, "made"),
+			equal("route", got[8].Route, "second"), e.wantAlike(ctx, 1), e.wantAlike(ctx, 3))
+	}
+	if err := all(check(), e.Crash(ctx), check()); err != nil {
+		return err
+	}
+	// Retention takes the dead letters, and what was finished as it likes.
+	if err := e.age(ctx, DeadAge); err != nil {
+		return err
+	}
+	if _, err := e.retain(ctx); err != nil {
+		return err
+	}
+	left, err := e.Store.Deliveries(ctx, 1)
+	if err != nil {
+		return err
+	}
+	var aged []uint32
+	for _, st := range left {
+		if i := st.Ref.Index; i == 4 || i == 7 {
+			return fmt.Errorf("%s was taken by retention, and is given as %s", st.Ref, st.State)
+		}
+		if st.State == store.Dead {
+			aged = append(aged, st.Ref.Index)
+		}
+	}
+	_, gone := e.Store.Deliveries(ctx, 3)
+	return all(wantErr("deliveries of an event that was taken", gone, store.ErrNotFound),
+		equalList("deliveries that ended by age", aged, []uint32{1, 5, 6, 8}), e.wantAlike(ctx, 1))
+}
+
+func statesOfEventBodies(ctx context.Context, e *Env) error {
+	const size, whole = 16 << 10, store.MaxBodies / (16 << 10)
+	if err := e.append(ctx, 1, "t"); err != nil {
+		return err
+	}
+	r := &store.Routing{Position: 1, Matches: []store.Match{{Route: "all"}}}
+	lo := store.LaneOutcomes{Lane: "a"}
+	var outcomes []store.LaneOutcomes
+	for i := range uint32(whole + 10) {
+		r.Deliveries = append(r.Deliveries, store.Delivery{Lane: "a", N: int(i), Content: -1})
+		o := e.delivered(store.Ref{Position: 1, Index: i})
+		if i%2 == 1 {
+			o = e.retrying(o.Ref, time.Hour)
+		}
+		o.Attempt.Body = bytes.Repeat([]byte{'b'}, size)
+		if lo.Outcomes = append(lo.Outcomes, o); len(lo.Outcomes) == 100 {
+			outcomes = append(outcomes, lo)
+			lo.Outcomes = nil
+		}
+	}
+	if _, err := e.commit(ctx, &store.Record{Routings: []*store.Routing{r}}); err != nil {
+		return err
+	}
+	for _, lo := range append(outcomes, lo) {
+		if err := e.outcomes(ctx, "a", nil, lo.Outcomes...); err != nil {
+			return err
+		}
+	}
+	list, err := e.Store.Deliveries(ctx, 1)
+	if err := all(err, equal("deliveries", len(list), whole+10)); err != nil {
+		return err
+	}
+	for i, st := range list {
+		want := size
+		if i >= whole {
+			want = 0
+		}
+		if len(st.Attempts) != 1 || len(st.Attempts[0].Body) != want {
+			return fmt.Errorf("delivery %d: attempts %+v, want one with %d bytes", i, st.Attempts, want)
+		}
+		if a := st.Attempts[0]; i%2 == 1 && (a.Status != 503 || a.Reason != "status") {
+			return fmt.Errorf("delivery %d: its attempt came back as %+v", i, a)
+		}
+	}
+	one, err := e.Store.Delivery(ctx, list[whole].Ref)
+	return all(err, equal("bytes of a delivery by itself", len(one.Attempts[0].Body), size))
 }
 
 func retriesDue(ctx context.Context, e *Env) error {

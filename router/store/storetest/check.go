@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -74,6 +75,39 @@ func (e *Env) wantState(ctx context.Context, r store.Ref, want store.State, atte
 	}
 	if st.State != want || len(st.Attempts) != attempts {
 		return fmt.Errorf("delivery of position %d: got %s with %d attempts, want %s with %d", r.Position, st.State, len(st.Attempts), want, attempts)
+	}
+	return nil
+}
+
+// wantAlike checks that what an event led to is, taken together, what each is by
+// itself.
+func (e *Env) wantAlike(ctx context.Context, position uint64) error {
+	r, err := e.Store.Routing(ctx, position)
+	if err != nil {
+		return err
+	}
+	var want []*store.DeliveryStatus
+	for i := range r.Deliveries {
+		st, err := e.Store.Delivery(ctx, store.Ref{Position: position, Index: uint32(i)})
+		if errors.Is(err, store.ErrNotFound) {
+			continue // retention has taken it
+		}
+		if err != nil {
+			return err
+		}
+		want = append(want, st)
+	}
+	got, err := e.Store.Deliveries(ctx, position)
+	if err != nil {
+		return err
+	}
+	if len(got) != len(want) {
+		return fmt.Errorf("position %d led to %d deliveries, and %d are given together", position, len(want), len(got))
+	}
+	for i := range got {
+		if !reflect.DeepEqual(got[i], want[i]) {
+			return fmt.Errorf("together %+v, by itself %+v", got[i], want[i])
+		}
 	}
 	return nil
 }

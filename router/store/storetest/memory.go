@@ -36,6 +36,8 @@ const (
 	BelievesFrom         Flaw = "an outcome's prior state is not checked"
 	LosesByCursor        Flaw = "a cursor may settle postings without outcomes"
 	MiscountsDead        Flaw = "the count of dead letters never falls"
+	HidesFinished        Flaw = "what an event led to lacks what is finished"
+	LosesAttempts        Flaw = "what an event led to has only the last attempts"
 	RetriesInLogOrder    Flaw = "retries come by reference"
 	KeepsFinishedRetries Flaw = "finished retries are given"
 	CursorGoesBack       Flaw = "the cursor may go back"
@@ -635,6 +637,35 @@ func (m *Memory) Delivery(_ context.Context, r store.Ref) (*store.DeliveryStatus
 	return st, nil
 }
 
+// Deliveries returns the statuses of all that an event led to.
+func (m *Memory) Deliveries(_ context.Context, position uint64) ([]*store.DeliveryStatus, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	routing := m.routings[position]
+	if routing == nil || m.events[position] == nil {
+		return nil, store.ErrNotFound
+	}
+	var list []*store.DeliveryStatus
+	bodies := 0
+	for i := range routing.Deliveries {
+		st := m.status(store.Ref{Position: position, Index: uint32(i)})
+		if st == nil || m.sys.flaws[HidesFinished] && st.State.Final() {
+			continue
+		}
+		if n := len(st.Attempts); n > 1 && m.sys.flaws[LosesAttempts] {
+			st.Attempts = st.Attempts[n-1:]
+		}
+		for j := range st.Attempts {
+			if bodies += len(st.Attempts[j].Body); bodies > store.MaxBodies {
+				st.Attempts[j].Body = nil
+				bodies = store.MaxBodies + 1
+			}
+		}
+		list = append(list, st)
+	}
+	return list, nil
+}
+
 func (m *Memory) status(r store.Ref) *store.DeliveryStatus {
 	d := m.deliveries[r]
 	if d == nil || m.events[r.Position] == nil {
@@ -653,6 +684,8 @@ func (m *Memory) status(r store.Ref) *store.DeliveryStatus {
 	return st
 }
 
+// matches is independent of event.MatchType on purpose: the model shares no code
+// with what it is compared with.
 func matches(pattern, s string) bool {
 	if pattern == "" {
 		return true

@@ -60,6 +60,11 @@ func CompareRetention(ctx context.Context, f Factory, seed uint64, records int) 
 			if taken.Events == 0 || len(left)+taken.Events != len(before) {
 				return fmt.Errorf("%d events, %d taken, %d left", len(before), taken.Events, len(left))
 			}
+			for _, e := range left {
+				if err := c.real.wantAlike(ctx, e.Position); err != nil {
+					return err
+				}
+			}
 			return all(c.compareUnfinished(ctx), c.real.wantCountsListed(ctx))
 		}
 		return all(check(), c.real.Crash(ctx), check())
@@ -415,6 +420,7 @@ func (c *comparison) compareLists(ctx context.Context) error {
 			}
 			err := all(
 				both(c, "delivery "+r.String(), func(e *Env) (*store.DeliveryStatus, error) { return e.Store.Delivery(ctx, r) }),
+				both(c, "deliveries of the event", func(e *Env) ([]*store.DeliveryStatus, error) { return e.Store.Deliveries(ctx, r.Position) }),
 				both(c, "routing", func(e *Env) (*store.Routing, error) {
 					routing, err := e.Store.Routing(ctx, r.Position)
 					if err != nil {

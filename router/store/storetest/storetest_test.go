@@ -26,6 +26,8 @@ func TestBrokenIsRefused(t *testing.T) {
 		storetest.GivesSettled:         "6 ",
 		storetest.BelievesFrom:         "7 ",
 		storetest.MiscountsDead:        "7 ",
+		storetest.HidesFinished:        "7 ",
+		storetest.LosesAttempts:        "7 ",
 		storetest.RetriesInLogOrder:    "8 ",
 		storetest.KeepsFinishedRetries: "8 ",
 		storetest.CursorGoesBack:       "9 ",

@@ -1,0 +1,197 @@
+package badger
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/store"
+)
+
+// append commits events of a type, 64 a record, each routed to the lanes.
+func appendRouted(tb testing.TB, s *Store, n int, typ string, lanes ...string) {
+	tb.Helper()
+	for n > 0 {
+		r := &store.Record{}
+		for i := range min(n, 64) {
+			r.Events = append(r.Events, record(10).Events...)
+			r.Events[i].Event.Type = typ
+			r.Routings = append(r.Routings, routed(s.Last()+uint64(i)+1, lanes...).Routings...)
+		}
+		commit(tb, s, r)
+		n -= len(r.Events)
+	}
+}
+
+// settleAll delivers all that waits in a lane, but for some positions, which die.
+func settleAll(tb testing.TB, s *Store, lane string, dead ...uint64) {
+	tb.Helper()
+	ps, err := s.Postings(tb.Context(), lane, store.Ref{}, 1<<20)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	lo := store.LaneOutcomes{Lane: lane, Cursor: &store.Cursor{Low: ps[len(ps)-1].Ref.Next()}}
+	for _, p := range ps {
+		o := store.Outcome{Ref: p.Ref, From: store.Waiting, To: store.Delivered}
+		if slices.Contains(dead, p.Ref.Position) {
+			o.To, o.Reason = store.Dead, store.ReasonAttempts
+		}
+		lo.Outcomes = append(lo.Outcomes, o)
+	}
+	commit(tb, s, &store.Record{Outcomes: []store.LaneOutcomes{lo}})
+}
+
+// pages follows next until it is empty.
+func pages(tb testing.TB, s *Store, q store.DeliveryQuery) (refs []store.Ref, n int) {
+	tb.Helper()
+	for {
+		list, next, err := s.ListDeliveries(tb.Context(), q)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		for _, st := range list {
+			refs = append(refs, st.Ref)
+		}
+		if n++; next == "" {
+			return refs, n
+		}
+		if n > 100000 {
+			tb.Fatalf("%+v does not end", q)
+		}
+		q.Cursor = next
+	}
+}
+
+// However little one page may look at, all pages together list each once.
+func TestPagesEnd(t *testing.T) {
+	s := open(t)
+	appendRouted(t, s, 60, "t.old", "a", "b", "a")
+	appendRouted(t, s, 200, "t.idle") // lead to nothing
+	many := make([]string, 300)
+	for i := range many {
+		many[i] = fmt.Sprint("lane-", i%3)
+	}
+	appendRouted(t, s, 3, "t.wide", many...)
+	appendRouted(t, s, 100, "t.idle")
+	appendRouted(t, s, 40, "t.new", "b")
+	settleAll(t, s, "a", 7, 9)
+	settleAll(t, s, "lane-1")
+	for _, q := range []store.DeliveryQuery{
+		{}, {State: store.Delivered}, {State: store.Cancelled}, {State: store.Waiting}, {State: store.Dead},
+		{Type: "t.old"}, {Type: "t.idle"}, {Type: "t.*d*"}, {Type: "t.wide", State: store.Waiting}, {Type: "t.old", State: store.Dead},
+		{Type: "none"}, {Source: "none"}, {Destination: "a"}, {Destination: "lane-1"}, {Destination: "a", State: store.Cancelled},
+		{Destination: "b", Type: "t.old", State: store.Waiting}, {Until: time.Now().Add(time.Hour), Tenant: "none"},
+	} {
+		s.lookMost = lookMost
+		q.Limit = 1000
+		want, _ := pages(t, s, q)
+		for _, look := range []int{1, 10, 150} {
+			for _, limit := range []int{1, 40, 1000} {
+				s.lookMost, q.Limit = look, limit
+				if look*limit < 100 && len(want) > 200 {
+					continue // slow, and as the others
+				}
+				if got, _ := pages(t, s, q); !slices.Equal(got, want) {
+					t.Errorf("%+v, looking at %d: %d listed, want %d", q, look, len(got), len(want))
+				}
+			}
+		}
+	}
+	s.lookMost = 10
+	for _, typ := range []string{"t.*", "t.idle", "none"} {
+		for q := (store.EventQuery{Type: typ, Source: "none", Page: store.Page{Limit: 5}}); ; {
+			_, next, err := s.ListEvents(t.Context(), q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if next == "" {
+				break
+			}
+			was, _ := page(store.Page{Limit: 1, Cursor: q.Cursor}, cursorEvents)
+			if now, err := page(store.Page{Limit: 1, Cursor: next}, cursorEvents); err != nil || !now.Less(was) {
+				t.Fatalf("the page after %v begins at %v, error %v", was, now, err)
+			}
+			q.Cursor = next
+		}
+	}
+}
+
+// A page ends within an event that has more deliveries than are fetched at once.
+func TestPageEndsWithinAnEvent(t *testing.T) {
+	s := open(t)
+	appendRouted(t, s, 1, "t", slices.Repeat([]string{"a"}, 300)...)
+	appendRouted(t, s, 299, "t")
+	s.lookMost = 300
+	got, _ := pages(t, s, store.DeliveryQuery{Page: store.Page{Limit: 1000}})
+	if len(got) != 300 || len(slices.Compact(got)) != 300 {
+		t.Errorf("%d listed of 300", len(got))
+	}
+}
+
+// A page that found something goes no further than one that found nothing.
+func TestPageOfFoundLooksNoFurther(t *testing.T) {
+	s := open(t)
+	appendRouted(t, s, 1000, "t")
+	appendRouted(t, s, 1, "t", "a")
+	key := routingKey(s.buckets[0].number, 500)
+	if err := s.write(map[string]*row{"": {key: key, value: []byte("not to be read")}}); err != nil {
+		t.Fatal(err)
+	}
+	s.lookMost = 50
+	list, next, err := s.ListDeliveries(t.Context(), store.DeliveryQuery{Page: store.Page{Limit: 10}})
+	if err != nil || len(list) != 1 || next == "" {
+		t.Errorf("%d listed, next %q, error %v", len(list), next, err)
+	}
+}
+
+// What is unfinished is found behind more finished ones than a page may look at.
+func TestUnfinishedIsOnTheFirstPage(t *testing.T) {
+	s := open(t)
+	appendRouted(t, s, 3, "t", "a")
+	for _, to := range []store.Outcome{
+		{To: store.Dead, Reason: store.ReasonAttempts}, {To: store.Retrying, Due: time.Now().Add(time.Hour)},
+	} {
+		ps, err := s.Postings(t.Context(), "a", store.Ref{}, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		to.Ref, to.From = ps[0].Ref, store.Waiting
+		commit(t, s, &store.Record{Outcomes: []store.LaneOutcomes{{Lane: "a", Outcomes: []store.Outcome{to}, Cursor: &store.Cursor{Low: ps[0].Ref.Next()}}}})
+	}
+	// The third waits, and what comes after it is delivered.
+	appendRouted(t, s, 400, "t", "a", "b")
+	var lo store.LaneOutcomes
+	for p := uint64(4); p <= 403; p++ {
+		lo.Outcomes = append(lo.Outcomes, store.Outcome{Ref: store.Ref{Position: p}, From: store.Waiting, To: store.Delivered})
+	}
+	lo.Lane = "a"
+	commit(t, s, &store.Record{Outcomes: []store.LaneOutcomes{lo}})
+	settleAll(t, s, "b")
+	s.lookMost = 20
+	for position, state := range []store.State{store.Dead, store.Retrying, store.Waiting} {
+		for _, q := range []store.DeliveryQuery{
+			{}, {Destination: "a"}, {Type: "t"}, {Type: "*"}, {Destination: "a", Type: "t"}, {Source: "test"}, {Since: time.Now().Add(-time.Hour)},
+		} {
+			q.State, q.Limit = state, 1
+			list, _, err := s.ListDeliveries(t.Context(), q)
+			if err != nil || len(list) != 1 || list[0].Ref.Position != uint64(position+1) {
+				t.Errorf("%+v: %d on the first page, error %v", q, len(list), err)
+			}
+		}
+	}
+}
+
+// The largest body that a configuration may allow is an event that fits.
+func TestLargestEvent(t *testing.T) {
+	s := open(t)
+	commit(t, s, &store.Record{Events: []store.NewEvent{{Event: &event.Event{
+		ID: "large", Given: true, Type: "t", Source: "s", Received: time.Now(), Data: make([]byte, 8<<20),
+		Header: []event.Field{{Name: "x", Value: string(make([]byte, 16<<10))}},
+	}, Dedupe: time.Hour}}})
+	e, err := s.Event(t.Context(), 1)
+	if err != nil || len(e.Data) != 8<<20 {
+		t.Errorf("got %d bytes and error %v", len(e.Data), err)
+	}
+}
