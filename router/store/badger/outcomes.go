@@ -259,7 +259,7 @@ func (b *batch) addOutcome(name string, l *lane, o *store.Outcome) (*codec.Settl
 		d.Due = noTime
 	}
 	if o.Attempt != nil {
-		d.Attempts = append(d.Attempts, *o.Attempt)
+		d.Attempts = store.AppendAttempt(d.Attempts, *o.Attempt)
 	}
 	b.enter(name, l, o.Ref, d)
 	b.putDelivery(o.Ref, d)

@@ -391,7 +391,7 @@ func (m *Memory) addOutcomes(lo *store.LaneOutcomes, now time.Time) error {
 			d.due = o.Due
 		}
 		if o.Attempt != nil {
-			d.attempts = append(d.attempts, *o.Attempt)
+			d.attempts = store.AppendAttempt(d.attempts, *o.Attempt)
 		}
 	}
 	l.cursor = cursor
