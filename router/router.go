@@ -195,7 +195,7 @@ func send(d *config.Destination, sender attempt.Sender) lane.Try {
 	return func(ctx context.Context, w *lane.Work) lane.Result {
 		route := w.Routing.Matches[w.Delivery.Match].Route
 		m := w.Routing.Message(w.Event, w.Delivery)
-		body, contentType := attempt.Body(d.Format, m, w.Delivery.N, w.Delivery.Several)
+		body, contentType := attempt.Body(config.Format(w.Delivery.Format), m, w.Delivery.N, w.Delivery.Several)
 		out := sender.Send(ctx, &attempt.Delivery{
 			WebhookID: event.WebhookID(w.Event.Position, w.Event.ID, route, w.Delivery.N, d.Name),
 			EventType: m.Type, Number: w.Number, Body: body, ContentType: contentType,

@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -314,4 +316,61 @@ func TestCloseBeforeTheServerHasBegun(t *testing.T) {
 	if err := <-served; err != nil {
 		t.Errorf("Serve gave %v", err)
 	}
+}
+
+// A delivery's bytes are fixed when its event is routed: a retry under another
+// configuration sends the same, with the same webhook-id.
+func TestBytesOutliveTheirConfiguration(t *testing.T) {
+	type arrival struct{ id, body string }
+	var mu sync.Mutex
+	var got []arrival
+	accept := false
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		got = append(got, arrival{r.Header.Get("webhook-id"), string(body)})
+		if !accept {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	}))
+	defer server.Close()
+	arrivals := func() []arrival {
+		mu.Lock()
+		defer mu.Unlock()
+		return append([]arrival(nil), got...)
+	}
+	dir := t.TempDir()
+	hcl := fmt.Sprintf("destination \"crm\" {\n  url = %q\n  format = \"raw\"\n}\nroute \"all\" {\n  to = [destination.crm]\n}\n", server.URL)
+	r := start(t, dir, hcl, Options{})
+	publish(t, r, "order.paid", "order-1")
+	retrying := func(r *Router) []*store.DeliveryStatus {
+		list, _, err := r.store.ListDeliveries(context.Background(), store.DeliveryQuery{State: store.Retrying, Page: store.Page{Limit: 10}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	await(t, "the first attempt to be recorded", func() bool { return len(retrying(r)) == 1 })
+	shut(t, r)
+
+	mu.Lock()
+	accept = true
+	mu.Unlock()
+	r = start(t, dir, strings.Replace(hcl, "raw", "envelope", 1), Options{})
+	if _, err := (engine{r}).RetryDelivery(context.Background(), retrying(r)[0].Ref); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the second attempt", func() bool { return len(arrivals()) == 2 })
+	if a := arrivals(); a[0] != a[1] || a[0].body != `{"n":1}` || a[0].id == "" {
+		t.Errorf("first %+v, then %+v", a[0], a[1])
+	}
+	publish(t, r, "order.paid", "order-2")
+	await(t, "a new event in the new format", func() bool {
+		a := arrivals()
+		return len(a) == 3 && strings.HasPrefix(a[2].body, `{"event_id":"order-2"`)
+	})
 }

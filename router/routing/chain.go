@@ -151,7 +151,7 @@ func (r *route) apply(ctx context.Context, m *event.Message, to *store.Routing, 
 		}
 		for _, dest := range r.To {
 			to.Deliveries = append(to.Deliveries, store.Delivery{
-				Match: match, N: n, Several: len(c.results) > 1, Content: content, Lane: dest.Name,
+				Match: match, N: n, Several: len(c.results) > 1, Content: content, Lane: dest.Name, Format: string(dest.Format),
 			})
 		}
 	}

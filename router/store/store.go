@@ -159,6 +159,9 @@ type Delivery struct {
 	Content int
 	// Lane is the destination's name, or RoutingLane.
 	Lane string
+	// Format is that of the body. It is fixed when the event is routed, so that
+	// every attempt sends the same bytes, whatever the destination says later.
+	Format string
 	// Due, where set, makes the delivery a retry that is due then, instead of a
 	// posting: such deliveries are out of order.
 	Due time.Time

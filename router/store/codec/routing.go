@@ -16,7 +16,7 @@ const (
 	deliveryError
 	deliveryReplay
 	deliveryGone
-	deliveryFlags = 1<<iota - 1
+	deliveryFormat
 )
 
 const (
@@ -65,6 +65,9 @@ func AppendRouting(b []byte, r *Routing) []byte {
 		names.add(d.Lane)
 		if d.Replay != "" {
 			names.add(d.Replay)
+		}
+		if d.Format != "" {
+			names.add(d.Format)
 		}
 	}
 	b = binary.AppendUvarint(b, uint64(len(names.list)))
@@ -242,6 +245,7 @@ func appendDelivery(b []byte, d *store.Delivery, names map[string]int, gone bool
 	set(deliveryError, d.Error != "")
 	set(deliveryReplay, d.Replay != "")
 	set(deliveryGone, gone)
+	set(deliveryFormat, d.Format != "")
 	b = append(b, flags)
 	b = binary.AppendUvarint(b, uint64(d.Match))
 	b = binary.AppendUvarint(b, uint64(d.N))
@@ -260,6 +264,9 @@ func appendDelivery(b []byte, d *store.Delivery, names map[string]int, gone bool
 	}
 	if d.Replay != "" {
 		b = binary.AppendUvarint(b, uint64(names[d.Replay]))
+	}
+	if d.Format != "" {
+		b = binary.AppendUvarint(b, uint64(names[d.Format]))
 	}
 	return b
 }
@@ -293,8 +300,8 @@ func (r *reader) delivery(names []string, matches, contents int) (store.Delivery
 	if flags&deliveryReplay != 0 {
 		d.Replay = r.nameOf(names)
 	}
-	if flags&^deliveryFlags != 0 {
-		r.fail("unknown flags of a delivery")
+	if flags&deliveryFormat != 0 {
+		d.Format = r.nameOf(names)
 	}
 	return d, flags&deliveryGone != 0
 }

@@ -543,7 +543,7 @@ func progressAgain(ctx context.Context, e *Env) error {
 		Matches:  []store.Match{{Route: "second"}},
 		Contents: []store.Content{{Type: "changed", Data: []byte("1")}},
 		Deliveries: []store.Delivery{
-			{Lane: "b", Content: 0, Due: e.Now().Add(time.Minute), Replay: "rpl_1"},
+			{Lane: "b", Content: 0, Format: "raw", Due: e.Now().Add(time.Minute), Replay: "rpl_1"},
 			{Lane: "a", Content: -1, Due: e.Now()},
 			{Lane: store.RoutingLane, Content: -1, Dead: store.ReasonRouting, Error: "again"},
 		},
@@ -571,7 +571,7 @@ func progressAgain(ctx context.Context, e *Env) error {
 	unrouted := &store.Routing{Position: 7, Again: true}
 	_, unroutedErr := e.commit(ctx, &store.Record{Routings: []*store.Routing{unrouted}})
 	return all(
-		equal("match", d.Match, 2), equal("content", d.Content, 1), equal("lane", d.Lane, "b"), equal("replay", d.Replay, "rpl_1"),
+		equal("match", d.Match, 2), equal("content", d.Content, 1), equal("lane", d.Lane, "b"), equal("replay", d.Replay, "rpl_1"), equal("format", d.Format, "raw"),
 		equal("route", st.Route, "second"), equal("message type", st.MessageType, "changed"), equal("state", st.State, store.Retrying),
 		equal("progress", e.Store.Progress(), 2),
 		e.wantPostings(ctx, "a", 0, 10, 1, 2), e.wantRetries(ctx, "a", 10, 1, 1), e.wantRetries(ctx, "b", 10, 1, 1),
