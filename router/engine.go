@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/weirhq/weir/router/api"
 	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/problem"
 	"github.com/weirhq/weir/router/routing"
@@ -15,9 +16,9 @@ import (
 // is promised.
 type engine struct{ *Router }
 
-func (e engine) Sources() []*source.Source { return e.sources }
-func (e engine) Store() store.Store        { return e.store }
-func (e engine) Table() *routing.Table     { return e.reader.Table() }
+func (e engine) Source(path string) *source.Source { return e.setup.Load().sources[path] }
+func (e engine) Store() store.Store                { return e.store }
+func (e engine) Table() *routing.Table             { return e.reader.Table() }
 func (e engine) Sending(lane string, ref store.Ref) bool {
 	return e.lanes.Sending(lane, ref)
 }
@@ -31,6 +32,18 @@ func (e engine) Accept(ctx context.Context, s *source.Source, events []*event.Ev
 	}
 	result, err := e.store.Commit(ctx, record)
 	return result.Events, err
+}
+
+// Reload reads the configuration again and takes it over.
+func (e engine) Reload(ctx context.Context, orphan bool) (*api.Reloaded, error) {
+	if e.loader == nil || e.inspect {
+		return nil, problem.New(http.StatusConflict, "not_reloadable", "this router does not run from files that could be read again")
+	}
+	c, err := e.loader()
+	if err != nil {
+		return nil, err
+	}
+	return e.Router.Reload(ctx, c, orphan)
 }
 
 // RetryDelivery makes a delivery due now that is retrying, dead or cancelled. It

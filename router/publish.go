@@ -40,13 +40,14 @@ func (r *Router) Publish(ctx context.Context, p Event) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, err
 	}
-	events, err := r.publisher.Accept(&source.Request{
-		Path: r.publisher.Path(), Header: jsonHeader, ContentType: "application/json", Body: body, Received: time.Now().UTC(),
+	publisher := r.setup.Load().publisher
+	events, err := publisher.Accept(&source.Request{
+		Path: publisher.Path(), Header: jsonHeader, ContentType: "application/json", Body: body, Received: time.Now().UTC(),
 	})
 	if err != nil {
 		return Receipt{}, err
 	}
-	accepted, err := engine{r}.Accept(ctx, r.publisher, events)
+	accepted, err := engine{r}.Accept(ctx, publisher, events)
 	if err != nil {
 		return Receipt{}, err
 	}

@@ -15,6 +15,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -27,7 +28,6 @@ import (
 	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/lane"
 	"github.com/weirhq/weir/router/routing"
-	"github.com/weirhq/weir/router/source"
 	"github.com/weirhq/weir/router/store"
 	"github.com/weirhq/weir/router/store/badger"
 )
@@ -44,23 +44,29 @@ type Options struct {
 	// Inspect opens the store for questions only: no plugin is loaded, and
 	// nothing is routed or sent until another router opens it.
 	Inspect bool
+	// Load reads the configuration again, for POST /api/reload. Nil: it is refused
+	// there, and only [Router.Reload] reloads. Its error should be a
+	// [*problem.Problem] that says what is wrong.
+	Load func() (*config.Config, error)
 }
 
 // Router is a running router. Its methods may be called from any goroutine.
 type Router struct {
+	// config is the one that the router was started with; see setup for the one
+	// that runs.
 	config  *config.Config
 	log     hclog.Logger
 	inspect bool
 	store   store.Store
 	host    *plugins.Host
-	sources []*source.Source
-	// publisher is source events without its verify: the program itself is no
-	// stranger.
-	publisher *source.Source
-	senders   []attempt.Sender
-	lanes     *lane.Set
-	reader    *routing.Reader
-	health    health
+	stdout  io.Writer
+	loader  func() (*config.Config, error)
+	lanes   *lane.Set
+	reader  *routing.Reader
+	health  health
+
+	setup     atomic.Pointer[setup]
+	reloading sync.Mutex
 
 	stopReader context.CancelFunc
 	owned      sync.WaitGroup // the reader, retention and the HTTP server
@@ -76,7 +82,7 @@ type Router struct {
 // New opens the store, compiles the plugins and starts to route and deliver what
 // the store holds. Close ends it.
 func New(ctx context.Context, c *config.Config, o Options) (*Router, error) {
-	r := &Router{config: c, log: o.Logger, inspect: o.Inspect, ended: make(chan struct{})}
+	r := &Router{config: c, log: o.Logger, inspect: o.Inspect, stdout: o.Stdout, loader: o.Load, ended: make(chan struct{})}
 	if r.log == nil {
 		r.log = hclog.NewNullLogger()
 	}
@@ -92,20 +98,6 @@ func New(ctx context.Context, c *config.Config, o Options) (*Router, error) {
 // finds the next one ready.
 func (r *Router) open(ctx context.Context, o Options) error {
 	c := r.config
-	for _, s := range c.Sources {
-		src, err := source.New(s)
-		if err != nil {
-			return err
-		}
-		r.sources = append(r.sources, src)
-		if s.Name == "events" {
-			trusted := *s
-			trusted.Verify = config.Verify{Kind: "none"}
-			if r.publisher, err = source.New(&trusted); err != nil {
-				return err
-			}
-		}
-	}
 	st, err := badger.Open(ctx, badger.Options{
 		Path: c.Store.Path, Retention: c.Store.Retention, MaxAge: c.Store.MaxAge, MinFree: c.Store.MinFree,
 		Logger: r.log.Named("store"),
@@ -115,26 +107,24 @@ func (r *Router) open(ctx context.Context, o Options) error {
 	}
 	r.store = st
 
-	loaded := map[string]routing.Plugin{}
 	if !o.Inspect {
-		if loaded, err = r.load(ctx, o.CacheDir); err != nil {
-			return err
+		r.host, err = plugins.NewHost(ctx, plugins.Options{CacheDir: o.CacheDir, Logger: r.log.Named("plugin")})
+		if err != nil {
+			return fmt.Errorf("start the plugin host: %w", err)
 		}
 	}
-	table := routing.NewTable(c, loaded)
-	r.reader = routing.NewReader(st, table, r.log.Named("routing"), r.routed)
+	current, err := r.prepare(ctx, c, nil)
+	if err != nil {
+		return err
+	}
+	r.setup.Store(current)
+	r.reader = routing.NewReader(st, current.table(), r.log.Named("routing"), r.routed)
 	r.lanes = lane.NewSet(st, lane.Options{Logger: r.log.Named("delivery"), Observer: r.health.observe})
 	if o.Inspect {
 		return nil
 	}
 	for _, d := range c.Destinations {
-		sender, err := attempt.Open(d, attempt.Options{Stdout: o.Stdout})
-		if err != nil {
-			return err
-		}
-		r.senders = append(r.senders, sender)
-		policy := lane.Policy{Schedule: d.Schedule, Jitter: d.Jitter, Concurrency: d.Concurrency}
-		if err := r.lanes.Add(ctx, d.Name, policy, send(d, sender)); err != nil {
+		if err := r.lanes.Add(ctx, d.Name, policyOf(d), send(d, current.senders[d.Name])); err != nil {
 			return err
 		}
 	}
@@ -151,26 +141,6 @@ func (r *Router) open(ctx context.Context, o Options) error {
 	r.owned.Go(func() { r.reader.Run(readerCtx) })
 	r.owned.Go(func() { r.retain(readerCtx) })
 	return nil
-}
-
-// load compiles the plugins of the configuration.
-func (r *Router) load(ctx context.Context, cacheDir string) (map[string]routing.Plugin, error) {
-	host, err := plugins.NewHost(ctx, plugins.Options{CacheDir: cacheDir, Logger: r.log.Named("plugin")})
-	if err != nil {
-		return nil, fmt.Errorf("start the plugin host: %w", err)
-	}
-	r.host = host
-	loaded := map[string]routing.Plugin{}
-	for _, p := range r.config.Plugins {
-		plugin, err := host.Load(ctx, plugins.Spec{
-			Name: p.Name, Wasm: p.Wasm, Config: p.Config, Memory: p.Memory, Deadline: p.Deadline,
-		})
-		if err != nil {
-			return nil, fmt.Errorf("plugin %s (%s): %w", p.Name, p.Path, err)
-		}
-		loaded[p.Name] = plugin
-	}
-	return loaded, nil
 }
 
 // warnOrphans tells of lanes whose destination the configuration has no more:
@@ -221,7 +191,7 @@ func send(d *config.Destination, sender attempt.Sender) lane.Try {
 func (r *Router) routeAgain(ctx context.Context, w *lane.Work) lane.Result {
 	started := time.Now()
 	name := w.Routing.Matches[w.Delivery.Match].Route
-	again, err := r.reader.Table().RouteAgain(ctx, w.Event, name, started, w.Last)
+	again, err := r.reader.RouteAgain(ctx, w.Event, name, started, w.Last)
 	result := lane.Result{OK: err == nil, Again: again, Attempt: store.Attempt{Started: started, Latency: time.Since(started)}}
 	if err != nil {
 		result.Attempt.Reason, result.Attempt.Error = attempt.ReasonPlugin, err.Error()
@@ -402,8 +372,8 @@ func (r *Router) release() error {
 		r.stopReader()
 		r.owned.Wait()
 	}
-	for _, s := range r.senders {
-		errs = append(errs, s.Close())
+	if s := r.setup.Load(); s != nil {
+		errs = append(errs, s.discard(nil))
 	}
 	if r.host != nil {
 		errs = append(errs, r.host.Close(context.Background()))

@@ -374,3 +374,72 @@ func TestBytesOutliveTheirConfiguration(t *testing.T) {
 		return len(a) == 3 && strings.HasPrefix(a[2].body, `{"event_id":"order-2"`)
 	})
 }
+
+// Configurations are swapped while events are published, routed and delivered;
+// each event is routed whole by one of them.
+func TestReloadWhilePublishing(t *testing.T) {
+	dir := t.TempDir()
+	var out safeBuffer
+	both := strings.ReplaceAll(toStdout, "[destination.out]", "[destination.out, destination.more]") + "destination \"more\" {\n  url = \"stdout:\"\n}\n"
+	r := start(t, dir, toStdout, Options{Stdout: &out})
+	stop := make(chan struct{})
+	var publishers sync.WaitGroup
+	var mu sync.Mutex
+	var ids []string
+	for range 3 {
+		publishers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				receipt, err := r.Publish(context.Background(), Event{Type: "x", Data: []byte(`1`)})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				ids = append(ids, receipt.EventID)
+				mu.Unlock()
+			}
+		})
+	}
+	for i := range 20 {
+		hcl := toStdout
+		if i%2 == 0 {
+			hcl = both
+		}
+		if _, err := r.Reload(context.Background(), parse(t, dir, hcl), true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := r.Reload(context.Background(), parse(t, dir, both), true); err != nil {
+		t.Fatal(err)
+	}
+	close(stop)
+	publishers.Wait()
+	last := r.store.Last()
+	await(t, "everything to be routed", func() bool { return r.store.Progress() == last })
+	expected := map[uint64]uint64{}
+	for p := uint64(1); p <= last; p++ {
+		routing, err := r.store.Routing(context.Background(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := uint64(len(routing.Deliveries))
+		if n != 1 && n != 2 {
+			t.Errorf("the event at %d led to %d deliveries", p, n)
+		}
+		expected[n]++
+	}
+	if len(ids) != int(last) || expected[2] == 0 {
+		t.Errorf("%d published, %d stored, %v by number of deliveries", len(ids), last, expected)
+	}
+	for name, want := range map[string]uint64{"out": last, "more": expected[2]} {
+		await(t, name+" to be delivered", func() bool {
+			l, err := r.store.Lane(context.Background(), name)
+			return err == nil && l.Counts == (store.Counts{Delivered: want})
+		})
+	}
+}

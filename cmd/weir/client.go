@@ -27,6 +27,8 @@ type client struct {
 	do    func(*http.Request) (*http.Response, error)
 	base  string
 	close func() error
+	// offline: no router runs, and the store answers.
+	offline bool
 }
 
 // connect finds the running router: --server, else the configuration's address,
@@ -71,8 +73,8 @@ func offline(ctx context.Context, c *config.Config) (*client, error) {
 	}
 	app := r.Handler()
 	return &client{
-		do:    func(req *http.Request) (*http.Response, error) { return app.Test(req, -1) },
-		base:  "http://localhost",
+		do:   func(req *http.Request) (*http.Response, error) { return app.Test(req, -1) },
+		base: "http://localhost", offline: true,
 		close: func() error { return r.Close(context.Background()) },
 	}, nil
 }

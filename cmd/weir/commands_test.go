@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -73,18 +72,6 @@ func TestSecondRouter(t *testing.T) {
 		t.Errorf("the first router answers %d afterwards", status)
 	}
 	r.stop(t)
-}
-
-// SIGHUP asks for a reload, which comes later: it must not end the router.
-func TestHangUp(t *testing.T) {
-	r, _ := configured(t, "")
-	if err := r.cmd.Process.Signal(syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
-	await(t, "a word about it", func() bool { return strings.Contains(r.log.String(), "reload is not supported yet") })
-	if status, _ := post(t, r.base+"/events", `{"event":"x","data":1}`); status != 202 {
-		t.Errorf("answered %d", status)
-	}
 }
 
 func TestLogsAsJSON(t *testing.T) {

@@ -28,19 +28,20 @@ func newServe(g *globals) *cobra.Command {
 		Use:   "serve",
 		Short: "Run the router until it is told to stop",
 		Long: `Run the router. SIGTERM or Ctrl-C stops it: attempts in flight finish, and what
-was not sent stays in the store for the next start. A second signal stops at once.`,
+was not sent stays in the store for the next start. A second signal stops at once.
+SIGHUP reloads the configuration, see weir reload.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := loadConfig(g.config, os.Stderr)
 			if err != nil {
 				return err
 			}
-			return serve(cmd.Context(), c)
+			return serve(cmd.Context(), c, reloader(g.config))
 		},
 	}
 }
 
-func serve(ctx context.Context, c *config.Config) error {
+func serve(ctx context.Context, c *config.Config, reload func() (*config.Config, error)) error {
 	log := hclog.New(&hclog.LoggerOptions{
 		Name: "weir", Level: hclog.LevelFromString(c.Log.Level), JSONFormat: c.Log.JSON, Output: os.Stderr,
 	})
@@ -57,7 +58,7 @@ func serve(ctx context.Context, c *config.Config) error {
 	if err != nil {
 		return fmt.Errorf("listen on %s (server.listen): %w", c.Server.Listen, err)
 	}
-	r, err := router.New(stop, c, router.Options{Logger: log, CacheDir: filepath.Join(c.Store.Path, "plugins")})
+	r, err := router.New(stop, c, router.Options{Logger: log, CacheDir: filepath.Join(c.Store.Path, "plugins"), Load: reload})
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
@@ -66,15 +67,16 @@ func serve(ctx context.Context, c *config.Config) error {
 	log.Info("ready", "address", "http://"+l.Addr().String(), "sources", len(c.Sources), "routes", len(c.Routes),
 		"destinations", len(c.Destinations), "plugins", len(c.Plugins), "config", c.Hash[:12])
 
-	// Without this a SIGHUP, which asks others to reload, would end the process.
-	hangUp := make(chan os.Signal, 1)
-	signal.Notify(hangUp, syscall.SIGHUP)
-	defer signal.Stop(hangUp)
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 wait:
 	for {
 		select {
-		case <-hangUp:
-			log.Warn("reload is not supported yet: the configuration stays as it is until a restart")
+		case <-hup:
+			if err := hangUp(stop, r, reload); err != nil {
+				log.Error("reload refused, the old configuration goes on", "error", err)
+			}
 		case <-stop.Done():
 			break wait
 		case err = <-served:
@@ -90,5 +92,16 @@ wait:
 	defer done()
 	err = errors.Join(err, r.Close(deadline))
 	log.Info("stopped")
+	return err
+}
+
+// hangUp is a reload by SIGHUP. Nobody is there to be asked, so it refuses what
+// would leave deliveries without a destination.
+func hangUp(ctx context.Context, r *router.Router, reload func() (*config.Config, error)) error {
+	c, err := reload()
+	if err != nil {
+		return err
+	}
+	_, err = r.Reload(ctx, c, false)
 	return err
 }

@@ -29,8 +29,8 @@ import (
 
 // Engine is the router that the API speaks for.
 type Engine interface {
-	// Sources are those that take requests.
-	Sources() []*source.Source
+	// Source is the one that takes requests at a path, nil where none does.
+	Source(path string) *source.Source
 	// Accept stores events of a source and returns when they are on disk.
 	Accept(ctx context.Context, s *source.Source, events []*event.Event) ([]store.Accepted, error)
 	// Ready is nil when events are taken and delivered, else why not.
@@ -41,6 +41,10 @@ type Engine interface {
 	Table() *routing.Table
 	// Sending reports whether a delivery is being tried.
 	Sending(lane string, r store.Ref) bool
+	// Reload takes over the configuration's files as they are now. With orphan it
+	// goes on where deliveries wait for a destination that would be gone. The
+	// error is a problem where the configuration is refused; the old one goes on.
+	Reload(ctx context.Context, orphan bool) (*Reloaded, error)
 	// RetryDelivery makes a delivery due now and returns it as it is then.
 	RetryDelivery(ctx context.Context, r store.Ref) (*store.DeliveryStatus, error)
 }
@@ -97,12 +101,8 @@ func New(e Engine, o Options) *fiber.App {
 	app.Get("/healthz", s.healthz)
 	app.Get("/readyz", s.readyz)
 
-	for _, src := range e.Sources() {
-		app.Post(src.Path(), s.ingest(src))
-		if src.Name() == "events" {
-			app.Post("/events", s.ingest(src))
-		}
-	}
+	// Sources come and go with a reload, so their paths are looked up.
+	app.Use(s.ingest)
 	app.All("/in/:source", func(c *fiber.Ctx) error {
 		return problem.New(http.StatusNotFound, "unknown_source", "no source takes %s %s", c.Method(), c.Path())
 	})
@@ -115,6 +115,7 @@ func New(e Engine, o Options) *fiber.App {
 	api.Get("/deliveries", s.listDeliveries)
 	api.Get("/deliveries/:id", s.showDelivery)
 	api.Post("/deliveries/:id/retry", s.retryDelivery)
+	api.Post("/reload", s.reload)
 
 	app.Use(func(c *fiber.Ctx) error {
 		return problem.New(http.StatusNotFound, "not_found", "there is nothing at %s %s", c.Method(), c.Path())
@@ -203,24 +204,29 @@ func (s *server) readyz(c *fiber.Ctx) error {
 	return c.JSON(Health{Status: "ready"})
 }
 
-// ingest answers only when the events are on disk.
-func (s *server) ingest(src *source.Source) fiber.Handler {
-	return func(c *fiber.Ctx) error {
-		events, err := src.Accept(s.request(c))
-		if err != nil {
-			return err
-		}
-		accepted, err := s.engine.Accept(c.Context(), src, events)
-		if err != nil {
-			return err
-		}
-		a := accepted[0]
-		answer := Accepted{EventID: a.ID, Status: "accepted", Differs: a.Differs}
-		if a.Duplicate {
-			answer.Status = "duplicate"
-		}
-		return c.Status(http.StatusAccepted).JSON(answer)
+// ingest takes what is for a source, and answers only when it is on disk.
+func (s *server) ingest(c *fiber.Ctx) error {
+	if c.Method() != fiber.MethodPost {
+		return c.Next()
 	}
+	src := s.engine.Source(c.Path())
+	if src == nil {
+		return c.Next()
+	}
+	events, err := src.Accept(s.request(c))
+	if err != nil {
+		return err
+	}
+	accepted, err := s.engine.Accept(c.Context(), src, events)
+	if err != nil {
+		return err
+	}
+	a := accepted[0]
+	answer := Accepted{EventID: a.ID, Status: "accepted", Differs: a.Differs}
+	if a.Duplicate {
+		answer.Status = "duplicate"
+	}
+	return c.Status(http.StatusAccepted).JSON(answer)
 }
 
 // request holds the connection's own buffers: the source copies what it keeps.

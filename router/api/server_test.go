@@ -21,11 +21,16 @@ import (
 // refusing is an engine whose store refuses everything with one error.
 type refusing struct {
 	Engine
-	sources []*source.Source
-	err     error
+	source *source.Source
+	err    error
 }
 
-func (r *refusing) Sources() []*source.Source { return r.sources }
+func (r *refusing) Source(path string) *source.Source {
+	if path == "/events" {
+		return r.source
+	}
+	return nil
+}
 func (r *refusing) Accept(context.Context, *source.Source, []*event.Event) ([]store.Accepted, error) {
 	return nil, r.err
 }
@@ -43,7 +48,7 @@ func newRefusing(t *testing.T) *refusing {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &refusing{sources: []*source.Source{s}}
+	return &refusing{source: s}
 }
 
 func ask(t *testing.T, e Engine, path, body string) (*http.Response, map[string]any) {

@@ -100,12 +100,13 @@ func (p *Policy) delay(tries int) time.Duration {
 
 // lane is one destination's queue in memory. mu guards everything below it.
 type lane struct {
-	name   string
-	set    *Set
-	try    Try
-	policy Policy
+	name string
+	set  *Set
 
 	mu      sync.Mutex
+	try     *handle
+	policy  Policy
+	idle    bool // its destination is not configured: nothing is sent
 	workers int
 	timer   *time.Timer
 	wakeAt  time.Time // when timer fires, zero when it is not set
@@ -128,6 +129,13 @@ type lane struct {
 	inCommit  int // outcomes that the recorder is committing
 	reading   bool
 	readError error
+}
+
+// handle is a Try with the calls that are running, so that what it uses can be
+// freed when it is replaced.
+type handle struct {
+	try   Try
+	calls sync.WaitGroup
 }
 
 type taken struct {
@@ -198,18 +206,22 @@ func (l *lane) work() {
 			l.mu.Unlock()
 			return
 		}
+		// One policy and one Try for the whole attempt, whatever a reload brings.
+		h, policy := l.try, l.policy
+		h.calls.Add(1)
 		if len(l.ahead) > 0 || len(l.retries) > 0 || l.more || l.stale {
 			l.start()
 		}
 		l.mu.Unlock()
-		l.do(j)
+		l.do(j, h.try, &policy)
+		h.calls.Done()
 	}
 }
 
 // take gives the next delivery that is ready. Callers hold mu. When it gives
 // none it has set a timer, or something else will wake the lane.
 func (l *lane) take() (job, bool) {
-	if l.set.stopping() || len(l.outcomes)+l.inCommit >= unflushed {
+	if l.idle || l.set.stopping() || len(l.outcomes)+l.inCommit >= unflushed {
 		return job{}, false // the recorder wakes the lane when it has committed
 	}
 	now := l.set.now()
@@ -233,6 +245,9 @@ func (l *lane) take() (job, bool) {
 			return job{}, false
 		}
 		l.readError = nil
+	}
+	if l.idle { // since it was read
+		return job{}, false
 	}
 	l.turn = !l.turn
 	if l.turn {
@@ -360,9 +375,9 @@ func (l *lane) alarm() {
 }
 
 // do tries one delivery and hands its outcome to the recorder.
-func (l *lane) do(j job) {
+func (l *lane) do(j job, try Try, policy *Policy) {
 	ctx := l.set.ctx
-	w := &Work{Ref: j.ref, Number: j.attempts + 1, Last: j.tries+1 >= len(l.policy.Schedule)}
+	w := &Work{Ref: j.ref, Number: j.attempts + 1, Last: j.tries+1 >= len(policy.Schedule)}
 	e, routing, err := l.set.load(ctx, j.ref.Position)
 	if err == nil && int(j.ref.Index) >= len(routing.Deliveries) {
 		// What was kept may be from before a further routing.
@@ -377,11 +392,11 @@ func (l *lane) do(j job) {
 	}
 	w.Event, w.Routing, w.Delivery = e, routing, &routing.Deliveries[j.ref.Index]
 	started := l.set.now()
-	if ready := e.Received.Add(l.policy.Schedule[0]); !j.retry && started.Before(ready) {
+	if ready := e.Received.Add(policy.Schedule[0]); !j.retry && started.Before(ready) {
 		l.tooEarly(j, ready)
 		return
 	}
-	result := l.try(ctx, w)
+	result := try(ctx, w)
 	if ctx.Err() != nil && !result.OK {
 		l.giveBack(j, nil) // cut short by the shutdown, not by the receiver
 		return
@@ -390,7 +405,7 @@ func (l *lane) do(j job) {
 	if result.Attempt.Started.IsZero() {
 		result.Attempt.Started = started
 	}
-	l.finish(j, w, &result)
+	l.finish(j, w, &result, policy)
 }
 
 // loadFailures is how often a delivery is loaded in vain before it makes way for
@@ -454,7 +469,7 @@ func (l *lane) hold(until time.Time) {
 }
 
 // finish turns a result into an outcome.
-func (l *lane) finish(j job, w *Work, result *Result) {
+func (l *lane) finish(j job, w *Work, result *Result, policy *Policy) {
 	now := l.set.now()
 	o := store.Outcome{Ref: j.ref, From: store.Waiting, Attempt: &result.Attempt, Tries: j.tries + 1, Note: result.Note}
 	if j.retry {
@@ -469,11 +484,11 @@ func (l *lane) finish(j job, w *Work, result *Result) {
 		o.To, o.Reason = store.Dead, result.Dead
 	case result.RetryAfter > 0:
 		o.To, o.Tries = store.Retrying, j.tries
-		o.Due = now.Add(max(result.RetryAfter, l.policy.delay(min(j.tries+1, len(l.policy.Schedule)-1))))
-	case o.Tries >= len(l.policy.Schedule):
-		o.To, o.Reason = store.Dead, l.policy.Dead
+		o.Due = now.Add(max(result.RetryAfter, policy.delay(min(j.tries+1, len(policy.Schedule)-1))))
+	case o.Tries >= len(policy.Schedule):
+		o.To, o.Reason = store.Dead, policy.Dead
 	default:
-		o.To, o.Due = store.Retrying, now.Add(l.policy.delay(o.Tries))
+		o.To, o.Due = store.Retrying, now.Add(policy.delay(o.Tries))
 	}
 	l.set.observe(l.name, w, result, &o)
 	if result.Hold && result.RetryAfter > 0 {

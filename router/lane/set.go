@@ -30,6 +30,7 @@ type Set struct {
 	ctx     context.Context // ends when attempts in flight must stop
 	cancel  context.CancelFunc
 	running sync.WaitGroup // the workers
+	freeing sync.WaitGroup // those that wait to free what a replaced Try used
 	cache   cache
 
 	mu      sync.Mutex
@@ -72,13 +73,11 @@ func NewSet(st store.Store, o Options) *Set {
 // Add makes the lane of a destination known. It reads the lane's cursor and
 // sends nothing until Wake or Start. A name can be added once.
 func (s *Set) Add(ctx context.Context, name string, p Policy, try Try) error {
-	if len(p.Schedule) == 0 || p.Concurrency < 1 {
-		return fmt.Errorf("lane %s: the policy needs a schedule and a concurrency", name)
+	p, err := p.complete(name)
+	if err != nil {
+		return err
 	}
-	if p.Dead == "" {
-		p.Dead = store.ReasonAttempts
-	}
-	l := &lane{name: name, set: s, policy: p, try: try}
+	l := &lane{name: name, set: s, policy: p, try: &handle{try: try}}
 	if err := l.open(ctx); err != nil {
 		return fmt.Errorf("lane %s: %w", name, err)
 	}
@@ -89,6 +88,79 @@ func (s *Set) Add(ctx context.Context, name string, p Policy, try Try) error {
 	}
 	s.lanes[name] = l
 	return nil
+}
+
+func (p Policy) complete(name string) (Policy, error) {
+	if len(p.Schedule) == 0 || p.Concurrency < 1 {
+		return p, fmt.Errorf("lane %s: the policy needs a schedule and a concurrency", name)
+	}
+	if p.Dead == "" {
+		p.Dead = store.ReasonAttempts
+	}
+	return p, nil
+}
+
+// Known reports whether a lane was added.
+func (s *Set) Known(name string) bool { return s.get(name) != nil }
+
+// Put gives a lane that was added another policy and Try, and lets it go on.
+// Attempts in flight finish by the old ones. free, where not nil, is called once
+// no call of the old Try runs any more.
+func (s *Set) Put(name string, p Policy, try Try, free func()) error {
+	l := s.get(name)
+	if l == nil {
+		return fmt.Errorf("lane %s: put before it was added", name)
+	}
+	p, err := p.complete(name)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	old := l.try
+	l.try, l.policy, l.idle = &handle{try: try}, p, false
+	l.more, l.stale = true, true
+	l.start()
+	l.mu.Unlock()
+	s.release(old, free)
+	return nil
+}
+
+// Idle lets a lane send nothing until Put: its destination is not configured any
+// more. What waits stays in the store.
+func (s *Set) Idle(name string, free func()) {
+	l := s.get(name)
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	l.idle = true
+	old := l.try
+	l.try = &handle{try: old.try} // no call runs by it while the lane is idle
+	l.mu.Unlock()
+	s.release(old, free)
+}
+
+// release calls free when a handle is not in use any more. Close waits for it.
+func (s *Set) release(h *handle, free func()) {
+	s.mu.Lock()
+	closed := s.closed
+	if !closed {
+		s.freeing.Add(1)
+	}
+	s.mu.Unlock()
+	if closed { // the workers have ended
+		if free != nil {
+			free()
+		}
+		return
+	}
+	go func() {
+		defer s.freeing.Done()
+		h.calls.Wait()
+		if free != nil {
+			free()
+		}
+	}()
 }
 
 // Start wakes every lane, so that what waited before goes on.
@@ -424,6 +496,7 @@ func (s *Set) Close(ctx context.Context) error {
 	}
 	close(s.finish)
 	<-s.recorder
+	s.freeing.Wait()
 	return err
 }
 

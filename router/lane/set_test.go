@@ -762,3 +762,64 @@ func TestOneDamagedEventStopsNothing(t *testing.T) {
 		t.Errorf("it is recorded as %+v", d)
 	}
 }
+
+// A reload replaces a lane's Try while attempts are in flight: they finish by
+// the old one, which is freed only then, and what comes later uses the new one.
+func TestPutAndIdle(t *testing.T) {
+	st := openStore(t, t.TempDir())
+	s := NewSet(st, Options{})
+	inOld, finishOld, freed := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	var old, fresh atomic.Int64
+	add(t, s, "crm", policy(1, 0), func(context.Context, *Work) Result {
+		close(inOld)
+		<-finishOld
+		old.Add(1)
+		return Result{OK: true}
+	})
+	routings := post(t, st, 3, "crm")
+	s.Start()
+	<-inOld
+	put := func() {
+		if err := s.Put("crm", policy(2, 0), func(context.Context, *Work) Result {
+			fresh.Add(1)
+			return Result{OK: true}
+		}, func() { close(freed) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put()
+	await(t, "the others by the new one", func() bool { return fresh.Load() == 2 })
+	select {
+	case <-freed:
+		t.Error("the old Try was freed while a call of it ran")
+	default:
+	}
+	close(finishOld)
+	<-freed
+	await(t, "all three", func() bool {
+		l, err := st.Lane(context.Background(), "crm")
+		return err == nil && l.Counts.Delivered == uint64(len(routings))
+	})
+
+	s.Idle("crm", nil)
+	waiting := post(t, st, 2, "crm")
+	for _, r := range waiting {
+		s.Wake(r)
+	}
+	time.Sleep(200 * time.Millisecond) // time enough to be wrong
+	if n := fresh.Load(); n != 2 {
+		t.Errorf("an idle lane has sent %d", n-2)
+	}
+	freed = make(chan struct{})
+	put()
+	await(t, "it to go on", func() bool { return fresh.Load() == 4 })
+	closeSet(t, s)
+	select {
+	case <-freed:
+	default:
+		t.Error("Close did not wait for the old Try to be freed")
+	}
+	if err := s.Put("nobody", policy(1, 0), nil, nil); err == nil {
+		t.Error("a lane was put that was never added")
+	}
+}

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -27,21 +27,42 @@ type Observer func(e *event.Event, d *Decision)
 // Reader reads the log once and posts to the lanes that matched.
 type Reader struct {
 	store store.Store
-	table atomic.Pointer[Table]
 	log   hclog.Logger
+	// mu is held for reading while a table is in use, so that Swap knows when the
+	// old one is not any more.
+	mu    sync.RWMutex
+	table *Table
 	// routed is called for each routing that is committed.
 	routed Observer
 }
 
 // NewReader returns a reader that has not started.
 func NewReader(st store.Store, t *Table, log hclog.Logger, routed Observer) *Reader {
-	r := &Reader{store: st, log: log, routed: routed}
-	r.table.Store(t)
+	r := &Reader{store: st, log: log, table: t, routed: routed}
 	return r
 }
 
 // Table is the one that the next event is routed by.
-func (r *Reader) Table() *Table { return r.table.Load() }
+func (r *Reader) Table() *Table {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.table
+}
+
+// Swap makes t the table that the next event is routed by. When it returns no
+// event is being routed by the old one.
+func (r *Reader) Swap(t *Table) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.table = t
+}
+
+// RouteAgain runs one route again by the current table, see [Table.RouteAgain].
+func (r *Reader) RouteAgain(ctx context.Context, e *event.Event, name string, now time.Time, last bool) (*store.Routing, error) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.table.RouteAgain(ctx, e, name, now, last)
+}
 
 // Run routes what is in the log and what comes, until ctx ends. A store that
 // fails is tried again: an event is never passed over.
@@ -88,20 +109,27 @@ func (r *Reader) step(ctx context.Context) error {
 	return nil
 }
 
-// route decides for events side by side and commits in their order.
-func (r *Reader) route(ctx context.Context, events []*event.Event) error {
-	table := r.table.Load()
+// decide asks the table, for events side by side.
+func (r *Reader) decide(ctx context.Context, events []*event.Event) ([]*Decision, error) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
 	decisions := make([]*Decision, len(events))
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for i, e := range events {
 		group.Go(func() error {
-			d, err := table.Route(groupCtx, e)
+			d, err := r.table.Route(groupCtx, e)
 			decisions[i] = d
 			return err
 		})
 	}
-	if err := group.Wait(); err != nil {
+	return decisions, group.Wait()
+}
+
+// route decides for events and commits in their order.
+func (r *Reader) route(ctx context.Context, events []*event.Event) error {
+	decisions, err := r.decide(ctx, events)
+	if err != nil {
 		return err
 	}
 	// What plugins made may be larger than the events were.

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weirhq/weir/router/api"
+	"github.com/weirhq/weir/router/config"
+	"github.com/weirhq/weir/router/problem"
+)
+
+func newReload(g *globals) *cobra.Command {
+	var orphan bool
+	cmd := &cobra.Command{
+		Use:   "reload",
+		Short: "Have the running router take over its configuration files as they are now",
+		Long: `The running router reads again the files that it was started with, its modules
+included, and takes them over without losing an event. What is wrong is refused
+whole, and the old configuration goes on. SIGHUP does the same.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return ask(cmd, g, func(ctx context.Context, c *client) error {
+				body, err := json.Marshal(map[string]bool{"orphan": orphan})
+				if err != nil {
+					return err
+				}
+				if c.offline {
+					return errors.New("no router runs, so there is nothing to reload: start one with weir serve")
+				}
+				var done api.Reloaded
+				if err := c.post(ctx, "/api/reload", body, &done); err != nil {
+					return err
+				}
+				return g.print(cmd.OutOrStdout(), done, func(t *table) {
+					for _, change := range done.Changes {
+						t.row(change.Block, strings.ReplaceAll(change.Result, "_", " "))
+					}
+				})
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&orphan, "orphan", false, "go on though deliveries wait for a destination that would be gone")
+	return cmd
+}
+
+// reloader reads a router's configuration again. What is wrong with it becomes a
+// problem that shows it as validate does.
+func reloader(path string) func() (*config.Config, error) {
+	return func() (*config.Config, error) {
+		c, report := config.Load(path, config.Options{CheckPlugin: checkPlugin})
+		if !report.HasErrors() {
+			return c, nil
+		}
+		var text strings.Builder
+		if err := report.WriteText(&text, 0, false); err != nil {
+			return nil, err
+		}
+		return nil, problem.New(422, "config_rejected", "the configuration is refused, and the old one goes on:\n\n%s", strings.TrimSpace(text.String()))
+	}
+}

@@ -1,0 +1,45 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/weirhq/weir/router/problem"
+)
+
+// Reloaded says what a reload did.
+type Reloaded struct {
+	// Config is the hash of the configuration that runs now.
+	Config string `json:"config"`
+	// Changes has every block of the old and the new configuration.
+	Changes []Change `json:"changes"`
+}
+
+// Change is what became of one block.
+type Change struct {
+	// Block is such as destination.crm.
+	Block string `json:"block"`
+	// Result is applied, unchanged, removed or needs_restart.
+	Result string `json:"result"`
+	// Waiting counts the deliveries that wait on the lane of a removed
+	// destination.
+	Waiting uint64 `json:"waiting,omitempty"`
+}
+
+func (s *server) reload(c *fiber.Ctx) error {
+	var ask struct {
+		Orphan bool `json:"orphan"`
+	}
+	if body := c.Request().Body(); len(body) > 0 {
+		if err := json.Unmarshal(body, &ask); err != nil {
+			return problem.New(http.StatusBadRequest, "malformed_json", "the body must be like {\"orphan\": true}: %v", err)
+		}
+	}
+	done, err := s.engine.Reload(c.Context(), ask.Orphan)
+	if err != nil {
+		return err
+	}
+	return c.JSON(done)
+}

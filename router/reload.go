@@ -1,0 +1,312 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"reflect"
+	"sort"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/weirhq/weir/plugins"
+	"github.com/weirhq/weir/router/api"
+	"github.com/weirhq/weir/router/attempt"
+	"github.com/weirhq/weir/router/config"
+	"github.com/weirhq/weir/router/expr"
+	"github.com/weirhq/weir/router/lane"
+	"github.com/weirhq/weir/router/problem"
+	"github.com/weirhq/weir/router/routing"
+	"github.com/weirhq/weir/router/source"
+)
+
+// setup is what a configuration became. It is replaced as a whole by a reload,
+// and never changed.
+type setup struct {
+	config *config.Config
+	// sources by path; publisher is source events without its verify, because an
+	// embedding program is no stranger.
+	sources   map[string]*source.Source
+	publisher *source.Source
+	plugins   map[string]*plugins.Plugin
+	senders   map[string]attempt.Sender
+}
+
+// prepare makes a setup of c. It takes over from old what has not changed. When
+// it fails, nothing of it is left, and old is as it was.
+func (r *Router) prepare(ctx context.Context, c *config.Config, old *setup) (*setup, error) {
+	s := &setup{config: c, sources: map[string]*source.Source{}, plugins: map[string]*plugins.Plugin{}, senders: map[string]attempt.Sender{}}
+	for _, x := range c.Sources {
+		src, err := source.New(x)
+		if err != nil {
+			return nil, err
+		}
+		s.sources[src.Path()] = src
+		if x.Name == "events" {
+			s.sources["/events"] = src
+			trusted := *x
+			trusted.Verify = config.Verify{Kind: "none"}
+			if s.publisher, err = source.New(&trusted); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if r.inspect {
+		return s, nil
+	}
+	for _, p := range c.Plugins {
+		if was := old.plugin(p.Name); was != nil && samePlugin(was, p) {
+			s.plugins[p.Name] = old.plugins[p.Name]
+			continue
+		}
+		plugin, err := r.host.Load(ctx, plugins.Spec{Name: p.Name, Wasm: p.Wasm, Config: p.Config, Memory: p.Memory, Deadline: p.Deadline})
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("plugin %s (%s): %w", p.Name, p.Path, err), s.discard(old))
+		}
+		s.plugins[p.Name] = plugin
+	}
+	for _, d := range c.Destinations {
+		if was := old.destination(d.Name); was != nil && same(was, d) {
+			s.senders[d.Name] = old.senders[d.Name]
+			continue
+		}
+		sender, err := attempt.Open(d, attempt.Options{Stdout: r.stdout})
+		if err != nil {
+			return nil, errors.Join(err, s.discard(old))
+		}
+		s.senders[d.Name] = sender
+	}
+	return s, nil
+}
+
+func (s *setup) plugin(name string) *config.Plugin {
+	if s == nil {
+		return nil
+	}
+	return s.config.Plugin(name)
+}
+
+func (s *setup) destination(name string) *config.Destination {
+	if s == nil {
+		return nil
+	}
+	return s.config.Destination(name)
+}
+
+// discard closes what s has and keep does not.
+func (s *setup) discard(keep *setup) error {
+	var errs []error
+	for name, p := range s.plugins {
+		if keep == nil || keep.plugins[name] != p {
+			errs = append(errs, p.Close(context.Background()))
+		}
+	}
+	for name, sender := range s.senders {
+		if keep == nil || keep.senders[name] != sender {
+			errs = append(errs, sender.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *setup) table() *routing.Table {
+	loaded := map[string]routing.Plugin{}
+	for name, p := range s.plugins {
+		loaded[name] = p
+	}
+	return routing.NewTable(s.config, loaded)
+}
+
+// Reload takes over another configuration without losing an event or stopping a
+// stream: an event is routed whole by the old one or by the new one. What can't
+// change while the router runs (server, store, log) is told as needs_restart. A
+// destination that is gone keeps its lane, and nothing is sent to it; while
+// something waits there, Reload refuses with a problem unless orphan is set. When
+// it returns an error the old configuration goes on.
+func (r *Router) Reload(ctx context.Context, c *config.Config, orphan bool) (*api.Reloaded, error) {
+	r.reloading.Lock()
+	defer r.reloading.Unlock()
+	old := r.setup.Load()
+	changes, err := r.changes(ctx, old.config, c)
+	if err != nil {
+		return nil, err
+	}
+	if !orphan {
+		if err := refuseOrphans(changes); err != nil {
+			return nil, err
+		}
+	}
+	s, err := r.prepare(ctx, c, old)
+	if err != nil {
+		return nil, problem.New(http.StatusUnprocessableEntity, "config_rejected", "%v", err)
+	}
+	for _, d := range c.Destinations { // what can fail comes before anything changes
+		if r.lanes.Known(d.Name) {
+			continue
+		}
+		if err := r.lanes.Add(ctx, d.Name, policyOf(d), send(d, s.senders[d.Name])); err != nil {
+			return nil, errors.Join(err, s.discard(old))
+		}
+	}
+	// Lanes first, so that what the new routes post finds them; those that are
+	// gone last, when no route posts to them any more.
+	for _, d := range c.Destinations {
+		if s.senders[d.Name] == old.senders[d.Name] {
+			continue
+		}
+		if err := r.lanes.Put(d.Name, policyOf(d), send(d, s.senders[d.Name]), r.freeing(old, d.Name)); err != nil {
+			return nil, err // the configuration was checked: this can't be
+		}
+	}
+	r.setup.Store(s)
+	r.reader.Swap(s.table())
+	for _, d := range old.config.Destinations {
+		if c.Destination(d.Name) == nil {
+			r.lanes.Idle(d.Name, r.freeing(old, d.Name))
+		}
+	}
+	for name, p := range old.plugins {
+		if s.plugins[name] != p {
+			if err := p.Close(ctx); err != nil {
+				r.log.Warn("an old build of a plugin did not close well", "plugin", name, "error", err)
+			}
+		}
+	}
+	r.log.Info("configuration reloaded", "config", c.Hash[:12], "sources", len(c.Sources), "routes", len(c.Routes),
+		"destinations", len(c.Destinations), "plugins", len(c.Plugins))
+	return &api.Reloaded{Config: c.Hash, Changes: changes}, nil
+}
+
+// freeing closes the sender that a destination had, nil where it had none.
+func (r *Router) freeing(old *setup, name string) func() {
+	sender := old.senders[name]
+	if sender == nil {
+		return nil
+	}
+	return func() {
+		if err := sender.Close(); err != nil {
+			r.log.Warn("an old destination did not close well", "destination", name, "error", err)
+		}
+	}
+}
+
+func policyOf(d *config.Destination) lane.Policy {
+	return lane.Policy{Schedule: d.Schedule, Jitter: d.Jitter, Concurrency: d.Concurrency}
+}
+
+func refuseOrphans(changes []api.Change) error {
+	text := ""
+	for _, c := range changes {
+		if c.Waiting > 0 {
+			text += fmt.Sprintf("%d deliveries wait for %s, which would be gone. ", c.Waiting, c.Block)
+		}
+	}
+	if text == "" {
+		return nil
+	}
+	return problem.New(http.StatusConflict, "would_orphan", "%sThey stay in the store and go on when its name returns; reload with --orphan to go on.", text)
+}
+
+// changes says of every block what a reload from a to b does.
+func (r *Router) changes(ctx context.Context, a, b *config.Config) ([]api.Change, error) {
+	var out []api.Change
+	fixed := func(block string, same bool) {
+		result := "unchanged"
+		if !same {
+			result = "needs_restart"
+		}
+		out = append(out, api.Change{Block: block, Result: result})
+	}
+	// These are still as they were at the start.
+	fixed("server", r.config.Server == b.Server)
+	fixed("store", r.config.Store == b.Store)
+	fixed("log", r.config.Log == b.Log)
+	out = append(out, compare("source", a.Sources, b.Sources, func(x *config.Source) string { return x.Name }, sameSource)...)
+	out = append(out, compare("plugin", a.Plugins, b.Plugins, func(x *config.Plugin) string { return x.Name }, samePlugin)...)
+	lanes := compare("destination", a.Destinations, b.Destinations, func(x *config.Destination) string { return x.Name }, same)
+	for i := range lanes {
+		if lanes[i].Result != "removed" {
+			continue
+		}
+		l, err := r.store.Lane(ctx, lanes[i].Block[len("destination."):])
+		if err != nil {
+			return nil, err
+		}
+		lanes[i].Waiting = l.Counts.Waiting + l.Counts.Retrying
+	}
+	out = append(out, lanes...)
+	out = append(out, compare("route", a.Routes, b.Routes, func(x *config.Route) string { return x.Name }, sameRoute)...)
+	return out, nil
+}
+
+// compare says what became of each block of one type, in order of name.
+func compare[T any](kind string, a, b []*T, name func(*T) string, same func(a, b *T) bool) []api.Change {
+	was := map[string]*T{}
+	for _, x := range a {
+		was[name(x)] = x
+	}
+	var out []api.Change
+	for _, x := range b {
+		result := "applied"
+		if old := was[name(x)]; old != nil && same(old, x) {
+			result = "unchanged"
+		}
+		delete(was, name(x))
+		out = append(out, api.Change{Block: kind + "." + name(x), Result: result})
+	}
+	for n := range was {
+		out = append(out, api.Change{Block: kind + "." + n, Result: "removed"})
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Block < out[j].Block })
+	return out
+}
+
+// same compares two blocks but for the place where they are written.
+func same(a, b *config.Destination) bool {
+	x, y := *a, *b
+	x.Range, y.Range = hcl.Range{}, hcl.Range{}
+	return reflect.DeepEqual(x, y)
+}
+
+func samePlugin(a, b *config.Plugin) bool {
+	x, y := *a, *b
+	x.Range, y.Range = hcl.Range{}, hcl.Range{}
+	x.Wasm, y.Wasm = nil, nil // their digests are there
+	return reflect.DeepEqual(x, y)
+}
+
+func sameSource(a, b *config.Source) bool {
+	if !sameText(a.Type, b.Type) || !sameText(a.ID, b.ID) || !sameText(a.Subject, b.Subject) {
+		return false
+	}
+	x, y := *a, *b
+	x.Range, y.Range = hcl.Range{}, hcl.Range{}
+	x.Type, x.ID, x.Subject = nil, nil, nil
+	y.Type, y.ID, y.Subject = nil, nil, nil
+	return reflect.DeepEqual(x, y)
+}
+
+func sameRoute(a, b *config.Route) bool {
+	if !sameText(a.When, b.When) || len(a.Through) != len(b.Through) || len(a.To) != len(b.To) {
+		return false
+	}
+	for i := range a.Through {
+		if a.Through[i].Name != b.Through[i].Name {
+			return false
+		}
+	}
+	for i := range a.To {
+		if a.To[i].Name != b.To[i].Name {
+			return false
+		}
+	}
+	return a.Name == b.Name && a.Fallback == b.Fallback && reflect.DeepEqual(a.From, b.From) && reflect.DeepEqual(a.Events, b.Events)
+}
+
+func sameText(a, b *expr.Program) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Source() == b.Source()
+}
