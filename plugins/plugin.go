@@ -111,13 +111,15 @@ func (h *Host) Load(ctx context.Context, s Spec) (*Plugin, error) {
 	defer h.loading.Done()
 	p.ready = make(chan *instance, s.Pool)
 	p.slots = make(chan struct{}, max(s.Pool, 2*runtime.GOMAXPROCS(0)))
-	p.ctx, p.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	// Nothing of the caller's context: it may belong to a request, and a plugin
+	// outlives it.
+	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.stopping, p.stop = context.WithCancel(p.ctx)
 	p.runtime = h.newRuntime(p.ctx, p.memory)
 	first, err := p.prepare(ctx, s.Wasm)
 	if err != nil {
 		p.cancel()
-		return nil, errors.Join(err, p.runtime.Close(context.WithoutCancel(ctx)))
+		return nil, errors.Join(err, p.free(ctx))
 	}
 	for _, l := range first.started { // the same for every instance
 		p.logger.Log(l.hclogLevel(), l.Text, "function", exportInit)
@@ -252,9 +254,20 @@ func (p *Plugin) Close(ctx context.Context) error {
 			i.close()
 		}
 		p.host.forget(p)
-		if err := p.runtime.Close(context.WithoutCancel(ctx)); err != nil {
+		if err := p.free(ctx); err != nil {
 			p.closed = fmt.Errorf("plugin %q: closing: %w", p.name, err)
 		}
 	})
 	return p.closed
+}
+
+// free closes the runtime, and the compiled code apart: where a cache is shared,
+// the runtime leaves it there. Other plugins of the same module keep it alive.
+func (p *Plugin) free(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
+	var err error
+	if p.compiled != nil {
+		err = p.compiled.Close(ctx)
+	}
+	return errors.Join(err, p.runtime.Close(ctx))
 }

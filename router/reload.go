@@ -19,6 +19,7 @@ import (
 	"github.com/weirhq/weir/router/problem"
 	"github.com/weirhq/weir/router/routing"
 	"github.com/weirhq/weir/router/source"
+	"github.com/weirhq/weir/router/store"
 )
 
 // setup is what a configuration became. It is replaced as a whole by a reload,
@@ -127,6 +128,12 @@ func (s *setup) table() *routing.Table {
 func (r *Router) Reload(ctx context.Context, c *config.Config, orphan bool) (*api.Reloaded, error) {
 	r.reloading.Lock()
 	defer r.reloading.Unlock()
+	r.mu.Lock()
+	closed := r.closed
+	r.mu.Unlock()
+	if closed {
+		return nil, fmt.Errorf("reload: the router is closed: %w", store.ErrClosed)
+	}
 	old := r.setup.Load()
 	changes, err := r.changes(ctx, old.config, c)
 	if err != nil {
@@ -141,13 +148,18 @@ func (r *Router) Reload(ctx context.Context, c *config.Config, orphan bool) (*ap
 	if err != nil {
 		return nil, problem.New(http.StatusUnprocessableEntity, "config_rejected", "%v", err)
 	}
+	var added []string
 	for _, d := range c.Destinations { // what can fail comes before anything changes
 		if r.lanes.Known(d.Name) {
 			continue
 		}
 		if err := r.lanes.Add(ctx, d.Name, policyOf(d), send(d, s.senders[d.Name])); err != nil {
+			for _, name := range added {
+				r.lanes.Idle(name, nil)
+			}
 			return nil, errors.Join(err, s.discard(old))
 		}
+		added = append(added, d.Name)
 	}
 	// Lanes first, so that what the new routes post finds them; those that are
 	// gone last, when no route posts to them any more.

@@ -351,6 +351,11 @@ func (r *Router) Close(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("close the listener: %w", err))
 		}
 	}
+	// A reload under way finishes, those that come later see that it is closed.
+	// Not before the server has stopped: it waits for a reload that was asked for
+	// over HTTP.
+	r.reloading.Lock()
+	defer r.reloading.Unlock()
 	if r.stopReader != nil {
 		r.stopReader()
 	}

@@ -443,3 +443,12 @@ func TestReloadWhilePublishing(t *testing.T) {
 		})
 	}
 }
+
+func TestReloadAfterClose(t *testing.T) {
+	dir := t.TempDir()
+	r := start(t, dir, toStdout, Options{})
+	shut(t, r)
+	if _, err := r.Reload(context.Background(), parse(t, dir, ""), true); !errors.Is(err, store.ErrClosed) {
+		t.Errorf("a closed router was reloaded: %v", err)
+	}
+}

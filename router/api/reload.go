@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 
@@ -37,7 +38,9 @@ func (s *server) reload(c *fiber.Ctx) error {
 			return problem.New(http.StatusBadRequest, "malformed_json", "the body must be like {\"orphan\": true}: %v", err)
 		}
 	}
-	done, err := s.engine.Reload(c.Context(), ask.Orphan)
+	// Not the request's own context: what is loaded outlives the request, whose
+	// memory is used again.
+	done, err := s.engine.Reload(context.Background(), ask.Orphan)
 	if err != nil {
 		return err
 	}

@@ -200,7 +200,11 @@ func (l *lane) work() {
 	defer l.set.running.Done()
 	for {
 		l.mu.Lock()
-		j, ok := l.take()
+		var j job
+		ok := l.workers <= l.policy.Concurrency // a reload may have lowered it
+		if ok {
+			j, ok = l.take()
+		}
 		if !ok {
 			l.workers--
 			l.mu.Unlock()
@@ -336,6 +340,10 @@ func (l *lane) takePosting(now time.Time) (job, bool) {
 }
 
 func (l *lane) takeRetry(now time.Time) (job, bool) {
+	for len(l.retries) > 0 && l.busy[l.retries[0].Ref] { // it is retried by hand
+		l.retries = l.retries[1:]
+		l.stale = true
+	}
 	if len(l.retries) == 0 {
 		return job{}, false
 	}
@@ -579,6 +587,9 @@ func (l *lane) committed(outcomes []store.Outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.inCommit = 0
+	if l.reading {
+		l.stale = true // what is being read may be from before this commit
+	}
 	for _, o := range outcomes {
 		delete(l.busy, o.Ref)
 		if o.To == store.Retrying {

@@ -37,6 +37,7 @@ type Set struct {
 	lanes   map[string]*lane
 	stopped bool // no new tries
 	closed  bool
+	ended   bool // no worker runs any more, nor will
 
 	dirtyMu  sync.Mutex
 	dirty    []*lane
@@ -118,6 +119,8 @@ func (s *Set) Put(name string, p Policy, try Try, free func()) error {
 	l.mu.Lock()
 	old := l.try
 	l.try, l.policy, l.idle = &handle{try: try}, p, false
+	// The receiver that asked for time may be another now, and the first delay too.
+	l.held, l.early = time.Time{}, time.Time{}
 	l.more, l.stale = true, true
 	l.start()
 	l.mu.Unlock()
@@ -143,12 +146,12 @@ func (s *Set) Idle(name string, free func()) {
 // release calls free when a handle is not in use any more. Close waits for it.
 func (s *Set) release(h *handle, free func()) {
 	s.mu.Lock()
-	closed := s.closed
-	if !closed {
+	ended := s.ended
+	if !ended {
 		s.freeing.Add(1)
 	}
 	s.mu.Unlock()
-	if closed { // the workers have ended
+	if ended {
 		if free != nil {
 			free()
 		}
@@ -487,6 +490,9 @@ func (s *Set) Close(ctx context.Context) error {
 		<-idle
 	}
 	s.cancel()
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
 	for _, l := range s.all() {
 		l.mu.Lock()
 		if l.timer != nil {
