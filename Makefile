@@ -3,7 +3,7 @@ GO ?= go
 WEIR := bin/weir
 EXAMPLE_PLUGINS := $(sort $(dir $(wildcard examples/plugins/*/main.go)))
 
-.PHONY: help build plugins deps run test bench fmt clean
+.PHONY: help build plugins deps run test bench microbench fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -26,7 +26,11 @@ run: build plugins deps ## the router, three receivers and GitHub's webhooks (ON
 test: build plugins deps ## run every test
 	@sh .ci/gotest
 
-bench: ## run the benchmarks of the hot paths, with allocations
+bench: build ## measure the router against bare references (ROW=name: one row; ARGS='-turn 1s')
+	$(GO) build -o bin/weirbench ./cmd/weirbench
+	./bin/weirbench $(if $(ROW),-row $(ROW)) $(ARGS)
+
+microbench: ## benchmarks of the hot paths, with allocations
 	$(GO) test -run '^$$' -bench . -benchmem ./router/... ./plugins/...
 
 fmt: build ## format Go and HCL
