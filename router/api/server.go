@@ -66,6 +66,9 @@ const (
 	// maxConnections bounds memory: a connection may hold max_body. Further ones
 	// are answered 503 at once.
 	maxConnections = 2048
+	// politeness is how much beyond max_body is read all the same: a client whose
+	// connection is closed while it still sends may not see why.
+	politeness = 256 << 10
 )
 
 type server struct {
@@ -86,7 +89,7 @@ func New(e Engine, o Options) *fiber.App {
 	app := fiber.New(fiber.Config{
 		AppName:               "Weir",
 		DisableStartupMessage: true,
-		BodyLimit:             o.MaxBody,
+		BodyLimit:             o.MaxBody + politeness,
 		ReadTimeout:           readTimeout,
 		WriteTimeout:          writeTimeout,
 		IdleTimeout:           idleTimeout,
@@ -97,6 +100,12 @@ func New(e Engine, o Options) *fiber.App {
 		ErrorHandler:   s.fail(o.MaxBody),
 	})
 	app.Use(guard)
+	app.Use(func(c *fiber.Ctx) error {
+		if len(c.Request().Body()) > o.MaxBody {
+			return fiber.ErrRequestEntityTooLarge
+		}
+		return c.Next()
+	})
 
 	app.Get("/healthz", s.healthz)
 	app.Get("/readyz", s.readyz)

@@ -132,3 +132,17 @@ func TestLoopbackHost(t *testing.T) {
 		}
 	}
 }
+
+// max_body is exact, though a little more is read so that the client sees why.
+func TestMaxBody(t *testing.T) {
+	e := newRefusing(t)
+	e.err = store.ErrFull // what gets as far as the store
+	const empty = `{"event":"x","data":""}`
+	for size, want := range map[int]int{1 << 20: 507, 1<<20 + 1: 413, 1<<20 + 100<<10: 413} {
+		body := strings.Replace(empty, `""`, `"`+strings.Repeat("x", size-len(empty))+`"`, 1)
+		res, answer := ask(t, e, "/events", body)
+		if len(body) != size || res.StatusCode != want {
+			t.Errorf("%d bytes were answered %d %v, want %d", len(body), res.StatusCode, answer["code"], want)
+		}
+	}
+}
