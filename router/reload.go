@@ -68,7 +68,7 @@ func (r *Router) prepare(ctx context.Context, c *config.Config, old *setup) (*se
 		s.plugins[p.Name] = plugin
 	}
 	for _, d := range c.Destinations {
-		if was := old.destination(d.Name); was != nil && same(was, d) {
+		if was := old.destination(d.Name); was != nil && sameDestination(was, d) {
 			s.senders[d.Name] = old.senders[d.Name]
 			continue
 		}
@@ -236,7 +236,7 @@ func (r *Router) changes(ctx context.Context, a, b *config.Config) ([]api.Change
 	fixed("log", r.config.Log == b.Log)
 	out = append(out, compare("source", a.Sources, b.Sources, func(x *config.Source) string { return x.Name }, sameSource)...)
 	out = append(out, compare("plugin", a.Plugins, b.Plugins, func(x *config.Plugin) string { return x.Name }, samePlugin)...)
-	lanes := compare("destination", a.Destinations, b.Destinations, func(x *config.Destination) string { return x.Name }, same)
+	lanes := compare("destination", a.Destinations, b.Destinations, func(x *config.Destination) string { return x.Name }, sameDestination)
 	for i := range lanes {
 		if lanes[i].Result != "removed" {
 			continue
@@ -274,8 +274,9 @@ func compare[T any](kind string, a, b []*T, name func(*T) string, same func(a, b
 	return out
 }
 
-// same compares two blocks but for the place where they are written.
-func same(a, b *config.Destination) bool {
+// sameDestination compares two blocks but for the place where they are written,
+// as its siblings below do.
+func sameDestination(a, b *config.Destination) bool {
 	x, y := *a, *b
 	x.Range, y.Range = hcl.Range{}, hcl.Range{}
 	return reflect.DeepEqual(x, y)

@@ -15,8 +15,9 @@
 // # Goroutines
 //
 // A [Set] owns all of them: the recorder, which commits the outcomes of all
-// lanes together, and the workers, at most as many per lane as its concurrency,
-// which end when their lane has nothing ready. Set.Close waits for them.
+// lanes together; the workers, at most as many per lane as its concurrency,
+// which end when their lane has nothing ready; and after a reload one for each
+// replaced Try, which ends with the last call of it. Set.Close waits for them.
 package lane
 
 import (
