@@ -2,7 +2,9 @@
 // try, and how often, is the lane's business.
 //
 // Each kind of destination has a file of its own that registers it: http.go,
-// file.go, stdout.go. Package sign below makes the signatures.
+// file.go, stdout.go. Below http.go a request is made in request.go, a connection
+// in dial.go and proxy.go, waits in idle.go, carries one exchange at a time in
+// conn.go, and brings an answer to answer.go. Package sign makes the signatures.
 //
 // Invariants:
 //   - A sender is bounded: by the destination's timeout, and by the limits
@@ -11,6 +13,10 @@
 //     with a whole head and, up to the limit, a whole body; or the bytes are on
 //     disk.
 //   - Redirects are not followed, answers not decompressed.
+//   - A connection takes another request only when the last one was answered
+//     whole, nothing else has come on it, and no interrupt is on its way.
+//   - A sender that has nothing to do holds no goroutine, and after 90 seconds
+//     no connection and no timer.
 //   - The same delivery gives the same bytes in each attempt.
 //   - Neither secrets nor a URL's user, password, path or query appear in an
 //     Outcome.

@@ -12,29 +12,9 @@ import (
 	"syscall"
 )
 
-// errBody marks an error of reading an answer's body.
-type errBody struct{ err error }
-
-func (e errBody) Error() string { return "read the answer: " + e.err.Error() }
-func (e errBody) Unwrap() error { return e.err }
-
-// errSwitched is an answer that leaves HTTP, which no delivery asks for.
-var errSwitched = errors.New("the receiver answered 101 Switching Protocols, which was not asked for")
-
-// These are told by net/http in words only; there are no values to compare with.
-// The tests of receivers that misbehave see to it that the words stay true.
-const (
-	// headersExceeded: MaxResponseHeaderBytes is passed.
-	headersExceeded = "server response headers exceeded"
-	// closedIdle: a new connection was closed before the request was on it.
-	closedIdle = "server closed idle connection"
-	// unasked: bytes came before the request was on the connection.
-	unasked = "readLoopPeekFailLocked"
-)
-
 // reason puts an error into one of the classes. ctx is the caller's, without
 // the timeout.
-func (s *httpSender) reason(ctx context.Context, err error, w *stopwatch) string {
+func (s *httpSender) reason(ctx context.Context, err error, at stage) string {
 	var dns *net.DNSError
 	var network net.Error
 	switch {
@@ -51,17 +31,16 @@ func (s *httpSender) reason(ctx context.Context, err error, w *stopwatch) string
 		return ReasonDNS
 	case errors.As(err, &network) && network.Timeout():
 		return ReasonTimeout
-	case isTLS(err) || w.handshaking():
+	case isTLS(err) || at == handshaking:
 		return ReasonTLS
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return ReasonRefused
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
-		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
-		strings.Contains(err.Error(), closedIdle):
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
 		return ReasonReset
-	case !w.reached():
+	case at == connecting:
 		return ReasonRefused // no route to host, network down, a proxy's refusal
-	case strings.Contains(err.Error(), headersExceeded):
+	case errors.Is(err, errHead):
 		return ReasonTooLarge
 	}
 	return ReasonProtocol
@@ -82,7 +61,7 @@ func isTLS(err error) bool {
 
 // explain says for people what went wrong. Only text of classes whose errors
 // can't quote a URL or a header is passed on.
-func (s *httpSender) explain(o *Outcome, err error, w *stopwatch) string {
+func (s *httpSender) explain(o *Outcome, err error, at stage) string {
 	switch o.Reason {
 	case ReasonStopped:
 		return "the router stopped before the answer was there"
@@ -91,9 +70,9 @@ func (s *httpSender) explain(o *Outcome, err error, w *stopwatch) string {
 		switch {
 		case o.Status != 0:
 			where = fmt.Sprintf("reading the body after status %d", o.Status)
-		case w.handshaking():
+		case at == handshaking:
 			where = "in the TLS handshake with " + s.host
-		case !w.reached():
+		case at == connecting:
 			where = "connecting to " + s.host
 		}
 		return fmt.Sprintf("no whole answer within %s: the time ran out %s", s.timeout, where)
@@ -111,7 +90,7 @@ func (s *httpSender) explain(o *Outcome, err error, w *stopwatch) string {
 	case ReasonTooLarge:
 		return fmt.Sprintf("the answer's headers are larger than %d KiB", MaxHeader>>10)
 	}
-	if strings.Contains(err.Error(), unasked) {
+	if errors.Is(err, errUnasked) {
 		return s.host + " sent something before it had the request"
 	}
 	return fmt.Sprintf("%s did not answer in HTTP: %s", s.host, shorten(err.Error()))

@@ -29,10 +29,15 @@ type Message struct {
 	Body []byte
 }
 
-// Signer adds the signature of one scheme to a header. It is safe for
+// Signer adds the signature of one scheme to a request. It is safe for
 // concurrent use.
 type Signer interface {
+	// Sign sets the scheme's headers, and those that the signature covers.
 	Sign(h http.Header, m Message)
+	// AppendField appends the header that holds the signature to the head of a
+	// request, as a line that ends in CR LF. What else the signature covers is
+	// the caller's to write. It allocates nothing when b has room.
+	AppendField(b []byte, m Message) []byte
 }
 
 // ForSecret returns the signers that a destination's secret stands for: hmac

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -157,6 +158,50 @@ func TestForSecret(t *testing.T) {
 	if _, err := ForSecret("whsec_?"); err == nil {
 		t.Error("a secret that can't be decoded was taken")
 	}
+}
+
+// The line of a request and the header hold the same, whatever came before on
+// the state that is used again.
+func TestAppendField(t *testing.T) {
+	signers, err := ForSecret(vectorSecret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range []string{HeaderHMAC, HeaderStandard} {
+		for _, body := range []string{vectorBody, "", vectorBody, strings.Repeat("x", 1000)} {
+			m := vector()
+			m.Body = []byte(body)
+			h := http.Header{}
+			signers[i].Sign(h, m)
+			want := "before" + http.CanonicalHeaderKey(name) + ": " + h.Get(name) + "\r\n"
+			if got := string(signers[i].AppendField([]byte("before"), m)); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		}
+	}
+	m := vector()
+	m.Body = []byte("another")
+	if string(signers[1].AppendField(nil, m)) == string(signers[1].AppendField(nil, vector())) {
+		t.Error("two bodies have one signature")
+	}
+}
+
+func TestSignersAreSafeForConcurrentUse(t *testing.T) {
+	signers, err := ForSecret(vectorSecret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range 200 {
+				if got := string(signers[1].AppendField(nil, vector())); got != "Webhook-Signature: "+vectorValue+"\r\n" {
+					t.Errorf("got %q", got)
+				}
+			}
+		})
+	}
+	all.Wait()
 }
 
 func FuzzStandardVerify(f *testing.F) {

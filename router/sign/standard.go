@@ -2,7 +2,6 @@ package sign
 
 import (
 	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -24,14 +23,14 @@ const (
 // Standard is the scheme of Standard Webhooks: v1, and the base64 of
 // HMAC-SHA256 over id.timestamp.body. The key of a secret that begins with
 // whsec_ is the rest, decoded from base64; of any other its literal bytes.
-type Standard struct{ key []byte }
+type Standard struct{ macs macs }
 
 // NewStandard returns the scheme for a secret. It fails for one that begins
 // with whsec_ and does not go on with base64; the error does not show it.
 func NewStandard(secret string) (*Standard, error) {
 	encoded, decode := strings.CutPrefix(secret, standardPrefix)
 	if !decode {
-		return &Standard{key: []byte(secret)}, nil
+		return &Standard{macs: macs{key: []byte(secret)}}, nil
 	}
 	key, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil { // generators differ in whether they pad
@@ -40,7 +39,7 @@ func NewStandard(secret string) (*Standard, error) {
 	if err != nil || len(key) == 0 {
 		return nil, fmt.Errorf("a secret that begins with %s must go on with base64", standardPrefix)
 	}
-	return &Standard{key: key}, nil
+	return &Standard{macs: macs{key: key}}, nil
 }
 
 // Sign sets webhook-id, webhook-timestamp and webhook-signature.
@@ -50,19 +49,34 @@ func (s *Standard) Sign(h http.Header, m Message) {
 	h.Set(HeaderStandard, s.Signature(m))
 }
 
+// AppendField appends the line of webhook-signature. The caller writes those of
+// webhook-id and webhook-timestamp.
+func (s *Standard) AppendField(b []byte, m Message) []byte {
+	b = append(b, "Webhook-Signature: "...)
+	mac := s.macs.take()
+	defer s.macs.give(mac)
+	mac.text = append(append(mac.text, m.ID...), '.')
+	mac.text = append(strconv.AppendInt(mac.text, m.Time.Unix(), 10), '.')
+	return append(mac.appendStandard(b, m.Body), "\r\n"...)
+}
+
 // Signature returns the value of webhook-signature.
 func (s *Standard) Signature(m Message) string {
 	return s.signature(m.ID, strconv.FormatInt(m.Time.Unix(), 10), m.Body)
 }
 
 func (s *Standard) signature(id, timestamp string, body []byte) string {
-	mac := hmac.New(sha256.New, s.key)
-	mac.Write([]byte(id))
-	mac.Write([]byte{'.'})
-	mac.Write([]byte(timestamp))
-	mac.Write([]byte{'.'})
-	mac.Write(body)
-	return versionPrefix + base64.StdEncoding.EncodeToString(mac.Sum(nil))
+	mac := s.macs.take()
+	defer s.macs.give(mac)
+	mac.text = append(append(append(append(mac.text, id...), '.'), timestamp...), '.')
+	return string(mac.appendStandard(nil, body))
+}
+
+// appendStandard appends the signature over m's text and a body.
+func (m *mac) appendStandard(b, body []byte) []byte {
+	m.hash.Write(m.text)
+	m.hash.Write(body)
+	return base64.StdEncoding.AppendEncode(append(b, versionPrefix...), m.end())
 }
 
 // Verify checks the three headers against a body. Of several signatures, parted

@@ -1,0 +1,144 @@
+package attempt
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/sign"
+)
+
+// Headers of the protocol, in their canonical spelling, besides those of package
+// sign.
+const (
+	headerEvent     = "X-Webhook-Event"
+	headerAttempt   = "X-Webhook-Attempt"
+	headerReplay    = "X-Webhook-Replay"
+	headerID        = "Webhook-Id"
+	headerTimestamp = "Webhook-Timestamp"
+)
+
+// prelude is the beginning of each request to a URL: the request line, the host
+// and the user agent. With absolute the request is for a proxy that forwards it.
+func prelude(u *url.URL, absolute bool) ([]byte, error) {
+	host, err := httpguts.PunycodeHostPort(u.Host)
+	if err != nil || !httpguts.ValidHostHeader(host) {
+		return nil, errors.New("the URL's host is no name")
+	}
+	host = withoutZone(host)
+	target := u.RequestURI()
+	if absolute {
+		target = u.Scheme + "://" + host + target
+	}
+	for _, c := range []byte(target) {
+		if c < ' ' || c == 0x7f {
+			return nil, errors.New("the URL holds a control character")
+		}
+	}
+	b := append([]byte("POST "), target...)
+	b = appendField(append(b, " HTTP/1.1\r\n"...), "Host", host)
+	return appendField(b, "User-Agent", UserAgent), nil
+}
+
+// withoutZone drops the zone of an IPv6 address: it means something on this
+// machine only (RFC 6874).
+func withoutZone(host string) string {
+	end := strings.LastIndexByte(host, ']')
+	if end < 0 {
+		return host
+	}
+	if zone := strings.LastIndexByte(host[:end], '%'); zone >= 0 {
+		return host[:zone] + host[end:]
+	}
+	return host
+}
+
+// request makes the request of a delivery into x. No header can come twice: what
+// Weir sets itself is reserved, and a plugin's header hides the destination's.
+func (s *httpSender) request(x *exchange, d *Delivery) error {
+	b := append(x.out[:0], s.prelude...)
+	for _, f := range s.fields {
+		if !sets(d.Header, f.Name) {
+			b = appendField(b, f.Name, f.Value)
+		}
+	}
+	for _, f := range d.Header {
+		// The plugin host refuses these already: sending without what a plugin
+		// meant to send would hide that it did not.
+		if event.ReservedHeader(f.Name) {
+			return fmt.Errorf("set by a plugin: the header %q is reserved", f.Name)
+		}
+		if err := checkField(f.Name, f.Value); err != nil {
+			return fmt.Errorf("set by a plugin: %w", err)
+		}
+		b = appendField(b, http.CanonicalHeaderKey(f.Name), f.Value)
+	}
+	for _, f := range [...]struct{ name, value string }{
+		{"Content-Type", d.ContentType},
+		{headerEvent, d.EventType},
+		{headerReplay, d.Replay},
+		{headerID, d.WebhookID},
+	} {
+		if f.value == "" {
+			continue
+		}
+		if err := checkField(f.name, f.value); err != nil {
+			return err
+		}
+		b = appendField(b, f.name, f.value)
+	}
+	b = appendNumber(b, headerAttempt, int64(d.Number))
+	b = appendNumber(b, headerTimestamp, d.Time.Unix())
+	for _, signer := range s.signers {
+		b = signer.AppendField(b, sign.Message{ID: d.WebhookID, Time: d.Time, Body: d.Body})
+	}
+	b = appendNumber(b, "Content-Length", int64(len(d.Body)))
+	b = append(b, "\r\n"...)
+	if len(b)+len(d.Body) <= maxJoined {
+		b = append(b, d.Body...)
+	} else {
+		x.apart = d.Body
+	}
+	x.out = b
+	return nil
+}
+
+func appendField(b []byte, name, value string) []byte {
+	b = append(append(b, name...), ": "...)
+	return append(append(b, value...), "\r\n"...)
+}
+
+func appendNumber(b []byte, name string, n int64) []byte {
+	b = append(append(b, name...), ": "...)
+	return append(strconv.AppendInt(b, n, 10), "\r\n"...)
+}
+
+// sets reports whether one of the fields has the name.
+func sets(fields []event.Field, name string) bool {
+	for _, f := range fields {
+		if strings.EqualFold(f.Name, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// checkField refuses what would not arrive as it is. It does not show the value,
+// which may be a credential.
+func checkField(name, value string) error {
+	switch {
+	case name == "":
+		return errors.New("a header has no name")
+	case !event.ValidHeaderName(name):
+		return fmt.Errorf("%q is no name of a header", name)
+	case !event.ValidHeaderValue(value):
+		return fmt.Errorf("the value of the header %q holds what a header can't, such as a control character", name)
+	}
+	return nil
+}
