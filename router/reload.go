@@ -56,16 +56,8 @@ func (r *Router) prepare(ctx context.Context, c *config.Config, old *setup) (*se
 	if r.inspect {
 		return s, nil
 	}
-	for _, p := range c.Plugins {
-		if was := old.plugin(p.Name); was != nil && samePlugin(was, p) {
-			s.plugins[p.Name] = old.plugins[p.Name]
-			continue
-		}
-		plugin, err := r.host.Load(ctx, plugins.Spec{Name: p.Name, Wasm: p.Wasm, Config: p.Config, Memory: p.Memory, Deadline: p.Deadline})
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("plugin %s (%s): %w", p.Name, p.Path, err), s.discard(old))
-		}
-		s.plugins[p.Name] = plugin
+	if err := r.loadPlugins(ctx, s, old); err != nil {
+		return nil, errors.Join(err, s.discard(old))
 	}
 	for _, d := range c.Destinations {
 		if was := old.destination(d.Name); was != nil && sameDestination(was, d) {
@@ -79,6 +71,22 @@ func (r *Router) prepare(ctx context.Context, c *config.Config, old *setup) (*se
 		s.senders[d.Name] = sender
 	}
 	return s, nil
+}
+
+// loadPlugins compiles the plugins of s, but for those that old has.
+func (r *Router) loadPlugins(ctx context.Context, s, old *setup) error {
+	for _, p := range s.config.Plugins {
+		if was := old.plugin(p.Name); was != nil && samePlugin(was, p) {
+			s.plugins[p.Name] = old.plugins[p.Name]
+			continue
+		}
+		plugin, err := r.host.Load(ctx, plugins.Spec{Name: p.Name, Wasm: p.Wasm, Config: p.Config, Memory: p.Memory, Deadline: p.Deadline})
+		if err != nil {
+			return fmt.Errorf("plugin %s (%s): %w", p.Name, p.Path, err)
+		}
+		s.plugins[p.Name] = plugin
+	}
+	return nil
 }
 
 func (s *setup) plugin(name string) *config.Plugin {
@@ -149,20 +157,29 @@ func (r *Router) Reload(ctx context.Context, c *config.Config, orphan bool) (*ap
 		return nil, problem.New(http.StatusUnprocessableEntity, "config_rejected", "%v", err)
 	}
 	var added []string
-	for _, d := range c.Destinations { // what can fail comes before anything changes
+	refuse := func(err error) (*api.Reloaded, error) {
+		for _, name := range added {
+			r.lanes.Idle(name, nil)
+		}
+		return nil, errors.Join(err, s.discard(old))
+	}
+	// New lanes first, so that what the new routes post finds them; those that are
+	// gone last, when no route posts to them any more.
+	for _, d := range c.Destinations {
 		if r.lanes.Known(d.Name) {
 			continue
 		}
 		if err := r.lanes.Add(ctx, d.Name, policyOf(d), send(d, s.senders[d.Name])); err != nil {
-			for _, name := range added {
-				r.lanes.Idle(name, nil)
-			}
-			return nil, errors.Join(err, s.discard(old))
+			return refuse(err)
 		}
 		added = append(added, d.Name)
 	}
-	// Lanes first, so that what the new routes post finds them; those that are
-	// gone last, when no route posts to them any more.
+	// The last thing that can fail: it records the configuration before the first
+	// event is routed by it.
+	if err := r.reader.Swap(s.table(), func(last uint64) error { return r.beginEpoch(ctx, c, last) }); err != nil {
+		return refuse(err)
+	}
+	r.setup.Store(s)
 	for _, d := range c.Destinations {
 		if s.senders[d.Name] == old.senders[d.Name] {
 			continue
@@ -171,8 +188,6 @@ func (r *Router) Reload(ctx context.Context, c *config.Config, orphan bool) (*ap
 			return nil, err // the configuration was checked: this can't be
 		}
 	}
-	r.setup.Store(s)
-	r.reader.Swap(s.table())
 	for _, d := range old.config.Destinations {
 		if c.Destination(d.Name) == nil {
 			r.lanes.Idle(d.Name, r.freeing(old, d.Name))

@@ -118,7 +118,7 @@ func (r *Router) open(ctx context.Context, o Options) error {
 		return err
 	}
 	r.setup.Store(current)
-	r.reader = routing.NewReader(st, current.table(), r.log.Named("routing"), r.routed)
+	r.reader = routing.NewReader(st, current.table(), r.log.Named("routing"), taker{r})
 	r.lanes = lane.NewSet(st, lane.Options{Logger: r.log.Named("delivery"), Observer: r.health.observe})
 	if o.Inspect {
 		return nil
@@ -134,6 +134,11 @@ func (r *Router) open(ctx context.Context, o Options) error {
 		return err
 	}
 	r.warnOrphans(ctx)
+	earlier, err := r.resume(ctx, c)
+	if err != nil {
+		return err
+	}
+	r.reader.Resume(earlier)
 	r.lanes.Start()
 
 	readerCtx, stop := context.WithCancel(context.Background())
@@ -233,9 +238,19 @@ func (r *Router) retain(ctx context.Context) {
 	}
 }
 
-// routed is told of each event after its routing is committed.
-func (r *Router) routed(e *event.Event, d *routing.Decision) {
-	r.lanes.Routed(e, d.Routing)
+// taker is the router as its reader of the log sees it.
+type taker struct{ *Router }
+
+// Decided lets the lanes send what is decided for an event.
+func (t taker) Decided(e *event.Event, d *routing.Decision, early bool) {
+	t.lanes.Offer(e, d.Routing, early)
+}
+
+// Committed tells the lanes that they may record it, and the log what an operator
+// acts on.
+func (t taker) Committed(e *event.Event, d *routing.Decision) {
+	r := t.Router
+	r.lanes.Posted(e, d.Routing)
 	for route, err := range d.Failed {
 		r.log.Debug("a condition could not be evaluated, so the route does not match", "route", route, "event", e.ID, "error", err)
 	}
@@ -362,6 +377,9 @@ func (r *Router) Close(ctx context.Context) error {
 	r.owned.Wait()
 	if err := r.lanes.Close(ctx); err != nil {
 		errs = append(errs, err)
+	}
+	if !r.inspect && r.reader.Settled() {
+		errs = append(errs, r.endEpochs(context.WithoutCancel(ctx)))
 	}
 	r.closeErr = errors.Join(append(errs, r.release())...)
 	return r.closeErr

@@ -72,6 +72,19 @@ func Compile(e hcl.Expression, s Scope) (*Program, hcl.Diagnostics) {
 	return p, c.diags
 }
 
+// Parse compiles an expression from its text alone.
+func Parse(text string, s Scope) (*Program, error) {
+	e, diags := hclsyntax.ParseExpression([]byte(text), "", hcl.InitialPos)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	p, diags := Compile(e, s)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	return p.WithSource([]byte(text), e.Range()), nil
+}
+
 // WithSource returns p with the text that it was compiled from, for messages
 // and [Program.Explain]. file holds the bytes that the expression's ranges
 // refer to.

@@ -11,12 +11,15 @@
 //   - A lane holds a bounded number of deliveries in memory, however many wait.
 //   - A lane with nothing to do has no goroutine. One that only waits for a due
 //     time has a timer.
+//   - A posting is sent before its routing is committed only where all before it
+//     in the lane have been taken; its outcome is committed after the routing.
 //
 // # Goroutines
 //
 // A [Set] owns all of them: the recorder, which commits the outcomes of all
 // lanes together; the workers, at most as many per lane as its concurrency,
-// which end when their lane has nothing ready; and after a reload one for each
+// which leave it when it has nothing ready, some of them to wait for another
+// lane; and after a reload one for each
 // replaced Try, which ends with the last call of it. Set.Close waits for them.
 package lane
 
@@ -114,14 +117,17 @@ type lane struct {
 	held    time.Time // nothing is sent before
 	early   time.Time // no first attempt is made before
 
-	next      store.Ref       // postings before it have been taken
-	ahead     []store.Posting // read and not taken yet
-	more      bool            // the store may have postings that were not read
-	taken     []taken         // taken postings from the oldest unsettled one on
-	above     []store.Ref     // settled by an earlier run, at or after its low mark
-	returned  []job           // taken, could not be tried, to be tried again
-	retries   []store.Retry   // read and not taken yet, by due time
-	stale     bool            // the store may have retries that were not read
+	next      store.Ref     // postings before it have been taken
+	reach     uint64        // position of the newest posting taken
+	ahead     []posting     // known and not taken yet
+	covered   store.Ref     // postings before it have been taken or are in ahead
+	skipped   store.Ref     // those before it that are not covered are to be read from the store
+	more      bool          // the store may have postings that were not read
+	taken     []taken       // taken postings from the oldest unsettled one on
+	above     []store.Ref   // settled by an earlier run, at or after its low mark
+	returned  []job         // taken, could not be tried, to be tried again
+	retries   []store.Retry // read and not taken yet, by due time
+	stale     bool          // the store may have retries that were not read
 	busy      map[store.Ref]bool
 	turn      bool // whose turn it is when retries and postings are both ready
 	dirty     bool // it is in the recorder's list
@@ -145,7 +151,7 @@ type taken struct {
 }
 
 type job struct {
-	ref      store.Ref
+	posting
 	retry    bool
 	tries    int
 	attempts int
@@ -161,14 +167,14 @@ func (l *lane) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.next = state.Cursor.Low
+	l.next, l.covered = state.Cursor.Low, state.Cursor.Low
 	l.above = state.Cursor.Above
 	l.more, l.stale = true, true
 	l.busy = map[store.Ref]bool{}
 	return nil
 }
 
-// wake says that there may be work: new postings, new retries, or a due time.
+// wake says that there may be work in the store: postings, or retries.
 func (l *lane) wake(postings, retries bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -181,24 +187,21 @@ func (l *lane) wake(postings, retries bool) {
 func (l *lane) refresh() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	// Those before next were put back, and the store is read from next on.
-	l.ahead = slices.DeleteFunc(l.ahead, func(p store.Posting) bool { return !p.Ref.Less(l.next) })
-	l.more, l.stale = true, true
+	l.forget()
+	l.stale = true
 	l.start()
 }
 
 // start adds a worker where one more may find work. Callers hold mu.
 func (l *lane) start() {
-	if l.workers >= l.policy.Concurrency || !l.set.begin() {
-		return
+	if l.workers < l.policy.Concurrency && l.set.employ(l) {
+		l.workers++
 	}
-	l.workers++
-	go l.work()
 }
 
-// work is a worker: it takes what is ready until nothing is.
+// work is what a worker does for the lane: it takes what is ready until nothing
+// is.
 func (l *lane) work() {
-	defer l.set.running.Done()
 	for {
 		l.mu.Lock()
 		var j job
@@ -273,7 +276,7 @@ func (l *lane) take() (job, bool) {
 func (l *lane) read() error {
 	ctx := l.set.ctx
 	wantPostings, wantRetries := len(l.ahead) == 0 && l.more, l.stale
-	next, busy := l.next, len(l.busy)
+	next, busy, posted := l.next, len(l.busy), l.set.store.Progress()
 	// Cleared first: what a wake sets while the store is read is not lost.
 	l.more, l.stale = l.more && !wantPostings, false
 	l.reading = true
@@ -295,8 +298,15 @@ func (l *lane) read() error {
 		return err
 	}
 	if wantPostings {
-		l.ahead = append(l.ahead, postings...) // behind what was put back meanwhile
-		l.more = l.more || len(postings) == fetch
+		for _, p := range postings { // behind what was put back meanwhile
+			l.ahead = append(l.ahead, posting{ref: p.Ref})
+			l.covered = p.Ref.Next()
+		}
+		if len(postings) == fetch {
+			l.more = true
+		} else if all := (store.Ref{Position: posted + 1}); l.covered.Less(all) {
+			l.covered = all
+		}
 	}
 	if wantRetries {
 		l.retries = l.retries[:0]
@@ -330,14 +340,16 @@ func (l *lane) takePosting(now time.Time) (job, bool) {
 		l.sleep(l.early.Sub(now))
 		return job{}, false
 	}
-	ref := l.ahead[0].Ref
+	p := l.ahead[0]
+	l.ahead[0] = posting{}
 	l.ahead = l.ahead[1:]
+	ref := p.ref
 	if !ref.Less(l.next) {
-		l.next = ref.Next()
+		l.next, l.reach = ref.Next(), ref.Position
 	}
 	l.taken = slices.Insert(l.taken, l.find(ref), taken{ref: ref}) // at the end, but for one that was put back
 	l.busy[ref] = true
-	return job{ref: ref}, true
+	return job{posting: p}, true
 }
 
 func (l *lane) takeRetry(now time.Time) (job, bool) {
@@ -358,7 +370,7 @@ func (l *lane) takeRetry(now time.Time) (job, bool) {
 		l.stale = true // there may be more than were read
 	}
 	l.busy[r.Ref] = true
-	return job{ref: r.Ref, retry: true, tries: r.Tries, attempts: r.Attempts}, true
+	return job{posting: posting{ref: r.Ref}, retry: true, tries: r.Tries, attempts: r.Attempts}, true
 }
 
 // sleep wakes the lane after d at the latest. Callers hold mu.
@@ -387,7 +399,7 @@ func (l *lane) alarm() {
 func (l *lane) do(j job, try Try, policy *Policy) {
 	ctx := l.set.ctx
 	w := &Work{Ref: j.ref, Number: j.attempts + 1, Last: j.tries+1 >= len(policy.Schedule)}
-	e, routing, err := l.set.load(ctx, j.ref.Position)
+	e, routing, err := l.content(ctx, j.posting)
 	if err == nil && int(j.ref.Index) >= len(routing.Deliveries) {
 		// What was kept may be from before a further routing.
 		l.set.cache.forget(j.ref.Position)
@@ -462,8 +474,8 @@ func (l *lane) tooEarly(j job, ready time.Time) {
 	l.taken = slices.Delete(l.taken, i, i+1)
 	delete(l.busy, j.ref)
 	// Other workers may have put back others.
-	i = sort.Search(len(l.ahead), func(i int) bool { return !l.ahead[i].Ref.Less(j.ref) })
-	l.ahead = slices.Insert(l.ahead, i, store.Posting{Ref: j.ref})
+	i = sort.Search(len(l.ahead), func(i int) bool { return !l.ahead[i].ref.Less(j.ref) })
+	l.ahead = slices.Insert(l.ahead, i, j.posting)
 	if l.early.IsZero() || ready.Before(l.early) || !l.set.now().Before(l.early) {
 		l.early = ready
 	}
@@ -514,6 +526,7 @@ func (l *lane) add(j job, o store.Outcome, again *store.Routing) {
 	if !j.retry {
 		l.settle(j.ref)
 	}
+	l.set.offered.Add(-j.size())
 	l.outcomes = append(l.outcomes, o)
 	if again != nil {
 		l.routings = append(l.routings, again)
@@ -550,8 +563,8 @@ func (l *lane) cursor() *store.Cursor {
 	if len(l.taken) > 0 {
 		c.Low = l.taken[0].ref
 	}
-	if len(l.ahead) > 0 && l.ahead[0].Ref.Less(c.Low) {
-		c.Low = l.ahead[0].Ref // it was put back
+	if len(l.ahead) > 0 && l.ahead[0].ref.Less(c.Low) {
+		c.Low = l.ahead[0].ref // it was put back
 	}
 	for _, t := range l.taken {
 		if t.settled {
@@ -572,15 +585,16 @@ func (l *lane) cursor() *store.Cursor {
 	return c
 }
 
-// collect hands everything that is not committed yet to the recorder.
-func (l *lane) collect() (store.LaneOutcomes, []*store.Routing) {
+// collect hands everything that is not committed yet to the recorder. The
+// cursor holds once the routing at the position until is committed.
+func (l *lane) collect() (out store.LaneOutcomes, routings []*store.Routing, until uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	out := store.LaneOutcomes{Lane: l.name, Outcomes: l.outcomes, Cursor: l.cursor()}
-	routings := l.routings
+	out = store.LaneOutcomes{Lane: l.name, Outcomes: l.outcomes, Cursor: l.cursor()}
+	routings = l.routings
 	l.inCommit = len(l.outcomes)
 	l.outcomes, l.routings, l.dirty = nil, nil, false
-	return out, routings
+	return out, routings, l.reach
 }
 
 // committed is told what of the lane is on disk now.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -29,13 +30,18 @@ type Set struct {
 	watch   Observer
 	ctx     context.Context // ends when attempts in flight must stop
 	cancel  context.CancelFunc
-	running sync.WaitGroup // the workers
+	running sync.WaitGroup // the workers that have a lane
+	pool    sync.WaitGroup // the workers
 	freeing sync.WaitGroup // those that wait to free what a replaced Try used
 	cache   cache
 
+	offered  atomic.Int64  // bytes of offered postings that lanes hold
+	progress chan struct{} // the store's progress has grown
+
 	mu      sync.Mutex
 	lanes   map[string]*lane
-	stopped bool // no new tries
+	waiting []worker // without a lane, the one that waits longest first
+	stopped bool     // no new tries
 	closed  bool
 	ended   bool // no worker runs any more, nor will
 
@@ -65,7 +71,7 @@ func NewSet(st store.Store, o Options) *Set {
 	s := &Set{
 		store: st, log: o.Logger, now: o.Now, watch: o.Observer, ctx: ctx, cancel: cancel,
 		lanes: map[string]*lane{}, signal: make(chan struct{}, 1),
-		recorder: make(chan struct{}), finish: make(chan struct{}),
+		recorder: make(chan struct{}), finish: make(chan struct{}), progress: make(chan struct{}, 1),
 	}
 	go s.recordOutcomes()
 	return s
@@ -137,6 +143,7 @@ func (s *Set) Idle(name string, free func()) {
 	}
 	l.mu.Lock()
 	l.idle = true
+	l.forget()
 	old := l.try
 	l.try = &handle{try: old.try} // no call runs by it while the lane is idle
 	l.mu.Unlock()
@@ -193,29 +200,6 @@ func (s *Set) all() []*lane {
 	return all
 }
 
-// Routed tells lanes that the routing of e was committed. They share e and r
-// from now on.
-func (s *Set) Routed(e *event.Event, r *store.Routing) {
-	s.cache.keep(e, r)
-	s.Wake(r)
-}
-
-// Wake tells lanes that routing r was committed.
-func (s *Set) Wake(r *store.Routing) {
-	if r.Again {
-		s.cache.forget(r.Position)
-	}
-	for i := range r.Deliveries {
-		d := &r.Deliveries[i]
-		if d.Dead != "" {
-			continue
-		}
-		if l := s.get(d.Lane); l != nil {
-			l.wake(d.Due.IsZero(), !d.Due.IsZero())
-		}
-	}
-}
-
 func (s *Set) get(name string) *lane {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -265,17 +249,6 @@ func (s *Set) Retry(ctx context.Context, d *store.DeliveryStatus) error {
 		}},
 	}}})
 	return err
-}
-
-// begin counts a new worker, unless the set is stopping.
-func (s *Set) begin() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stopped {
-		return false
-	}
-	s.running.Add(1)
-	return true
 }
 
 func (s *Set) stopping() bool {
@@ -331,9 +304,10 @@ func (s *Set) flush() {
 	s.dirtyMu.Unlock()
 	for len(lanes) > 0 {
 		r := &store.Record{}
-		size, n := 0, 0
+		size, n, until := 0, 0, uint64(0)
 		for n < len(lanes) && size < recordBytes {
-			outcomes, routings := lanes[n].collect()
+			outcomes, routings, reach := lanes[n].collect()
+			until = max(until, reach)
 			r.Outcomes = append(r.Outcomes, outcomes)
 			r.Routings = append(r.Routings, routings...)
 			for i := range outcomes.Outcomes {
@@ -341,7 +315,11 @@ func (s *Set) flush() {
 			}
 			n++
 		}
-		s.flushRecord(lanes[:n], r)
+		if s.awaitPosted(until) {
+			s.flushRecord(lanes[:n], r)
+		} else {
+			s.log.Error("outcomes are not recorded, because routing could not be; their deliveries will be repeated")
+		}
 		lanes = lanes[n:]
 	}
 }
@@ -461,6 +439,10 @@ func (s *Set) Stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stopped = true
+	for _, w := range s.waiting {
+		close(w)
+	}
+	s.waiting = nil
 }
 
 // Close lets attempts in flight finish until ctx ends, then cuts them short;
@@ -493,6 +475,7 @@ func (s *Set) Close(ctx context.Context) error {
 	s.mu.Lock()
 	s.ended = true
 	s.mu.Unlock()
+	s.pool.Wait()
 	for _, l := range s.all() {
 		l.mu.Lock()
 		if l.timer != nil {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -15,46 +17,117 @@ import (
 	"github.com/weirhq/weir/router/store"
 )
 
-// Bounds of one record.
+// Bounds of one batch of events and of one record.
 const (
 	batchEvents = 128
 	batchBytes  = 2 << 20
 )
 
-// Observer is told of each event that was routed, after the commit.
-type Observer func(e *event.Event, d *Decision)
+// Bounds of what is decided and not committed yet: past them the reader waits.
+// MaxAhead is also how many events a crash can make it route again.
+const (
+	MaxAhead   = 4096
+	aheadBytes = 8 << 20
+	// earlyBytes bounds the routings that are told before the commit. A larger
+	// one might not fit into the store, and then it is another.
+	earlyBytes = 256 << 10
+)
+
+// postEvery is the least time between two commits of routings while events keep
+// coming: each of them costs producers a flush.
+const postEvery = 20 * time.Millisecond
+
+// Taker is told of routings. Both methods are called for the log's events in
+// their order, and must not block.
+type Taker interface {
+	// Decided comes before the commit. The event is durable: where early is set
+	// its deliveries may be sent already, but their outcomes must not be committed
+	// before the routing is. Where it is not set the decision may change.
+	Decided(e *event.Event, d *Decision, early bool)
+	// Committed comes after it.
+	Committed(e *event.Event, d *Decision)
+}
 
 // Reader reads the log once and posts to the lanes that matched.
 type Reader struct {
 	store store.Store
 	log   hclog.Logger
+	taker Taker
 	// mu is held for reading while a table is in use, so that Swap knows when the
 	// old one is not any more.
 	mu    sync.RWMutex
 	table *Table
-	// routed is called for each routing that is committed.
-	routed Observer
+	// earlier are the tables of events that an earlier run may have been routing
+	// when it was cut off, oldest first.
+	earlier []Earlier
+
+	decided atomic.Uint64 // position of the newest event that is decided
+
+	pendMu  sync.Mutex
+	pending []pending
+	bytes   int           // of pending
+	more    chan struct{} // pending has grown
+	room    chan struct{} // pending has shrunk
+}
+
+// pending is an event that is decided and not committed.
+type pending struct {
+	event    *event.Event
+	decision *Decision
+	bytes    int
+}
+
+// Earlier is a table that routes the events up to a position which are not
+// routed yet.
+type Earlier struct {
+	Table *Table
+	Until uint64
+	// Done is called once no event is being routed by the table, nor will be.
+	Done func()
 }
 
 // NewReader returns a reader that has not started.
-func NewReader(st store.Store, t *Table, log hclog.Logger, routed Observer) *Reader {
-	r := &Reader{store: st, log: log, table: t, routed: routed}
-	return r
+func NewReader(st store.Store, t *Table, log hclog.Logger, taker Taker) *Reader {
+	return &Reader{
+		store: st, log: log, table: t, taker: taker,
+		more: make(chan struct{}, 1), room: make(chan struct{}, 1),
+	}
 }
 
-// Table is the one that the next event is routed by.
+// Resume lets earlier tables, oldest first, route what they may have been
+// routing. It must be called before Run.
+func (r *Reader) Resume(earlier []Earlier) { r.earlier = earlier }
+
+// Table is the one that the next event to come is routed by.
 func (r *Reader) Table() *Table {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.table
 }
 
-// Swap makes t the table that the next event is routed by. When it returns no
-// event is being routed by the old one.
-func (r *Reader) Swap(t *Table) {
+// Settled reports whether all that was decided is committed. It holds after Run.
+func (r *Reader) Settled() bool {
+	r.pendMu.Lock()
+	defer r.pendMu.Unlock()
+	return len(r.pending) == 0
+}
+
+// Swap makes t the table that events are routed by, after it has told change the
+// position of the last one that was routed by the old. When change gives an
+// error, nothing has changed. When Swap returns no event is being routed by the
+// old one.
+func (r *Reader) Swap(t *Table, change func(last uint64) error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	last := max(r.decided.Load(), r.store.Progress())
+	if n := len(r.earlier); n > 0 {
+		last = max(last, r.earlier[n-1].Until)
+	}
+	if err := change(last); err != nil {
+		return err
+	}
 	r.table = t
+	return nil
 }
 
 // RouteAgain runs one route again by the current table, see [Table.RouteAgain].
@@ -64,9 +137,15 @@ func (r *Reader) RouteAgain(ctx context.Context, e *event.Event, name string, no
 	return r.table.RouteAgain(ctx, e, name, now, last)
 }
 
-// Run routes what is in the log and what comes, until ctx ends. A store that
-// fails is tried again: an event is never passed over.
+// Run routes what is in the log and what comes, until ctx ends; then it commits
+// what it has decided. A store that fails is tried again: an event is never
+// passed over.
 func (r *Reader) Run(ctx context.Context) {
+	r.decided.Store(r.store.Progress())
+	var poster sync.WaitGroup
+	poster.Go(func() { r.post(ctx) })
+	defer poster.Wait()
+	defer r.retire(math.MaxUint64)
 	for ctx.Err() == nil {
 		err := r.step(ctx)
 		if err == nil || ctx.Err() != nil {
@@ -75,7 +154,7 @@ func (r *Reader) Run(ctx context.Context) {
 		if errors.Is(err, store.ErrClosed) {
 			return
 		}
-		r.log.Error("routing stands still, trying again", "after", r.store.Progress(), "error", err)
+		r.log.Error("routing stands still, trying again", "after", r.decided.Load(), "error", err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Second):
@@ -83,9 +162,9 @@ func (r *Reader) Run(ctx context.Context) {
 	}
 }
 
-// step routes one batch.
+// step decides for one batch.
 func (r *Reader) step(ctx context.Context) error {
-	from := r.store.Progress()
+	from := r.decided.Load()
 	if err := r.store.Wait(ctx, from); err != nil {
 		return err
 	}
@@ -101,59 +180,178 @@ func (r *Reader) step(ctx context.Context) error {
 		for size := len(events[0].Data); n < len(events) && size < batchBytes; n++ {
 			size += len(events[n].Data)
 		}
-		if err := r.route(ctx, events[:n]); err != nil {
+		if err := r.waitForRoom(ctx); err != nil {
 			return err
+		}
+		if err := r.decide(ctx, events[:n]); err != nil {
+			return err
+		}
+		if len(r.earlier) > 0 { // only this goroutine changes it
+			r.retire(r.decided.Load())
 		}
 		events = events[n:]
 	}
 	return nil
 }
 
-// decide asks the table, for events side by side.
-func (r *Reader) decide(ctx context.Context, events []*event.Event) ([]*Decision, error) {
+// decide asks the table, for events side by side, and tells what it said in
+// their order.
+func (r *Reader) decide(ctx context.Context, events []*event.Event) error {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	decisions := make([]*Decision, len(events))
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	for i, e := range events {
-		group.Go(func() error {
-			d, err := r.table.Route(groupCtx, e)
-			decisions[i] = d
-			return err
-		})
-	}
-	return decisions, group.Wait()
-}
-
-// route decides for events and commits in their order.
-func (r *Reader) route(ctx context.Context, events []*event.Event) error {
-	decisions, err := r.decide(ctx, events)
-	if err != nil {
+	one := func(ctx context.Context, i int) error {
+		d, err := r.tableOf(events[i].Position).Route(ctx, events[i])
+		decisions[i] = d
 		return err
 	}
-	// What plugins made may be larger than the events were.
-	for start := 0; start < len(decisions); {
-		record, end := &store.Record{}, start
-		for size := 0; end < len(decisions) && size < batchBytes; end++ {
-			routing := decisions[end].Routing
-			record.Routings = append(record.Routings, routing)
-			size += routingBytes(routing)
+	slow := r.table.plugins || len(r.earlier) > 0
+	if err := each(ctx, len(events), slow, one); err != nil {
+		return err
+	}
+	// Told before they can be committed.
+	for i, e := range events {
+		r.taker.Decided(e, decisions[i], routingBytes(decisions[i].Routing) <= earlyBytes)
+	}
+	r.pendMu.Lock()
+	for i, e := range events {
+		p := pending{e, decisions[i], len(e.Data) + routingBytes(decisions[i].Routing)}
+		r.pending = append(r.pending, p)
+		r.bytes += p.bytes
+	}
+	r.pendMu.Unlock()
+	r.decided.Store(events[len(events)-1].Position)
+	notify(r.more)
+	return nil
+}
+
+// tableOf gives the table that an event is routed by. Callers hold mu.
+func (r *Reader) tableOf(position uint64) *Table {
+	for _, e := range r.earlier {
+		if position <= e.Until {
+			return e.Table
 		}
-		if err := r.commit(ctx, record); err != nil {
+	}
+	return r.table
+}
+
+// retire lets go of earlier tables that have routed what they had to.
+func (r *Reader) retire(routed uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for len(r.earlier) > 0 && r.earlier[0].Until <= routed {
+		r.earlier[0].Done()
+		r.earlier = r.earlier[1:]
+	}
+}
+
+// each calls do for 0 to n-1; where it is slow, as plugins are, side by side.
+func each(ctx context.Context, n int, slow bool, do func(context.Context, int) error) error {
+	if !slow {
+		for i := range n {
+			if err := do(ctx, i); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range n {
+		group.Go(func() error { return do(groupCtx, i) })
+	}
+	return group.Wait()
+}
+
+func notify(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// waitForRoom returns when less is pending than may be.
+func (r *Reader) waitForRoom(ctx context.Context) error {
+	for {
+		r.pendMu.Lock()
+		full := len(r.pending)+batchEvents > MaxAhead || r.bytes > aheadBytes
+		r.pendMu.Unlock()
+		if !full {
+			return nil
+		}
+		select {
+		case <-r.room:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// post is the goroutine that commits what was decided. After ctx has ended it
+// tries once more and gives up what can't be committed: the next router decides
+// for it again.
+func (r *Reader) post(ctx context.Context) {
+	for {
+		select {
+		case <-r.more:
+		case <-ctx.Done():
+			if err := r.postAll(); err != nil {
+				r.log.Error("routings are not recorded; these events will be routed again", "after", r.store.Progress(), "error", err)
+			}
+			return
+		}
+		started := time.Now()
+		if err := r.postAll(); err != nil && ctx.Err() == nil {
+			r.log.Error("cannot record routings, trying again", "after", r.store.Progress(), "error", err)
+			notify(r.more)
+			started = started.Add(time.Second)
+		}
+		select {
+		case <-time.After(time.Until(started.Add(postEvery))):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// postAll commits all that is pending, in records of bounded size.
+func (r *Reader) postAll() error {
+	for {
+		r.pendMu.Lock()
+		n, size := 0, 0
+		for n < len(r.pending) && size < batchBytes {
+			size += r.pending[n].bytes
+			n++
+		}
+		batch := r.pending[:n:n]
+		r.pendMu.Unlock()
+		if n == 0 {
+			return nil
+		}
+		record := &store.Record{Routings: make([]*store.Routing, n)}
+		for i := range batch {
+			record.Routings[i] = batch[i].decision.Routing
+		}
+		done, err := r.commit(record)
+		for i := range batch[:done] {
+			r.taker.Committed(batch[i].event, batch[i].decision)
+		}
+		r.pendMu.Lock()
+		for i := range batch[:done] {
+			r.bytes -= batch[i].bytes
+			batch[i] = pending{}
+		}
+		r.pending = r.pending[done:]
+		r.pendMu.Unlock()
+		notify(r.room)
+		if err != nil {
 			return fmt.Errorf("commit routing: %w", err)
 		}
-		for i := start; i < end; i++ {
-			r.routed(events[i], decisions[i])
-		}
-		start = end
 	}
-	return nil
 }
 
 // routingBytes is about what a routing takes in the store.
 func routingBytes(r *store.Routing) int {
-	n := 64 * len(r.Deliveries)
+	n := 64 + 64*len(r.Deliveries)
 	for i := range r.Contents {
 		c := &r.Contents[i]
 		n += len(c.Type) + len(c.Subject) + len(c.ContentType) + len(c.Data)
@@ -167,24 +365,30 @@ func routingBytes(r *store.Routing) int {
 }
 
 // commit commits routings together, or one by one where they are too large
-// together. One that is too large by itself becomes a dead letter for each of
-// its routes: an event must not stop all that come after it.
-func (r *Reader) commit(ctx context.Context, record *store.Record) error {
-	_, err := r.store.Commit(ctx, record)
-	if !errors.Is(err, store.ErrTooLarge) {
-		return err
+// together, and says how many are committed. One that is too large by itself
+// becomes a dead letter for each of its routes: an event must not stop all that
+// come after it.
+func (r *Reader) commit(record *store.Record) (done int, err error) {
+	// Not the reader's context: a commit that is under way is not given up.
+	ctx := context.Background()
+	_, err = r.store.Commit(ctx, record)
+	if err == nil {
+		return len(record.Routings), nil
 	}
-	for _, routing := range record.Routings {
+	if !errors.Is(err, store.ErrTooLarge) {
+		return 0, err
+	}
+	for i, routing := range record.Routings {
 		_, err := r.store.Commit(ctx, &store.Record{Routings: []*store.Routing{routing}})
 		if errors.Is(err, store.ErrTooLarge) {
 			tooLarge(routing, err)
 			_, err = r.store.Commit(ctx, &store.Record{Routings: []*store.Routing{routing}})
 		}
 		if err != nil {
-			return err
+			return i, err
 		}
 	}
-	return nil
+	return len(record.Routings), nil
 }
 
 // tooLarge turns a routing into dead letters, one a route.

@@ -31,13 +31,19 @@ func appendEvents(t *testing.T, st store.Store, types ...string) []uint64 {
 	return positions
 }
 
+// deaf is a Taker that does nothing.
+type deaf struct{}
+
+func (deaf) Decided(*event.Event, *Decision, bool) {}
+func (deaf) Committed(*event.Event, *Decision)     {}
+
 // run starts a reader and waits until it has routed up to a position.
 func run(t *testing.T, st store.Store, tb *Table, until uint64) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
-		NewReader(st, tb, hclog.NewNullLogger(), func(*event.Event, *Decision) {}).Run(ctx)
+		NewReader(st, tb, hclog.NewNullLogger(), deaf{}).Run(ctx)
 		close(ended)
 	}()
 	for deadline := time.Now().Add(time.Minute); st.Progress() < until; time.Sleep(5 * time.Millisecond) {

@@ -44,6 +44,7 @@ type Table struct {
 	routes    []*route
 	ordinary  index
 	fallbacks index
+	plugins   bool // some route has one
 }
 
 type route struct {
@@ -70,6 +71,7 @@ func NewTable(c *config.Config, loaded map[string]Plugin) *Table {
 		compiled := &route{Route: r}
 		for _, p := range r.Through {
 			compiled.links = append(compiled.links, link{p, loaded[p.Name], holds[p.Name]})
+			t.plugins = true
 		}
 		t.routes = append(t.routes, compiled)
 		if r.Fallback {

@@ -1,0 +1,138 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/weirhq/weir/router/expr"
+)
+
+// routingPart is what of a configuration decides where an event goes and with
+// which bytes, as it is kept beside the events that it routes.
+type routingPart struct {
+	Hash         string              `json:"hash"`
+	Plugins      []pluginPart        `json:"plugins,omitempty"`
+	Destinations []destinationFormat `json:"destinations,omitempty"`
+	Routes       []routePart         `json:"routes,omitempty"`
+}
+
+type pluginPart struct {
+	Name     string          `json:"name"`
+	SHA256   string          `json:"sha256"`
+	Config   json.RawMessage `json:"config,omitempty"`
+	Memory   int64           `json:"memory"`
+	Deadline time.Duration   `json:"deadline"`
+	OnError  OnError         `json:"on_error"`
+}
+
+type destinationFormat struct {
+	Name   string `json:"name"`
+	Format Format `json:"format"`
+}
+
+type routePart struct {
+	Name     string   `json:"name"`
+	From     []string `json:"from"`
+	Events   []string `json:"events"`
+	When     string   `json:"when,omitempty"`
+	Through  []string `json:"through,omitempty"`
+	To       []string `json:"to"`
+	Fallback bool     `json:"fallback,omitempty"`
+}
+
+// MarshalRouting encodes what of c decides where events go and with which bytes,
+// but for the modules, which it names by their digest. The same decisions give
+// the same bytes. They hold the plugins' configuration, and with it what secrets
+// that has.
+func (c *Config) MarshalRouting() ([]byte, error) {
+	part := routingPart{Hash: c.Hash}
+	for _, p := range c.Plugins {
+		part.Plugins = append(part.Plugins, pluginPart{p.Name, p.SHA256, p.Config, p.Memory, p.Deadline, p.OnError})
+	}
+	for _, d := range c.Destinations {
+		part.Destinations = append(part.Destinations, destinationFormat{d.Name, d.Format})
+	}
+	for _, r := range c.Routes {
+		route := routePart{Name: r.Name, From: r.From, Events: r.Events, Fallback: r.Fallback}
+		if r.When != nil {
+			route.When = r.When.Source()
+		}
+		for _, p := range r.Through {
+			route.Through = append(route.Through, p.Name)
+		}
+		for _, d := range r.To {
+			route.To = append(route.To, d.Name)
+		}
+		part.Routes = append(part.Routes, route)
+	}
+	b, err := json.Marshal(part)
+	if err != nil {
+		return nil, fmt.Errorf("encode the routes: %w", err)
+	}
+	return b, nil
+}
+
+// UnmarshalRouting decodes bytes of [Config.MarshalRouting]. module gives a
+// module by its digest. What the result does not hold decides nothing: sources,
+// and where destinations are.
+func UnmarshalRouting(b []byte, module func(sha256 string) ([]byte, error)) (*Config, error) {
+	var part routingPart
+	if err := json.Unmarshal(b, &part); err != nil {
+		return nil, fmt.Errorf("decode the routes: %w", err)
+	}
+	c := &Config{Hash: part.Hash}
+	for _, p := range part.Plugins {
+		wasm, err := module(p.SHA256)
+		if err != nil {
+			return nil, fmt.Errorf("the module of plugin %s: %w", p.Name, err)
+		}
+		c.Plugins = append(c.Plugins, &Plugin{
+			Name: p.Name, Wasm: wasm, SHA256: p.SHA256, Config: p.Config,
+			Memory: p.Memory, Deadline: p.Deadline, OnError: p.OnError,
+		})
+	}
+	for _, d := range part.Destinations {
+		c.Destinations = append(c.Destinations, &Destination{Name: d.Name, Format: d.Format})
+	}
+	for _, r := range part.Routes {
+		route := &Route{Name: r.Name, From: r.From, Events: r.Events, Fallback: r.Fallback}
+		if r.When != "" {
+			when, err := expr.Parse(r.When, expr.EventScope)
+			if err != nil {
+				return nil, fmt.Errorf("the condition of route %s: %w", r.Name, err)
+			}
+			route.When = when
+		}
+		for _, name := range r.Through {
+			p := c.Plugin(name)
+			if p == nil {
+				return nil, fmt.Errorf("route %s: there is no plugin %s", r.Name, name)
+			}
+			route.Through = append(route.Through, p)
+		}
+		for _, name := range r.To {
+			d := c.Destination(name)
+			if d == nil {
+				return nil, fmt.Errorf("route %s: there is no destination %s", r.Name, name)
+			}
+			route.To = append(route.To, d)
+		}
+		c.Routes = append(c.Routes, route)
+	}
+	return c, nil
+}
+
+// RoutingModules gives the digests of the modules that bytes of
+// [Config.MarshalRouting] name, none where they are malformed.
+func RoutingModules(b []byte) []string {
+	var part routingPart
+	if json.Unmarshal(b, &part) != nil {
+		return nil
+	}
+	var sums []string
+	for _, p := range part.Plugins {
+		sums = append(sums, p.SHA256)
+	}
+	return sums
+}
