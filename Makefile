@@ -3,7 +3,7 @@ GO ?= go
 WEIR := bin/weir
 EXAMPLE_PLUGINS := $(sort $(dir $(wildcard examples/plugins/*/main.go)))
 
-.PHONY: help build plugins deps run test bench microbench fmt clean
+.PHONY: help build plugins deps run test bench microbench torture fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -32,6 +32,10 @@ bench: build ## measure the router against bare references (ROW=name: one row; A
 
 microbench: ## benchmarks of the hot paths, with allocations
 	$(GO) test -run '^$$' -bench . -benchmem ./router/... ./plugins/...
+
+torture: build plugins ## prove that nothing is lost, by hostile tests (ARGS='-proof kill -rounds 300')
+	$(GO) build -o bin/weirtorture ./cmd/weirtorture
+	./bin/weirtorture -weir $(WEIR) $(ARGS)
 
 fmt: build ## format Go and HCL
 	gofmt -w $$(git ls-files '*.go')

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -50,6 +51,10 @@ func serve(ctx context.Context, c *config.Config, reload func() (*config.Config,
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(log.Named("library").StandardWriter(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}))
 	stop, cancel := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+
+	var pacing sync.WaitGroup
+	pacing.Go(func() { paceMemory(stop) })
+	defer pacing.Wait()
 	defer cancel()
 
 	// The address is taken first: a second router on it should not get as far as

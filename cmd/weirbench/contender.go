@@ -31,8 +31,10 @@ type contender struct {
 	from, to  int // its sets at the receiver
 	next      uint64
 	accepted  uint64
+	apart     uint64 // of accepted: not counted at its sets
 	file      string // what a reference appends to
 	router    bool
+	paired    bool // an event leads to one delivery, whatever the number of sets
 	turns     []turn
 }
 
@@ -61,6 +63,14 @@ func (t turn) wholeRate() float64 { return float64(t.accepted) / t.drained.Secon
 // cpuPerEvent is in microseconds.
 func (t turn) cpuPerEvent() float64 {
 	return float64(t.cpu.Microseconds()) / float64(max(t.accepted, 1))
+}
+
+// due is how many deliveries are to arrive at its sets.
+func (c *contender) due() uint64 {
+	if c.paired {
+		return c.accepted - c.apart
+	}
+	return c.accepted * uint64(c.to-c.from)
 }
 
 func (c *contender) median(f func(turn) float64) float64 {
@@ -158,6 +168,8 @@ type setup struct {
 	destinations int
 	concurrency  int
 	routes       int    // with more than one, each takes a type of its own
+	paired       int    // so many destinations, each with a route and a type of its own, and all with one set
+	aside        string // where those of the paired ones post that are not counted, see isAside
 	none         bool   // no route matches
 	url          string // of the only destination, instead of the receiver's
 	timeout      string
@@ -170,10 +182,14 @@ func (s setup) hcl(address string, urls []string) string {
 	if s.timeout != "" {
 		fmt.Fprintf(&w, "defaults {\n  timeout = %q\n}\n", s.timeout)
 	}
+	if s.paired > 0 {
+		s.pairs(&w, urls[0])
+		return w.String()
+	}
 	var names []string
 	for i, url := range urls {
 		names = append(names, fmt.Sprintf("destination.d%d", i))
-		fmt.Fprintf(&w, "destination \"d%d\" {\n  url = %q\n  secret = \"whsec_YS1zZWNyZXQtb2YtdGhlLWJlbmNobWFyaw==\"\n  concurrency = %d\n}\n", i, url, s.concurrency)
+		fmt.Fprintf(&w, "destination \"d%d\" {\n  url = %q\n  secret = %q\n  concurrency = %d\n}\n", i, url, secret, s.concurrency)
 	}
 	for i := range max(s.routes, 1) {
 		events := "bench.*"
@@ -188,15 +204,30 @@ func (s setup) hcl(address string, urls []string) string {
 	return w.String()
 }
 
+const secret = "whsec_YS1zZWNyZXQtb2YtdGhlLWJlbmNobWFyaw=="
+
+// pairs writes destinations that have a route and a type each. All post to url,
+// but for those that are aside, where there is such a path.
+func (s setup) pairs(w *strings.Builder, url string) {
+	for i := range s.paired {
+		to := url
+		if s.aside != "" && isAside(uint64(i)) {
+			to = url[:strings.LastIndexByte(url, '/')] + s.aside
+		}
+		fmt.Fprintf(w, "destination \"d%d\" {\n  url = %q\n  secret = %q\n  concurrency = %d\n}\n", i, to, secret, s.concurrency)
+		fmt.Fprintf(w, "route \"r%d\" {\n  events = [\"bench.t%0*d\"]\n  to = [destination.d%d]\n}\n", i, typeDigits, i, i)
+	}
+}
+
 // route starts a router with an empty store.
 func (b *bench) route(ctx context.Context, name string, s setup) (*contender, error) {
 	dir, err := b.folder(name)
 	if err != nil {
 		return nil, err
 	}
-	c := &contender{name: name, dir: dir, router: true}
+	c := &contender{name: name, dir: dir, router: true, paired: s.paired > 0}
 	var urls []string
-	c.from, c.to, urls = b.urls(s.destinations)
+	c.from, c.to, urls = b.urls(max(s.destinations, min(s.paired, 1)))
 	if s.url != "" {
 		urls = []string{s.url}
 	}
@@ -290,6 +321,7 @@ func (b *bench) take(ctx context.Context, c *contender, l load) (turn, error) {
 	}
 	t.delivered = now.Arrivals - arrived.Arrivals
 	c.accepted += t.accepted
+	c.apart += t.loaded.apart
 	if err := b.drain(ctx, c); err != nil {
 		return t, err
 	}
@@ -328,7 +360,7 @@ const stalled = 30 * time.Second
 
 // drain waits until everything that c accepted has arrived at every destination.
 func (b *bench) drain(ctx context.Context, c *contender) error {
-	want := c.accepted * uint64(c.to-c.from)
+	want := c.due()
 	for last, since := uint64(0), time.Now(); ; {
 		now, err := counts(b.receiver.address, c.from, c.to)
 		if err != nil {
@@ -361,7 +393,7 @@ func (b *bench) intact(c *contender) error {
 	if err != nil {
 		return err
 	}
-	want := c.accepted * uint64(c.to-c.from)
+	want := c.due()
 	if now.Distinct != want || now.Arrivals != want || now.Malformed != 0 {
 		return fmt.Errorf("%s accepted events for %d deliveries: %d arrived, %d different ones, %d that are none of ours",
 			c.name, want, now.Arrivals, now.Distinct, now.Malformed)

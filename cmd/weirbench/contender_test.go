@@ -143,3 +143,86 @@ func TestConfigurationOfARow(t *testing.T) {
 		}
 	}
 }
+
+// Paired destinations have a route and a type each; those aside post elsewhere.
+func TestPairs(t *testing.T) {
+	text := setup{concurrency: 8, paired: 20, aside: "/stall"}.hcl("127.0.0.1:1", []string{"http://127.0.0.1:2/3"})
+	if n := strings.Count(text, `url = "http://127.0.0.1:2/3"`); n != 18 {
+		t.Errorf("%d destinations with the set's URL", n)
+	}
+	if n := strings.Count(text, `url = "http://127.0.0.1:2/stall"`); n != 2 {
+		t.Errorf("%d destinations aside", n)
+	}
+	if !strings.Contains(text, "events = [\"bench.t00019\"]\n  to = [destination.d19]") {
+		t.Errorf("no route to the last destination in\n%s", text)
+	}
+	if strings.Contains(setup{paired: 20}.hcl("127.0.0.1:1", []string{"http://127.0.0.1:2/3"}), "stall") {
+		t.Error("destinations are aside that should not be")
+	}
+}
+
+// What is apart is not expected at the sets, and all else once.
+func TestDue(t *testing.T) {
+	if n := (&contender{accepted: 10, from: 2, to: 5}).due(); n != 30 {
+		t.Errorf("fan-out: %d", n)
+	}
+	if n := (&contender{accepted: 10, apart: 3, from: 2, to: 3, paired: true}).due(); n != 7 {
+		t.Errorf("paired: %d", n)
+	}
+}
+
+func TestDriveCountsApart(t *testing.T) {
+	accepting := &fasthttp.Server{Handler: func(ctx *fasthttp.RequestCtx) { ctx.SetStatusCode(fasthttp.StatusAccepted) }}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- accepting.Serve(l) }()
+	t.Cleanup(func() {
+		if err := accepting.Shutdown(); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	var next uint64
+	got := drive(t.Context(), "http://"+l.Addr().String()+"/", &next, load{connections: 4, period: time.Hour, limit: 100, apart: isAside})
+	if got.accepted != 100 || got.apart != 10 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// The receiver answers for destinations aside, and counts none of it at a set.
+func TestReceiverAside(t *testing.T) {
+	b := serving(t)
+	from, to, _ := b.urls(3)
+	post(t, "http://"+b.receiver.address+"/apart", newEventBody().fill(1, 1))
+	if c, err := counts(b.receiver.address, from, to); err != nil || c != (Counts{}) {
+		t.Errorf("got %+v, error %v", c, err)
+	}
+}
+
+// The watch sees the memory of a process while it lives.
+func TestWatch(t *testing.T) {
+	p := endless(t)
+	w := newWatch(p)
+	deadline := time.After(time.Minute)
+	var seen []float64
+	for len(seen) == 0 {
+		select {
+		case <-deadline:
+			t.Fatal("no sample")
+		case <-time.After(time.Millisecond):
+			seen = w.take()
+		}
+	}
+	w.end()
+	if err := p.kill(); err != nil {
+		t.Fatal(err)
+	}
+	if seen[0] <= 0 {
+		t.Errorf("samples %v", seen)
+	}
+}

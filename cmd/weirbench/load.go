@@ -16,6 +16,7 @@ const (
 	eventSize     = 1024
 	firstSequence = 1_000_000_000 // ten digits
 	typeDigits    = 5
+	valueDigits   = 16
 )
 
 // load is what producers do in one turn.
@@ -31,11 +32,14 @@ type load struct {
 	types int
 	// timed asks for the times of the answers.
 	timed bool
+	// apart says which events lead to deliveries that are not counted.
+	apart func(number uint64) bool
 }
 
 // loaded is what producers saw.
 type loaded struct {
 	accepted, refused uint64
+	apart             uint64 // of those accepted
 	problem           string
 	took              time.Duration
 	first             uint64  // number of the first event of the turn
@@ -43,24 +47,58 @@ type loaded struct {
 	sent              []int64
 }
 
-// eventBody is an event of exactly eventSize bytes; fill puts number and type in.
+// eventBody is an event of exactly eventSize bytes. Its members have names that
+// are alike from event to event and values that are not: what the store presses
+// together shrinks as JSON does, and not to nothing.
 type eventBody struct {
 	bytes     []byte
 	seq, kind int
+	values    [][]byte // parts of bytes, 16 hexadecimal digits each
 }
 
 func newEventBody() *eventBody {
-	head := `{"event":"bench.t` + strings.Repeat("0", typeDigits) + `","data":{` + seqMarker + strings.Repeat("0", seqDigits) + `,"pad":"`
-	const foot = `"}}`
-	b := []byte(head + strings.Repeat("x", eventSize-len(head)-len(foot)) + foot)
-	return &eventBody{bytes: b, seq: bytes.Index(b, []byte(seqMarker)) + len(seqMarker), kind: bytes.Index(b, []byte("bench.t")) + len("bench.t")}
+	head := `{"event":"bench.t` + strings.Repeat("0", typeDigits) + `","data":{` + seqMarker + strings.Repeat("0", seqDigits)
+	const foot = `,"pad":""}}`
+	text := head
+	var at []int
+	for {
+		member := fmt.Sprintf(`,"field_%02d":"`, len(at))
+		if len(text)+len(member)+valueDigits+1+len(foot) > eventSize {
+			break
+		}
+		at = append(at, len(text)+len(member))
+		text += member + strings.Repeat("0", valueDigits) + `"`
+	}
+	rest := eventSize - len(text) - len(foot)
+	e := &eventBody{bytes: []byte(text + `,"pad":"` + strings.Repeat("x", rest) + `"}}`)}
+	e.seq = bytes.Index(e.bytes, []byte(seqMarker)) + len(seqMarker)
+	e.kind = bytes.Index(e.bytes, []byte("bench.t")) + len("bench.t")
+	for _, i := range at {
+		e.values = append(e.values, e.bytes[i:i+valueDigits])
+	}
+	return e
 }
 
+// fill puts number and type in, and values that follow from the number.
 func (e *eventBody) fill(number uint64, types int) []byte {
 	digits(e.bytes[e.seq:e.seq+seqDigits], number+firstSequence)
-	digits(e.bytes[e.kind:e.kind+typeDigits], number%uint64(max(types, 1)))
+	digits(e.bytes[e.kind:e.kind+typeDigits], kindOf(number, types))
+	x := number
+	for _, v := range e.values {
+		x += 0x9e3779b97f4a7c15 // splitmix64
+		z := (x ^ x>>30) * 0xbf58476d1ce4e5b9
+		z = (z ^ z>>27) * 0x94d049bb133111eb
+		z ^= z >> 31
+		for i := range v {
+			v[i] = "0123456789abcdef"[z&15]
+			z >>= 4
+		}
+	}
 	return e.bytes
 }
+
+// kindOf is the type of an event.
+func kindOf(number uint64, types int) uint64 { return number % uint64(max(types, 1)) }
 
 func digits(b []byte, n uint64) {
 	for i := len(b) - 1; i >= 0; i-- {
@@ -72,7 +110,7 @@ func digits(b []byte, n uint64) {
 // drive posts events to url, numbered from *next on, and moves *next.
 func drive(ctx context.Context, url string, next *uint64, l load) loaded {
 	first := *next
-	var number, accepted, refused atomic.Uint64
+	var number, accepted, refused, apart atomic.Uint64
 	number.Store(first)
 	result := loaded{first: first}
 	if l.timed {
@@ -122,12 +160,15 @@ func drive(ctx context.Context, url string, next *uint64, l load) loaded {
 					result.answered[n-first] = time.Now().UnixNano()
 				}
 				accepted.Add(1)
+				if l.apart != nil && l.apart(n) {
+					apart.Add(1)
+				}
 			}
 		})
 	}
 	producers.Wait()
 	result.took = time.Since(start)
-	result.accepted, result.refused = accepted.Load(), refused.Load()
+	result.accepted, result.refused, result.apart = accepted.Load(), refused.Load(), apart.Load()
 	if p := problem.Load(); p != nil {
 		result.problem = *p
 	}

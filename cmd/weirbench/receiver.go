@@ -24,6 +24,10 @@ const (
 	seqDigits = 10
 )
 
+// stall is longer than the timeout of an attempt. A handler that sleeps keeps its
+// connection, so it must come to an end.
+const stall = 8 * time.Second
+
 // page holds what is known of pageSize events: how often they came, and when
 // first, in nanoseconds since 1970.
 type page struct {
@@ -97,6 +101,7 @@ func receive(args []string) error {
 
 func newReceiver() *fasthttp.Server {
 	var sets [maxSets]set
+	var stalled atomic.Uint64
 	find := func(text []byte) (*set, bool) {
 		n, err := strconv.Atoi(string(text))
 		if err != nil || n < 0 || n >= maxSets {
@@ -111,6 +116,15 @@ func newReceiver() *fasthttp.Server {
 			if ctx.IsPost() {
 				if string(path) == "/hang" {
 					time.Sleep(time.Hour) // a receiver that never answers
+				}
+				switch string(path) {
+				case "/stall":
+					stalled.Add(1)
+					time.Sleep(stall)
+					ctx.SetStatusCode(fasthttp.StatusInternalServerError)
+					return
+				case "/apart": // answered, not counted
+					return
 				}
 				s, ok := find(path[1:])
 				if !ok {
@@ -135,6 +149,8 @@ func newReceiver() *fasthttp.Server {
 					return
 				}
 				ctx.SetBody(b)
+			case "/stalled":
+				ctx.SetBodyString(strconv.FormatUint(stalled.Load(), 10))
 			case "/times":
 				s, ok := find(q.Peek("set"))
 				if !ok {

@@ -20,17 +20,17 @@ var rows = []row{
 	{"latency", "from ingest answered to receiver has it, at a tenth of the top rate", latency},
 	{"disk", "bytes written to disk, ingest to delivered", disk},
 	{"routes", "10,000 routes on distinct types against 10", routes},
+	{"destinations", "10,000 destinations and routes, each event matching one of them, against 10", destinations},
+	{"hanging", "1,000 destinations, one of 10 of them hanging until timeout", hanging},
 	{"start", "from the start of the process to the first delivery, with events waiting", start},
 	{"memory", "anonymous resident memory with events waiting for a dead destination", memory},
+	{"retention", "weeks of retention passing, with the clock injected", retention},
 }
 
-// notMeasured are figures that Weir is to reach and that have no row.
+// notMeasured are figures that Weir is to reach and that a run of all rows does
+// not have.
 var notMeasured = []string{
-	"10,000 destinations and routes, each event matching one of them, against 10",
-	"1,000 destinations, one of 10 of them hanging: throughput and p99 of the healthy ones",
-	"a week of retention passing: disk use",
-	"bytes written, told apart into log, flush and compaction",
-	"1 and 5 million events waiting, but by hand: -waiting",
+	"1 and 5 million events waiting, but by hand: ROW=memory ARGS='-waiting 5000000', ROW=start ARGS='-waiting 1000000'",
 }
 
 func rowNames() []string {
@@ -191,37 +191,6 @@ func latency(ctx context.Context, b *bench) ([]Line, error) {
 		atMost("answered to received, p99", "ms", w[1], "R4", r[1], 5),
 		only("sent to received, p50", "ms", w[2], "R4", r[2]),
 		only("sent to received, p99", "ms", w[3], "R4", r[3]),
-	}, nil
-}
-
-func disk(ctx context.Context, b *bench) ([]Line, error) {
-	weir, err := b.route(ctx, "Weir", setup{destinations: 1, concurrency: workers})
-	if err != nil {
-		return nil, err
-	}
-	// Long enough for several memtables and a compaction.
-	before, err := deviceWritten(b.dir)
-	if err != nil {
-		return nil, err
-	}
-	var written int64
-	var events uint64
-	for range b.rounds {
-		t, err := b.take(ctx, weir, load{connections: few, period: 3 * b.turn})
-		if err != nil {
-			return nil, err
-		}
-		written, events = written+t.written, events+t.accepted
-		fmt.Fprintf(b.out, "  %d events, %.2f KiB an event\n", t.accepted, float64(t.written)/1024/float64(t.accepted))
-	}
-	after, err := deviceWritten(b.dir)
-	if err != nil {
-		return nil, err
-	}
-	each := func(n int64) float64 { return float64(n) / 1024 / float64(max(events, 1)) }
-	return []Line{
-		under(fmt.Sprintf("written to the device, %d events", events), "KiB/event", each(after-before), 6),
-		{What: "written, by the kernel's account of the process", Unit: "KiB/event", Figure: each(written)},
 	}, nil
 }
 
@@ -386,44 +355,4 @@ func (b *bench) quiet(ctx context.Context, c *contender) error {
 			return fmt.Errorf("%s is not quiet %v after its load", c.name, 5*time.Minute)
 		}
 	}
-}
-
-func memory(ctx context.Context, b *bench) ([]Line, error) {
-	dead, err := freeAddress() // nobody listens there
-	if err != nil {
-		return nil, err
-	}
-	weir, err := b.route(ctx, "Weir", setup{destinations: 1, concurrency: 16, url: "http://" + dead + "/"})
-	if err != nil {
-		return nil, err
-	}
-	// The second figure is taken with five times as many as the first.
-	var figures, rest [2]float64
-	stored := 0
-	for i, n := range []int{b.waiting / 5, b.waiting} {
-		if err := fillUp(ctx, weir, n-stored); err != nil {
-			return nil, err
-		}
-		stored = n
-		// First attempts fail as fast as they are made, and then all wait.
-		var seen []float64
-		for since := time.Now(); len(seen) == 0 || time.Since(since) < 10*time.Second; {
-			bytes, err := weir.anonymous()
-			if err != nil {
-				return nil, fmt.Errorf("%w: %w", err, weir.alive())
-			}
-			seen = append(seen, float64(bytes)/(1<<20))
-			if err := pause(ctx, 100*time.Millisecond); err != nil {
-				return nil, err
-			}
-		}
-		figures[i], rest[i] = quantile(seen, 1), seen[len(seen)-1]
-		fmt.Fprintf(b.out, "  %d waiting: at most %.0f MiB in the 10 s after the load, %.0f MiB at their end\n", n, figures[i], rest[i])
-	}
-	return []Line{
-		under(fmt.Sprintf("RssAnon, %d waiting", b.waiting/5), "MiB", figures[0], 400),
-		under(fmt.Sprintf("RssAnon, %d waiting", b.waiting), "MiB", figures[1], 400),
-		atMost(fmt.Sprintf("RssAnon, %d waiting", b.waiting), "MiB", figures[1], fmt.Sprintf("%d waiting", b.waiting/5), figures[0], 1.3),
-		only(fmt.Sprintf("RssAnon, %d waiting, 10 s later", b.waiting), "MiB", rest[1], fmt.Sprintf("%d waiting", b.waiting/5), rest[0]),
-	}, weir.alive()
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/utils"
 
 	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/problem"
@@ -35,7 +36,7 @@ func guard(c *fiber.Ctx) error {
 // oneRequest refuses headers that two servers may read in two ways: what one
 // of them checks must be what the other acts on (RFC 9112, sections 3.2 and 6.3).
 func oneRequest(raw []byte) error {
-	count := map[string]int{}
+	var count [len(once)]int
 	for line := range bytes.Lines(raw) {
 		line = bytes.TrimRight(line, "\r\n")
 		for _, c := range line {
@@ -44,18 +45,29 @@ func oneRequest(raw []byte) error {
 			}
 		}
 		name, _, _ := bytes.Cut(line, []byte{':'})
-		switch n := strings.ToLower(string(name)); n {
-		case "host", "origin", "content-length", "transfer-encoding", "content-type":
-			if count[n]++; count[n] > 1 {
+		for i, n := range once {
+			if len(n) != len(name) || !strings.EqualFold(n, utils.UnsafeString(name)) {
+				continue
+			}
+			if count[i]++; count[i] > 1 {
 				return problem.New(http.StatusBadRequest, "ambiguous_header", "the header %s is there twice", n)
 			}
 		}
 	}
-	if count["content-length"] > 0 && count["transfer-encoding"] > 0 {
+	if count[contentLength] > 0 && count[transferEncoding] > 0 {
 		return problem.New(http.StatusBadRequest, "ambiguous_header", "Content-Length and Transfer-Encoding exclude each other")
 	}
 	return nil
 }
+
+// once are the headers that a request may have once.
+var once = [...]string{contentLength: "content-length", transferEncoding: "transfer-encoding", 2: "host", 3: "origin", 4: "content-type"}
+
+// Places in once.
+const (
+	contentLength = iota
+	transferEncoding
+)
 
 // loopbackHost reports whether a Host header names this machine itself.
 func loopbackHost(host string) bool {

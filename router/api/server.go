@@ -235,7 +235,10 @@ func (s *server) ingest(c *fiber.Ctx) error {
 	if a.Duplicate {
 		answer.Status = "duplicate"
 	}
-	return c.Status(http.StatusAccepted).JSON(answer)
+	c.Context().Response.Header.SetContentType(fiber.MIMEApplicationJSON)
+	c.Context().Response.SetBodyRaw(answer.appendJSON(make([]byte, 0, 128)))
+	c.Status(http.StatusAccepted)
+	return nil
 }
 
 // request holds the connection's own buffers: the source copies what it keeps.
@@ -243,7 +246,7 @@ func (s *server) ingest(c *fiber.Ctx) error {
 func (s *server) request(c *fiber.Ctx) *source.Request {
 	r := &source.Request{
 		Path: c.Path(), ContentType: c.Get(fiber.HeaderContentType),
-		Body: c.Request().Body(), Received: s.now().UTC(),
+		Body: c.Request().Body(), Received: s.now().UTC(), Header: make([]event.Field, 0, 16),
 	}
 	c.Request().Header.VisitAll(func(name, value []byte) {
 		r.Header = append(r.Header, event.Field{Name: utils.UnsafeString(name), Value: utils.UnsafeString(value)})

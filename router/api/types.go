@@ -3,6 +3,8 @@ package api
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/weirhq/weir/router/rawjson"
 )
 
 // Accepted answers an event that was stored, or was there already.
@@ -13,6 +15,17 @@ type Accepted struct {
 	// Differs is set on a duplicate whose type or data are other than those of
 	// the first.
 	Differs bool `json:"differs,omitempty"`
+}
+
+// appendJSON is what encoding/json makes of a, at a tenth of the cost: it is the
+// answer to each event.
+func (a *Accepted) appendJSON(b []byte) []byte {
+	b = rawjson.AppendString(append(b, `{"event_id":`...), a.EventID)
+	b = rawjson.AppendString(append(b, `,"status":`...), a.Status)
+	if a.Differs {
+		b = append(b, `,"differs":true`...)
+	}
+	return append(b, '}')
 }
 
 // Event as lists show it; Header and Data come with a single one.

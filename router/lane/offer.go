@@ -97,7 +97,7 @@ func (l *lane) offer(p posting, early bool) {
 		return // read from the store
 	}
 	used := l.set.offered.Load()
-	most := offeredMany
+	most := l.set.offeredMany
 	if used > offeredBytes/2 {
 		most = offeredFew
 	}

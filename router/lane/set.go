@@ -35,8 +35,9 @@ type Set struct {
 	freeing sync.WaitGroup // those that wait to free what a replaced Try used
 	cache   cache
 
-	offered  atomic.Int64  // bytes of offered postings that lanes hold
-	progress chan struct{} // the store's progress has grown
+	offered     atomic.Int64  // bytes of offered postings that lanes hold
+	offeredMany int           // as the constant; tests put a smaller one here
+	progress    chan struct{} // the store's progress has grown
 
 	mu      sync.Mutex
 	lanes   map[string]*lane
@@ -54,7 +55,9 @@ type Set struct {
 
 // Options of a Set. The zero value is usable.
 type Options struct {
-	Logger   hclog.Logger
+	Logger hclog.Logger
+	// Now is the clock of schedules. It should not go back; nil is the wall clock
+	// that does not.
 	Now      func() time.Time
 	Observer Observer
 }
@@ -65,13 +68,14 @@ func NewSet(st store.Store, o Options) *Set {
 		o.Logger = hclog.NewNullLogger()
 	}
 	if o.Now == nil {
-		o.Now = time.Now
+		o.Now = newClock().now
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Set{
 		store: st, log: o.Logger, now: o.Now, watch: o.Observer, ctx: ctx, cancel: cancel,
 		lanes: map[string]*lane{}, signal: make(chan struct{}, 1),
 		recorder: make(chan struct{}), finish: make(chan struct{}), progress: make(chan struct{}, 1),
+		offeredMany: offeredMany,
 	}
 	go s.recordOutcomes()
 	return s

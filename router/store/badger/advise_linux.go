@@ -32,7 +32,8 @@ func newLogAdvice(path string) *logAdvice {
 	logs, _ := filepath.Glob(filepath.Join(a.folder, "*.mem"))
 	for _, l := range logs {
 		n, err := strconv.Atoi(strings.TrimSuffix(filepath.Base(l), ".mem"))
-		if err == nil {
+		info, err2 := os.Lstat(l)
+		if err == nil && err2 == nil && info.Size() > 0 {
 			adviseMapping(l)
 			a.next = max(a.next, n+1)
 		}
@@ -44,8 +45,8 @@ func newLogAdvice(path string) *logAdvice {
 func (a *logAdvice) check() {
 	for {
 		path := filepath.Join(a.folder, fmt.Sprintf("%05d.mem", a.next))
-		if _, err := os.Lstat(path); err != nil {
-			return
+		if info, err := os.Lstat(path); err != nil || info.Size() == 0 {
+			return // without a byte it only holds blocks
 		}
 		adviseMapping(path)
 		a.next++

@@ -40,6 +40,9 @@ type batch struct {
 	received       int64
 	oldest         uint64
 	buckets        []bucket
+	events         [][]byte // as encoded, those after Store.last
+	routed         [][]byte // as encoded, from routedFrom on; nil for those with a row of their own
+	routedFrom     uint64
 	lanes          map[string]*lane
 	types          map[bucketType][]uint64
 	postings       map[string][]store.Ref
@@ -85,7 +88,7 @@ func (s *Store) newBatch() *batch {
 	return &batch{
 		s: s, rows: map[string]*row{},
 		last: s.last, progress: s.progress, received: s.received,
-		oldest: s.oldest, buckets: s.buckets,
+		oldest: s.oldest, buckets: s.buckets, routedFrom: s.progress + 1,
 		lanes: map[string]*lane{}, types: map[bucketType][]uint64{}, postings: map[string][]store.Ref{},
 	}
 }
@@ -201,6 +204,8 @@ func (b *batch) rollback(m mark) {
 		b.postings[k] = refs[:n]
 	}
 	b.size, b.count = m.size, m.count
+	b.events = b.events[:uint64(len(b.events))-(b.last-m.last)]
+	b.routed = b.routed[:uint64(len(b.routed))-(b.progress-m.progress)]
 	b.last, b.progress, b.received = m.last, m.progress, m.received
 	b.oldest, b.buckets = m.oldest, m.buckets
 }
@@ -341,6 +346,7 @@ func (b *batch) addEvent(n *store.NewEvent, encoded []byte, sum [16]byte) (store
 		}
 	}
 	b.put(eventKey(bucket, position), encoded)
+	b.events = append(b.events, encoded)
 	t := bucketType{bucket, e.Type}
 	if _, seen := b.types[t]; !seen {
 		b.reserve(len(e.Type) + 32)
@@ -393,6 +399,7 @@ func (b *batch) addDocument(d *store.Document) error {
 
 // finish writes the rows that are made once a batch.
 func (b *batch) finish() error {
+	b.endGroups()
 	for t, positions := range b.types {
 		if len(positions) == 0 {
 			continue

@@ -62,15 +62,15 @@ func (s *Store) family(ctx context.Context, position uint64) (*family, error) {
 		if err != nil {
 			return nil, err
 		}
-		key := routingKey(v.bucketOf(position), position)
-		b, err := get(v.txn, key)
+		bucket := v.bucketOf(position)
+		b, err := s.routingRow(v.txn, bucket, position)
 		if err == nil && f.routing != nil && bytes.Equal(b, seen) {
 			f.v = v
 			return f, nil
 		}
 		if err == nil {
 			// Lanes are known only now, and must be older than the view.
-			if f.routing, err = decodeRouting(key, position, b); err == nil {
+			if f.routing, err = decodeRouting(bucket, position, b); err == nil {
 				f.lanes, seen = s.lanesOf(f.routing), b
 			}
 		}

@@ -30,7 +30,10 @@
 // of which a delivery is unfinished: everything before the position in row M.
 //
 //	B bucket 'e' pos              event
-//	B bucket 'r' pos              what routing decided for it, deliveries included
+//	B bucket 'r' pos              what routing decided for it, deliveries included,
+//	                              where it is large or was added to
+//	B bucket 'g' pos              the same for all positions of a stretch, by the
+//	                              last; a row 'r' counts instead
 //	B bucket 'c' pos number4      data of a message made by a plugin, where all of
 //	                              an event's are too much for one row
 //	B bucket 't' string pos       positions of one type of one commit, by the last
@@ -53,6 +56,7 @@
 //	V                             version of this layout
 //	x string state1 ref           dead (d) and retrying (r) deliveries of a lane
 //	y string due8 ref             retries of a lane by due time
+//	z                             padding, see endLog
 //
 // A delivery has no row when it waits, and none when it was delivered at its
 // first try: a posting at or after its lane's cursor waits, one that the cursor
@@ -67,6 +71,30 @@
 //
 // # Disk
 //
-// Options.MinFree is watched because Badger maps sparse files: a write that
-// finds no space would end the process.
+// Badger maps sparse files and writes through the map: a write that finds no
+// block is SIGBUS, and the end of the process. So:
+//
+//   - The log in use and the next one, which is there as a file without a byte,
+//     have all their blocks before Badger writes to them. A commit that may need
+//     more than that is refused with store.ErrFull, whatever is in it.
+//   - weir.reserve holds blocks for a flush and a compaction. Where Badger meets a
+//     full disk all the same, the handler of SIGBUS gives a MiB of it back and the
+//     write is tried again (Linux on amd64; elsewhere the reserve is given back
+//     before a flush).
+//   - Compactions stop while there is less free space than they may need, and
+//     events are refused from then, or from Options.MinFree on, once what is under
+//     way has ended.
+//
+// Room is looked at before each commit and ten times a second, so that all of it
+// goes on by itself when space returns.
+//
+// # Damage
+//
+// Badger cuts its log off at the first entry that it can't read, takes a manifest
+// that ends early for a whole one, and panics on tables that were cut. So Open
+// looks first: a log may be torn only at its end, and not before whole entries of
+// a later transaction; a manifest must name what weir.store noted; tables must be
+// there, with an index and a last block that match their checksums. The rest of
+// the tables is read in the background. What is wrong is ErrDamaged and names the
+// file.
 package badger

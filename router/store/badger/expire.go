@@ -35,7 +35,7 @@ func (s *Store) Expire(ctx context.Context, now time.Time) (store.Expired, error
 			return done, fmt.Errorf("retention: %w", err)
 		}
 	}
-	return done, nil
+	return done, s.reclaim(ctx)
 }
 
 // step runs one step in the committer, alone in its transaction.
@@ -362,6 +362,7 @@ func (b *batch) dropBucket(number uint32) (more bool, err error) {
 			return true, nil
 		}
 		b.remove(it.Item().KeyCopy(nil))
+		b.s.gone.Add(it.Item().EstimatedSize())
 		n++
 	}
 	b.remove(bucketRowKey(number))

@@ -134,13 +134,17 @@ func TestEarlyCopiesAreNotFound(t *testing.T) {
 	}
 	rows := map[string]*row{}
 	txn := s.db.NewTransaction(false)
-	for _, k := range []func(uint32, uint64) []byte{eventKey, routingKey} {
-		v, err := get(txn, k(s.buckets[0].number, 2))
-		if err != nil {
-			t.Fatal(err)
-		}
-		key := k(aside, 2)
-		rows[string(key)] = &row{key: key, value: seal(key, 0, v)}
+	bucket := s.buckets[0].number
+	event, err := get(txn, eventKey(bucket, 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	routing, err := s.routingRow(txn, bucket, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []row{{key: eventKey(aside, 2), value: event}, {key: routingKey(aside, 2), value: routing}} {
+		rows[string(r.key)] = &row{key: r.key, value: seal(r.key, 0, r.value)}
 	}
 	txn.Discard()
 	if err := s.write(rows); err != nil {

@@ -16,6 +16,7 @@ const (
 	kindID       = 'i'
 	kindLane     = 'l'
 	kindOldest   = 'M'
+	kindPad      = 'z'
 	kindPostings = 'p'
 	kindVersion  = 'V'
 	kindState    = 'x'
@@ -26,6 +27,7 @@ const (
 const (
 	rowEvent    = 'e'
 	rowRouting  = 'r'
+	rowGroup    = 'g'
 	rowContent  = 'c'
 	rowType     = 't'
 	rowDelivery = 'v'
@@ -83,6 +85,10 @@ func eventKey(bucket uint32, position uint64) []byte {
 
 func routingKey(bucket uint32, position uint64) []byte {
 	return binary.BigEndian.AppendUint64(bucketed(bucket, rowRouting, 8), position)
+}
+
+func groupKey(bucket uint32, last uint64) []byte {
+	return binary.BigEndian.AppendUint64(bucketed(bucket, rowGroup, 8), last)
 }
 
 func contentKey(bucket uint32, position uint64, n int) []byte {
@@ -151,13 +157,13 @@ func after(prefix []byte) []byte {
 }
 
 var rowNames = map[byte]string{
-	rowEvent: "event", rowRouting: "routing", rowContent: "content", rowType: "type index",
+	rowEvent: "event", rowRouting: "routing", rowGroup: "routings", rowContent: "content", rowType: "type index",
 	rowDelivery: "delivery", rowHistory: "history",
 }
 
 var kindNames = map[byte]string{
 	kindBucket: "bucket", kindDocument: "document", kindID: "id", kindLane: "lane",
-	kindOldest: "oldest", kindPostings: "postings", kindVersion: "version",
+	kindOldest: "oldest", kindPad: "padding", kindPostings: "postings", kindVersion: "version",
 	kindState: "state", kindRetry: "retry",
 }
 
@@ -176,6 +182,8 @@ func describe(key []byte) string {
 		switch kind := key[5]; kind {
 		case rowEvent, rowRouting, rowContent, rowDelivery:
 			return fmt.Sprintf("the %s row of position %d", rowNames[kind], binary.BigEndian.Uint64(key[bucketedLen:]))
+		case rowGroup:
+			return fmt.Sprintf("the row of routings up to position %d", binary.BigEndian.Uint64(key[bucketedLen:]))
 		case rowType, rowHistory:
 			return fmt.Sprintf("the %s row %q", rowNames[kind], key[bucketedLen:])
 		}

@@ -64,6 +64,9 @@ func (s *Store) checkVersion() error {
 	if err := codec.DecodeNumbers(v, &version); err != nil {
 		return malformed(key, err)
 	}
+	if version == layoutVersion-1 { // its rows are as they are now, and it had no groups
+		return s.write(map[string]*row{"": {key: key, value: seal(key, 0, codec.AppendNumbers(nil, layoutVersion))}})
+	}
 	if version != layoutVersion {
 		return fmt.Errorf("it has layout version %d, and this program knows %d", version, layoutVersion)
 	}
@@ -111,8 +114,10 @@ func (s *Store) loadLog(txn *badgerdb.Txn) error {
 		s.received = e.Received.UnixNano()
 	}
 	for i := len(s.buckets) - 1; i >= 0 && s.progress < s.oldest; i-- {
-		if p, ok := lastPosition(txn, bucketed(s.buckets[i].number, rowRouting, 0)); ok {
-			s.progress = p
+		for _, kind := range []byte{rowGroup, rowRouting} {
+			if p, ok := lastPosition(txn, bucketed(s.buckets[i].number, kind, 0)); ok {
+				s.progress = max(s.progress, p)
+			}
 		}
 	}
 	return nil

@@ -50,7 +50,6 @@ func (b *batch) writeContents(req *request) error {
 		if err := b.s.write(rows); err != nil {
 			return err
 		}
-		b.s.wrote(size)
 		clear(rows)
 		size = 0
 		return nil
@@ -86,19 +85,27 @@ func (b *batch) writeContents(req *request) error {
 }
 
 func (b *batch) routing(position uint64) (*codec.Routing, error) {
-	key := routingKey(b.bucketOf(position), position)
-	v, err := b.get(key)
+	bucket := b.bucketOf(position)
+	v, err := b.routingRow(bucket, position)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, outOfOrder("position %d has no routing", position)
 	}
 	if err != nil {
 		return nil, err
 	}
-	r, err := codec.DecodeRouting(position, v)
-	if err != nil {
-		return nil, malformed(key, err)
+	return decodeRouting(bucket, position, v)
+}
+
+// routingRow is as that of the store, as the batch has it by now.
+func (b *batch) routingRow(bucket uint32, position uint64) ([]byte, error) {
+	key := routingKey(bucket, position)
+	if _, ok := b.rows[string(key)]; ok {
+		return b.get(key)
 	}
-	return r, nil
+	if i := position - b.routedFrom; position >= b.routedFrom && i < uint64(len(b.routed)) {
+		return b.routed[i], nil
+	}
+	return b.s.routingRow(b.txn(), bucket, position)
 }
 
 func (b *batch) addRouting(r *store.Routing, encoded *encodedRouting) error {
@@ -112,7 +119,12 @@ func (b *batch) addRouting(r *store.Routing, encoded *encodedRouting) error {
 		return outOfOrder("a routing of position %d, the last event is %d", r.Position, b.last)
 	}
 	b.progress = r.Position
-	b.put(routingKey(b.bucketOf(r.Position), r.Position), encoded.row)
+	if encoded.outside == nil && len(encoded.row) <= groupLargest {
+		b.addToGroup(encoded.row)
+	} else {
+		b.routed = append(b.routed, nil)
+		b.put(routingKey(b.bucketOf(r.Position), r.Position), encoded.row)
+	}
 	return b.addDeliveries(r, 0)
 }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -66,7 +67,7 @@ func (o *Options) defaults() {
 }
 
 // layoutVersion is the version of the keys and rows that this package writes.
-const layoutVersion = 1
+const layoutVersion = 2
 
 const (
 	// memTableSize is as small as a transaction may be, of which Badger takes 15 %
@@ -97,14 +98,17 @@ type Store struct {
 	lookMost int
 
 	advice *logAdvice // the committer's
+	tail   tail
+	group  atomic.Pointer[group] // the one read last
 
 	// open guards queue against being closed while somebody sends.
-	open    sync.RWMutex
-	closed  bool
-	queue   chan *request
-	waiting atomic.Int64  // bytes in queue
-	done    chan struct{} // closed when the committer has ended
-	closing chan struct{}
+	open     sync.RWMutex
+	closed   bool
+	queue    chan *request
+	waiting  atomic.Int64  // bytes in queue
+	done     chan struct{} // closed when the committer has ended
+	closing  chan struct{}
+	scrubbed chan struct{} // closed when scrub has ended
 
 	mu       sync.RWMutex // guards what follows
 	last     uint64
@@ -116,7 +120,11 @@ type Store struct {
 	news     chan struct{} // closed and replaced when last grows
 	failed   error
 
-	space space
+	room *room
+	// gone is the size of what retention deleted and was not reclaimed, and
+	// reclaimLeast as the constant of that name. Tests put a smaller one here.
+	gone         atomic.Int64
+	reclaimLeast int64
 }
 
 var _ store.Store = (*Store)(nil)
@@ -167,31 +175,119 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := badgerdb.Open(settings(&o))
+	d, err := openDatabase(&o)
 	if err != nil {
-		lock.Close()
-		return nil, fmt.Errorf("opening the store at %s: %w", o.Path, err)
+		return nil, errors.Join(err, lock.Close())
 	}
+	db := d.db
 	s := &Store{
-		opts: o, log: o.Logger, db: db, lock: lock,
-		maxSize: db.MaxBatchSize() * 9 / 10,
-		maxRows: db.MaxBatchCount() * 8 / 10,
-		width:   bucketWidth(o.Retention),
-		queue:   make(chan *request, queueLength),
-		done:    make(chan struct{}),
-		closing: make(chan struct{}),
-		news:    make(chan struct{}),
-		lanes:   map[string]*lane{},
+		opts: o, log: o.Logger, db: db, lock: lock, room: d.room,
+		maxSize:  db.MaxBatchSize() * 9 / 10,
+		maxRows:  db.MaxBatchCount() * 8 / 10,
+		width:    bucketWidth(o.Retention),
+		queue:    make(chan *request, queueLength),
+		done:     make(chan struct{}),
+		closing:  make(chan struct{}),
+		scrubbed: make(chan struct{}),
+		news:     make(chan struct{}),
+		lanes:    map[string]*lane{},
 
 		commitTxn: (*badgerdb.Txn).Commit,
 		lookMost:  lookMost,
+
+		reclaimLeast: reclaimLeast,
 	}
-	if err := s.load(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("the store at %s: %w", o.Path, err), db.Close(), lock.Close())
+	if err = s.load(ctx); err == nil {
+		err = s.checkKnown(d.known, d.cut)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("the store at %s: %w", o.Path, err), s.closeDatabase(), lock.Close())
 	}
 	s.advice = newLogAdvice(o.Path)
+	s.room.start(s.Last, d.known)
 	go s.commit()
+	go s.scrub()
 	return s, nil
+}
+
+// database is what Open has before it reads rows.
+type database struct {
+	db   *badgerdb.DB
+	room *room
+	// known is what the store had a moment before it was last closed or killed, cut
+	// that its newest log was torn since.
+	known *memo
+	cut   bool
+}
+
+func openDatabase(o *Options) (d *database, err error) {
+	spare, err := openReserve(o.Path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, spare.close())
+		}
+	}()
+	if err := makeRoom(o.Path, spare, freeBytes); err != nil {
+		return nil, err
+	}
+	d = &database{known: readMemo(o.Path, o.Logger)}
+	in := &inspection{folder: o.Path, log: o.Logger}
+	if err := in.run(d.known); err != nil {
+		return nil, err
+	}
+	d.cut = in.cut
+	if d.db, err = openBadger(o); err != nil {
+		return nil, fmt.Errorf("opening the store at %s: %w", o.Path, err)
+	}
+	if d.room, err = openRoom(o, d.db, spare, freeBytes); err != nil {
+		return nil, errors.Join(err, d.db.Close())
+	}
+	return d, nil
+}
+
+// openBadger makes an error of what Badger panics with.
+func openBadger(o *Options) (db *badgerdb.DB, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v", ErrDamaged, r)
+		}
+	}()
+	db, err = badgerdb.Open(settings(o))
+	if errors.Is(err, badgerdb.ErrEncryptionKeyMismatch) { // nothing is encrypted
+		path := filepath.Join(o.Path, badgerdb.KeyRegistryFileName)
+		return nil, fmt.Errorf("%w: %s does not hold what Badger wrote; it names no keys, so it can be made anew: rm -f %s", ErrDamaged, path, path)
+	}
+	return db, err
+}
+
+// checkKnown compares what was loaded with what was there before.
+func (s *Store) checkKnown(known *memo, cut bool) error {
+	if known == nil || known.last <= s.last {
+		return nil
+	}
+	if cut {
+		s.log.Error("events were lost with the torn end of the newest log: it was damaged, or the disk had not kept what it was told to",
+			"first", s.last+1, "last", known.last)
+		return nil
+	}
+	return fmt.Errorf("%w: its newest event is %d, and it had %d: a file of it is older than the others or lost; put the folder back from a backup, or keep a copy of it and go on with what is there: rm -f %s",
+		ErrDamaged, s.last, known.last, filepath.Join(s.opts.Path, memoName))
+}
+
+// closeDatabase leaves the database as it is when there is no room for its last
+// flush: what it would write is in its log.
+func (s *Store) closeDatabase() error {
+	if !s.room.close() {
+		return s.room.reserve.close()
+	}
+	var err error
+	if e := s.db.Close(); e != nil {
+		err = fmt.Errorf("closing the store: %w", e)
+	}
+	return errors.Join(err, s.room.reserve.close())
 }
 
 func settings(o *Options) badgerdb.Options {
@@ -199,11 +295,13 @@ func settings(o *Options) badgerdb.Options {
 		WithLogger(logger{o.Logger.Named("badger")}).
 		// One flush a transaction. Badger's Sync would miss a log that was
 		// rotated in between.
-		WithSyncWrites(true).
+		WithSyncWrites(defect != defectNoSync).
 		// There is one writer.
 		WithDetectConflicts(false).
 		WithMemTableSize(memTableSize).
-		WithNumMemtables(2).
+		// None waits for its flush: each is 70 MiB of memory, and one is flushed
+		// faster than the next one fills.
+		WithNumMemtables(0).
 		WithNumCompactors(2).
 		WithBlockSize(blockSize).
 		WithBlockCacheSize(32 << 20).
@@ -268,7 +366,10 @@ func (s *Store) Err() error {
 	if failed != nil {
 		return failed
 	}
-	return s.checkSpace()
+	if short, err := s.room.short(); err == nil && short {
+		return store.ErrFull
+	}
+	return nil
 }
 
 // Close waits for commits under way and closes the database. Reads must have
@@ -285,11 +386,8 @@ func (s *Store) Close() error {
 	close(s.queue)
 	s.open.Unlock()
 	<-s.done
-	var err error
-	if e := s.db.Close(); e != nil {
-		err = fmt.Errorf("closing the store: %w", e)
-	}
-	return errors.Join(err, s.lock.Close())
+	<-s.scrubbed
+	return errors.Join(s.closeDatabase(), s.lock.Close())
 }
 
 // fail refuses all further commits.

@@ -75,7 +75,7 @@ func TestLayoutVersion(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if s, err := Open(t.Context(), Options{Path: path}); err == nil || !strings.Contains(err.Error(), "layout version 2") {
+	if s, err := Open(t.Context(), Options{Path: path}); err == nil || !strings.Contains(err.Error(), "layout version 3") {
 		t.Errorf("got %v and error %v", s, err)
 	}
 	// And the folder is not left locked.
@@ -261,7 +261,11 @@ func TestDamagedRows(t *testing.T) {
 		read func() error
 	}{
 		{"the event row of position 2", eventKey(bucket, 2), func() error { _, err := s.Event(ctx, 2); return err }},
-		{"the routing row of position 2", routingKey(bucket, 2), func() error { _, err := s.Routing(ctx, 2); return err }},
+		{"the row of routings up to position 2", groupKey(bucket, 2), func() error {
+			s.group.Store(nil)
+			_, err := s.Routing(ctx, 2)
+			return err
+		}},
 		{"the delivery row of position 1", deliveryKey(bucket, a), func() error { _, err := s.Delivery(ctx, a); return err }},
 		{"the postings row", postingsKey("a", b), func() error { _, err := s.Postings(ctx, "a", a, 5); return err }},
 		{"the retry row", retryKey("a", retries[0].Due.UnixNano(), a), func() error { _, err := s.Retries(ctx, "a", 5); return err }},

@@ -99,18 +99,18 @@ func (v *view) event(position uint64) (*event.Event, error) {
 
 // routing gives a routing without the data that has rows of its own.
 func (v *view) routing(position uint64) (*codec.Routing, error) {
-	key := routingKey(v.bucketOf(position), position)
-	b, err := get(v.txn, key)
+	bucket := v.bucketOf(position)
+	b, err := v.s.routingRow(v.txn, bucket, position)
 	if err != nil {
 		return nil, err
 	}
-	return decodeRouting(key, position, b)
+	return decodeRouting(bucket, position, b)
 }
 
-func decodeRouting(key []byte, position uint64, b []byte) (*codec.Routing, error) {
+func decodeRouting(bucket uint32, position uint64, b []byte) (*codec.Routing, error) {
 	r, err := codec.DecodeRouting(position, b)
 	if err != nil {
-		return nil, malformed(key, err)
+		return nil, malformed(routingKey(bucket, position), err)
 	}
 	return r, nil
 }
@@ -127,6 +127,9 @@ func (s *Store) Event(ctx context.Context, position uint64) (*event.Event, error
 
 // Events returns up to max events from a position on.
 func (s *Store) Events(ctx context.Context, from uint64, max int) ([]*event.Event, error) {
+	if events, err := s.tail.events(from, max); err != nil || len(events) > 0 {
+		return events, err
+	}
 	v, err := s.view(ctx)
 	if err != nil {
 		return nil, err

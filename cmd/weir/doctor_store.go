@@ -1,0 +1,287 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/weirhq/weir/router/api"
+	"github.com/weirhq/weir/router/config"
+	"github.com/weirhq/weir/router/store/badger"
+)
+
+// checkAddress finds out whether the router's address is free, or its own.
+func (d *doctor) checkAddress(ctx context.Context) {
+	if d.server != "" {
+		d.askRouter(ctx, remote(d.server), "the server that was named")
+		return
+	}
+	listen := d.config.Server.Listen
+	l, err := net.Listen("tcp", listen)
+	switch {
+	case err == nil:
+		if err := l.Close(); err != nil {
+			d.warn("address", "run weir doctor again", "%s: %s", listen, err)
+			return
+		}
+		d.ok("address", "%s is free; no router runs", listen)
+	case errors.Is(err, syscall.EADDRINUSE):
+		d.askRouter(ctx, remote("http://"+listen), "server.listen")
+	case errors.Is(err, syscall.EACCES):
+		d.fail("address", "take a port from 1024 on in server.listen, or give the program the capability cap_net_bind_service", "this user may not listen on %s", listen)
+	default:
+		d.fail("address", "write an address of this machine in server.listen", "the router can't listen on %s: %s", listen, err)
+	}
+}
+
+// askRouter looks at who answers at an address.
+func (d *doctor) askRouter(ctx context.Context, c *client, what string) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := c.get(ctx, "/healthz", nil, &api.Health{}); err != nil {
+		d.fail("address", "end the program that has it (ss -ltnp shows which), or change server.listen or --server",
+			"%s (%s) does not answer as a router does: %s", c.base, what, err)
+		return
+	}
+	d.running = c
+	switch reason, err := notReady(ctx, c); {
+	case err != nil:
+		d.fail("router", "its log says why", "the router at %s does not say whether it is ready: %s", c.base, err)
+	case reason != "":
+		d.fail("router", "mend that, or start it again; its log has more", "the router at %s is not ready: %s", c.base, reason)
+	default:
+		d.ok("router", "runs at %s and is ready", c.base)
+	}
+}
+
+// notReady asks a router for the reason why it is not ready, empty when it is.
+func notReady(ctx context.Context, c *client) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+"/readyz", nil)
+	if err != nil {
+		return "", err
+	}
+	res, err := c.do(req)
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	var h api.Health
+	if err := json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&h); err != nil {
+		return "", fmt.Errorf("%s, and no reason: %w", res.Status, err)
+	}
+	if res.StatusCode == http.StatusOK {
+		return "", nil
+	}
+	return h.Status + ": " + h.Reason, nil
+}
+
+// nearest returns path, or the folder above it that exists.
+func nearest(path string) string {
+	for {
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) || path == filepath.Dir(path) {
+			return path
+		}
+		path = filepath.Dir(path)
+	}
+}
+
+func (d *doctor) checkStore(ctx context.Context) {
+	path := d.config.Store.Path
+	where := nearest(path)
+	if !d.checkFolder(path, where) {
+		return
+	}
+	d.checkDisk(where)
+	if where != path {
+		return
+	}
+	checkup, err := badger.Examine(ctx, path, d.deep)
+	switch {
+	case errors.Is(err, badger.ErrNoStore):
+		d.fail("store", "name a folder of its own in store.path", "%s", err)
+	case errors.Is(err, fs.ErrPermission):
+		d.fail("store", fmt.Sprintf("run weir as the user that the files in %s belong to, or give them back: chown -R USER %s", path, path), "%s", err)
+	case err != nil:
+		d.fail("store", "run weir doctor again; if it stays, look at the disk (dmesg, smartctl)", "%s", err)
+	default:
+		d.judge(ctx, path, checkup)
+	}
+}
+
+// checkFolder says whether the store's folder can be used.
+func (d *doctor) checkFolder(path, where string) bool {
+	const check = "store folder"
+	info, err := os.Stat(where)
+	if err != nil {
+		d.fail(check, "make it readable for the user that runs weir", "%s: %s", where, plainPathError(err))
+		return false
+	}
+	if !info.IsDir() {
+		d.fail(check, "name a folder in store.path", "%s is no folder", where)
+		return false
+	}
+	owner, err := d.machine.folder(where)
+	if err != nil {
+		d.fail(check, fmt.Sprintf("make %s readable and writable for the user that runs weir: it belongs to %s, and this is %s", where, owner.name, owner.self), "%s: %s", where, err)
+		return false
+	}
+	switch {
+	case where != path:
+		d.ok(check, "%s is not there yet; weir serve makes it", path)
+		return true
+	case owner.other != "":
+		d.fail(check, fmt.Sprintf("chown -R %s %s; a command that was run as another user, such as root, has made it", owner.name, path),
+			"%s belongs to %s, but %s in it does not", path, owner.name, owner.other)
+	case owner.name != owner.self:
+		d.warn(check, "run weir as that user: files that it makes as another are closed to it", "%s belongs to %s, and this is %s", path, owner.name, owner.self)
+	case info.Mode().Perm()&0o077 != 0:
+		d.warn(check, "chmod 700 "+path, "%s is open to other users of this machine (mode %04o), and holds events", path, info.Mode().Perm())
+	default:
+		d.ok(check, "%s, for %s only", path, owner.name)
+	}
+	return true
+}
+
+// plainPathError leaves out the path, which stands before it.
+func plainPathError(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+// fewInodes is from where on running out of them is near: a store makes some
+// hundred files.
+const fewInodes = 10_000
+
+func (d *doctor) checkDisk(path string) {
+	disk, err := d.machine.fileSystem(path)
+	if err != nil {
+		d.warn("file system", "look at the disk", "%s: %s", path, err)
+		return
+	}
+	switch {
+	case disk.readOnly:
+		d.fail("file system", "mount it for writing (dmesg says whether the kernel has stopped writing after an error)", "%s is mounted read-only", path)
+	case disk.volatile != "":
+		d.warn("file system", "name a folder on a disk in store.path", "%s is %s: %s", path, disk.name, disk.volatile)
+	case disk.remote:
+		d.warn("file system", "name a folder on a local disk in store.path", "%s is on %s, a network file system: what it promises of flushes and locks is not what the store needs", path, disk.name)
+	default:
+		d.ok("file system", "%s", disk.name)
+	}
+	least := d.config.Store.MinFree
+	switch {
+	case disk.free < least:
+		d.fail("disk space", "make space on the disk of "+path+", shorten store.retention, or lower store.min_free",
+			"%s free, less than min_free (%s): events are refused with 507", bytesText(disk.free), config.FormatSize(least))
+	case disk.free < 2*least:
+		d.warn("disk space", "make space on the disk of "+path+" before it is used up", "%s free; below %s (min_free) events are refused", bytesText(disk.free), config.FormatSize(least))
+	default:
+		d.ok("disk space", "%s free, min_free is %s", bytesText(disk.free), config.FormatSize(least))
+	}
+	switch {
+	case disk.inodes == 0: // made as they are needed
+	case disk.inodesFree < 100:
+		d.fail("inodes", "remove files from the disk of "+path, "%d of %d left: no more files can be made", disk.inodesFree, disk.inodes)
+	case disk.inodesFree < fewInodes:
+		d.warn("inodes", "remove files from the disk of "+path, "%d of %d left", disk.inodesFree, disk.inodes)
+	default:
+		d.ok("inodes", "%d of %d left", disk.inodesFree, disk.inodes)
+	}
+}
+
+// judge tells what was found in the store.
+func (d *doctor) judge(ctx context.Context, path string, c *badger.Checkup) {
+	const check = "store"
+	if len(c.Strange) > 0 {
+		d.warn(check, "move what is not the store's out of "+path, "it holds other files too: %s", strings.Join(c.Strange[:min(3, len(c.Strange))], ", "))
+	}
+	switch {
+	case c.InUse && d.running == nil:
+		d.fail(check, "find the process (fuser "+filepath.Join(path, "weir.lock")+") and end it, or let server.listen be its address",
+			"another process has it open, and no router answers at %s", d.config.Server.Listen)
+		return
+	case c.InUse:
+		d.ok(check, "open in the running router, and so not looked into; stop the router to have its files checked")
+		d.askNewest(ctx)
+		return
+	case c.Empty:
+		d.ok(check, "empty")
+		return
+	case c.FaultCount > 0:
+		do := "stop here: a start may remove what it can't read. Copy " + path + " to another disk first, then look at this one (dmesg, smartctl)"
+		if !d.deep {
+			do += "\nweir doctor --deep reads all of it"
+		}
+		for i, f := range c.Faults {
+			if i > 0 {
+				do = ""
+			}
+			d.fail(check, do, "damaged: %s", f)
+		}
+		if more := c.FaultCount - len(c.Faults); more > 0 {
+			d.fail(check, "", "and %d more", more)
+		}
+		return
+	}
+	rest := "no tables yet"
+	if c.Version > 0 {
+		rest = fmt.Sprintf("layout %d, %s of tables, ", c.Version, bytesText(c.Bytes))
+		if d.deep {
+			rest += fmt.Sprintf("all %d rows match their checksums", c.Rows)
+		} else {
+			rest += "of which what a start reads is sound; --deep checks every row"
+		}
+	}
+	if c.Logs > 0 {
+		torn := ""
+		if c.Torn {
+			torn = ", whose torn end is cut off then: a write that nobody was answered, or damage"
+		}
+		d.warn(check, "weir serve does so when it starts. Stop it with SIGTERM, and weir doctor can look at all of the rows",
+			"it was not closed: what came last stands in %s that the next start makes rows of%s; else %s", count(c.Logs, "log"), torn, rest)
+	} else {
+		d.ok(check, "%s", rest)
+	}
+	d.checkNewest(c.Newest)
+}
+
+// askNewest has the running router say when the newest event came.
+func (d *doctor) askNewest(ctx context.Context) {
+	var list api.EventList
+	if err := d.running.get(ctx, "/api/events", url.Values{"limit": {"1"}}, &list); err != nil {
+		d.warn("newest event", "its log says why", "the router does not tell: %s", err)
+		return
+	}
+	if len(list.Events) > 0 {
+		d.checkNewest(list.Events[0].Received)
+	}
+}
+
+// ahead is by how much clocks may differ without a word.
+const ahead = time.Minute
+
+func (d *doctor) checkNewest(received time.Time) {
+	if received.IsZero() {
+		return
+	}
+	if by := received.Sub(d.now()); by > ahead {
+		d.warn("newest event", "set the clock right; until it has come there, new events are given the time of that one, and retention waits",
+			"was received at %s, %s from now: the clock was ahead then, or has been set back since", clock(received), by.Round(time.Second))
+		return
+	}
+	d.ok("newest event", "received at %s", clock(received))
+}

@@ -1,0 +1,283 @@
+package badger
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/weirhq/weir/router/store/codec"
+)
+
+// stored makes a store of some events and their routings, which has been closed.
+func stored(t *testing.T, last func(s *Store)) string {
+	t.Helper()
+	path := t.TempDir()
+	s, err := Open(t.Context(), Options{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range uint64(40) {
+		commit(t, s, record(20<<10))
+		commit(t, s, routed(i+1, "a", "b"))
+	}
+	if last != nil {
+		last(s)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func tables(t *testing.T, path string) []string {
+	t.Helper()
+	list, err := filepath.Glob(filepath.Join(path, "*.sst"))
+	if err != nil || len(list) == 0 {
+		t.Fatalf("tables %v, error %v", list, err)
+	}
+	return list
+}
+
+// contents gives what each file of a folder is.
+func contents(t *testing.T, path string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(path, func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		all[name] = fmt.Sprintf("%x %v %v", sha256.Sum256(b), info.Mode(), info.ModTime())
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func examine(t *testing.T, path string, deep bool) *Checkup {
+	t.Helper()
+	before := contents(t, path)
+	c, err := Examine(t.Context(), path, deep)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after := contents(t, path); !maps.Equal(before, after) {
+		t.Errorf("the folder was changed from %v to %v", before, after)
+	}
+	return c
+}
+
+func TestCheckupOfSoundStore(t *testing.T) {
+	path := stored(t, nil)
+	c := examine(t, path, false)
+	if c.FaultCount != 0 || c.Last != 40 || c.Lanes != 2 || c.Version != layoutVersion || c.Tables == 0 || c.Bytes == 0 ||
+		c.Newest.IsZero() || c.Logs != 0 || c.Rows != 0 || c.InUse || c.Empty || len(c.Strange) > 0 {
+		t.Errorf("got %+v", c)
+	}
+	c = examine(t, path, true)
+	if c.FaultCount != 0 || c.Rows < 80 {
+		t.Errorf("deep: got %+v", c)
+	}
+	// It can still be opened, and has all.
+	s, err := Open(t.Context(), Options{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if s.Last() != 40 {
+		t.Errorf("the last event is %d", s.Last())
+	}
+	if c, err := Examine(t.Context(), path, true); err != nil || !c.InUse {
+		t.Errorf("open: got %+v, error %v", c, err)
+	}
+}
+
+// flip changes one byte of a file.
+func flip(t *testing.T, name string, at int64) {
+	t.Helper()
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if at < 0 {
+		end, err := f.Seek(0, io.SeekEnd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at += end
+	}
+	b := make([]byte, 1)
+	if _, err := f.ReadAt(b, at); err != nil {
+		t.Fatal(err)
+	}
+	b[0] ^= 0x55
+	if _, err := f.WriteAt(b, at); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestCheckupFindsDamage(t *testing.T) {
+	sound := stored(t, nil)
+	for _, x := range []struct {
+		name   string
+		last   func(s *Store)
+		damage func(path string)
+		deep   bool // not found otherwise
+		text   string
+	}{
+		{"a block", nil, func(path string) { flip(t, tables(t, path)[0], 100) }, true, "the block at offset"},
+		{"an index", nil, func(path string) { flip(t, tables(t, path)[0], -40) }, false, ".sst"},
+		{"half a table", nil, func(path string) {
+			if err := os.Truncate(tables(t, path)[0], 1000); err != nil {
+				t.Fatal(err)
+			}
+		}, false, ".sst"},
+		{"no table", nil, func(path string) {
+			if err := os.Remove(tables(t, path)[0]); err != nil {
+				t.Fatal(err)
+			}
+		}, false, "the table is missing"},
+		{"no manifest", nil, func(path string) {
+			if err := os.Remove(filepath.Join(path, "MANIFEST")); err != nil {
+				t.Fatal(err)
+			}
+		}, false, "MANIFEST is missing"},
+		{"manifest", nil, func(path string) { flip(t, filepath.Join(path, "MANIFEST"), 2) }, false, "MANIFEST: it can't be read"},
+		{"the end of the manifest", nil, func(path string) {
+			info, err := os.Stat(filepath.Join(path, "MANIFEST"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Truncate(filepath.Join(path, "MANIFEST"), info.Size()-1); err != nil {
+				t.Fatal(err)
+			}
+		}, false, "MANIFEST: "},
+		{"the last block", nil, func(path string) {
+			// It stands before the index.
+			b, err := os.ReadFile(tables(t, path)[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			sum := int64(binary.BigEndian.Uint32(b[len(b)-4:]))
+			index := int64(binary.BigEndian.Uint32(b[int64(len(b))-8-sum:]))
+			flip(t, tables(t, path)[0], -(8 + sum + index + 10))
+		}, false, "the block at offset"},
+		{"version", func(s *Store) {
+			key := []byte{kindVersion}
+			if err := s.write(map[string]*row{"v": {key: key, value: seal(key, 0, codec.AppendNumbers(nil, layoutVersion+1))}}); err != nil {
+				t.Fatal(err)
+			}
+		}, nil, false, fmt.Sprintf("layout version %d", layoutVersion+1)},
+		{"a row", func(s *Store) {
+			key := contentKey(5, 7, 0)
+			if err := s.write(map[string]*row{"i": {key: key, value: seal(key[1:], 0, []byte("of another key"))}}); err != nil {
+				t.Fatal(err)
+			}
+		}, nil, true, "the content row of position 7"},
+		{"a lane", func(s *Store) {
+			key := laneKey("broken")
+			if err := s.write(map[string]*row{"l": {key: key, value: seal(key, 0, []byte("x"))}}); err != nil {
+				t.Fatal(err)
+			}
+		}, nil, false, "the lane row"},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			path := t.TempDir()
+			if x.last != nil {
+				path = stored(t, x.last)
+			} else if err := os.CopyFS(path, os.DirFS(sound)); err != nil {
+				t.Fatal(err)
+			}
+			if x.damage != nil {
+				x.damage(path)
+			}
+			if c := examine(t, path, false); (c.FaultCount == 0) != x.deep {
+				t.Errorf("not deep: got %q", c.Faults)
+			}
+			c := examine(t, path, true)
+			if c.FaultCount == 0 || !strings.Contains(strings.Join(c.Faults, "\n"), x.text) {
+				t.Errorf("got %q, want %q", c.Faults, x.text)
+			}
+			if strings.Contains(strings.Join(c.Faults, "\n"), "weir-checkup-") {
+				t.Errorf("it names files of its own: %q", c.Faults)
+			}
+		})
+	}
+}
+
+// A log that no start has read is said to be there, and left as it is.
+func TestCheckupOfKilledStore(t *testing.T) {
+	s := open(t)
+	commit(t, s, record(1000))
+	path := t.TempDir()
+	entries, err := os.ReadDir(s.opts.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		in, err := os.Open(filepath.Join(s.opts.Path, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := os.Create(filepath.Join(path, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		// What was written stands at the front of the log.
+		if _, err := io.CopyN(out, in, 1<<20); err != nil && !errors.Is(err, io.EOF) {
+			t.Fatal(err)
+		}
+		if err := errors.Join(in.Close(), out.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c := examine(t, path, true); c.Logs != 1 || c.FaultCount != 0 || c.InUse || c.Torn {
+		t.Errorf("got %+v", c)
+	}
+	logs, err := filepath.Glob(filepath.Join(path, "*.mem"))
+	if err != nil || len(logs) == 0 {
+		t.Fatalf("logs %v, error %v", logs, err)
+	}
+	flip(t, logs[0], 300)
+	if c := examine(t, path, false); !c.Torn && c.FaultCount == 0 {
+		t.Errorf("a damaged log: got %+v", c)
+	}
+}
+
+func TestCheckupOfOtherFolders(t *testing.T) {
+	path := t.TempDir()
+	if c := examine(t, path, true); !c.Empty || c.FaultCount > 0 {
+		t.Errorf("an empty folder: got %+v", c)
+	}
+	if err := os.WriteFile(filepath.Join(path, "letter.txt"), []byte("Dear"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := Examine(t.Context(), path, false); !errors.Is(err, ErrNoStore) || !strings.Contains(err.Error(), "letter.txt") {
+		t.Errorf("garbage: got %+v, error %v", c, err)
+	}
+	if c, err := Examine(t.Context(), filepath.Join(path, "none"), false); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no folder: got %+v, error %v", c, err)
+	}
+	whole := stored(t, nil)
+	if err := os.WriteFile(filepath.Join(whole, "letter.txt"), []byte("Dear"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c := examine(t, whole, false); len(c.Strange) != 1 || c.FaultCount > 0 {
+		t.Errorf("a stranger's file: got %+v", c)
+	}
+}

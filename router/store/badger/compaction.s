@@ -1,0 +1,1 @@
+// This file lets compaction.go declare functions without a body.

@@ -1,0 +1,286 @@
+package badger_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/store"
+	"github.com/weirhq/weir/router/store/badger"
+)
+
+// damagedStore is a folder as kill -9 leaves it: two tables, and a log of 20
+// transactions. It gives the position of the last event.
+func damagedStore(t *testing.T) (string, uint64) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "store")
+	post := func(s *badger.Store) {
+		for range 20 {
+			r := &store.Record{Events: []store.NewEvent{{Event: damageEvent()}, {Event: damageEvent()}, {Event: damageEvent()}}}
+			if _, err := s.Commit(t.Context(), r); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for range 2 {
+		s := openAt(t, path, nil)
+		post(s)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := openAt(t, path, nil)
+	post(s)
+	last := s.Last()
+	// What the store had is noted behind the commits.
+	for n := 0; ; n++ {
+		b, err := os.ReadFile(filepath.Join(path, "weir.store"))
+		if n > 2000 {
+			t.Fatalf("what the store has was not noted: %q", b)
+		}
+		if err == nil && bytes.HasPrefix(b, []byte("weir1\x00\x01\xb4\x01\x02")) { // log 1, position 180, 2 tables
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	killed := path + "-killed"
+	if err := copyFolder(killed, path); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return killed, last
+}
+
+// damageEvent has always the same size.
+func damageEvent() *event.Event {
+	e := crashEvent()
+	e.Data = bytes.Repeat([]byte("x"), 1500)
+	return e
+}
+
+func openAt(t *testing.T, path string, log hclog.Logger) *badger.Store {
+	t.Helper()
+	s, err := badger.Open(t.Context(), badger.Options{Path: path, Logger: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func change(t *testing.T, path string, f func(b []byte) []byte) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(path, f(b), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func flip(at int) func([]byte) []byte {
+	return func(b []byte) []byte {
+		at := at
+		if at < 0 {
+			at += len(bytes.TrimRight(b, "\x00"))
+		}
+		b[at] ^= 0x10
+		return b
+	}
+}
+
+func cut(at int) func([]byte) []byte {
+	return func(b []byte) []byte {
+		if at < 0 {
+			return b[:at+len(bytes.TrimRight(b, "\x00"))]
+		}
+		return b[:at]
+	}
+}
+
+func TestDamage(t *testing.T) {
+	sound, last := damagedStore(t)
+	log := "00001.mem"
+	tables, err := filepath.Glob(filepath.Join(sound, "*.sst"))
+	if err != nil || len(tables) != 2 {
+		t.Fatalf("tables %v, %v", tables, err)
+	}
+	older, newer := filepath.Base(tables[0]), filepath.Base(tables[1])
+	var remove func([]byte) []byte // the file goes
+	middle := func(f func(int) func([]byte) []byte) func([]byte) []byte {
+		return func(b []byte) []byte { return f(len(bytes.TrimRight(b, "\x00")) / 2)(b) }
+	}
+	for _, c := range []struct {
+		name, file string
+		change     func([]byte) []byte
+		// lost is how many of the newest events are gone in a store that opens; -1
+		// where it must not open.
+		lost int
+		says string // in the error, or in the log
+	}{
+		{"nothing", log, func(b []byte) []byte { return b }, 0, ""},
+		{"a byte in the log's last entry", log, flip(-3), 3, log},
+		{"a byte in the log's last transaction", log, flip(-200), 3, log},
+		{"the log is cut in its last transaction", log, cut(-200), 3, log},
+		{"garbage behind the log's end", log, func(b []byte) []byte { copy(b[len(bytes.TrimRight(b, "\x00"))+1:], "garbage"); return b }, 0, log},
+		{"a byte in the middle of the log", log, middle(flip), -1, log + ": it can't be read from offset"},
+		{"a hole in the middle of the log", log, func(b []byte) []byte { n := len(bytes.TrimRight(b, "\x00")); clear(b[n/3 : n/2]); return b }, -1, log + ": it can't be read from offset"},
+		{"the log's first entry", log, flip(30), -1, log + ": it can't be read from offset"},
+		{"the log's header", log, flip(2), -1, log},
+		{"the log is cut in the middle", log, middle(cut), 33, log},
+		{"the log is missing", log, remove, -1, log + ": the log is missing"},
+		{"the manifest is missing", "MANIFEST", remove, -1, "MANIFEST"},
+		{"the manifest is cut in its last entry", "MANIFEST", cut(-2), -1, "MANIFEST: it does not name " + newer},
+		{"the manifest has its header only", "MANIFEST", cut(8), -1, "MANIFEST"},
+		{"the manifest is empty", "MANIFEST", cut(0), -1, "MANIFEST"},
+		{"a byte in the manifest", "MANIFEST", flip(20), -1, "MANIFEST"},
+		{"a table is missing", older, remove, -1, older},
+		{"a table is cut", older, middle(cut), -1, older},
+		{"a table is empty", newer, cut(0), -1, newer},
+		{"a byte in a table's end", newer, flip(-1), -1, newer},
+		{"a byte in a table's index", newer, flip(-60), -1, newer},
+		{"the note is torn", "weir.store", cut(7), 0, "weir.store"},
+		{"the note is missing", "weir.store", remove, 0, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "store")
+			if err := copyFolder(path, sound); err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(path, c.file)
+			if c.change != nil {
+				change(t, file, c.change)
+			} else if err := os.Remove(file); err != nil {
+				t.Fatal(err)
+			}
+			var said bytes.Buffer
+			s, err := badger.Open(t.Context(), badger.Options{Path: path, Logger: hclog.New(&hclog.LoggerOptions{Output: &said, Level: hclog.Warn})})
+			if c.lost < 0 {
+				if !errors.Is(err, badger.ErrDamaged) || !strings.Contains(err.Error(), c.says) {
+					t.Fatalf("error %v, wanted ErrDamaged with %q", err, c.says)
+				}
+				followAdvice(t, path, err.Error())
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := s.Last(); got != last-uint64(c.lost) {
+				t.Errorf("the last event is %d, %d were lost, wanted %d", got, last-got, c.lost)
+			}
+			if !strings.Contains(said.String(), c.says) || c.says == "" && said.Len() > 0 {
+				t.Errorf("it said %q, wanted %q", said.String(), c.says)
+			}
+			if c.lost > 0 && !strings.Contains(said.String(), "events were lost") {
+				t.Errorf("it did not say what was lost: %q", said.String())
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+var advised = regexp.MustCompile(`truncate -s .*$`)
+
+// followAdvice runs what an error says to be a way out, if it does.
+func followAdvice(t *testing.T, path, text string) {
+	t.Helper()
+	command := advised.FindString(text)
+	if command == "" {
+		if !strings.Contains(text, "backup") {
+			t.Errorf("it does not say what to do: %s", text)
+		}
+		return
+	}
+	if out, err := exec.Command("sh", "-c", command).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %s", command, out)
+	}
+	if err := openAt(t, path, nil).Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestTornWrite has a power cut keep a later page of a transaction and lose one
+// before it.
+func TestTornWrite(t *testing.T) {
+	path, last := damagedStore(t)
+	change(t, filepath.Join(path, "00001.mem"), func(b []byte) []byte {
+		n := len(bytes.TrimRight(b, "\x00"))
+		// Of the last transaction, its end is whole and a part of it is not there.
+		clear(b[n-260 : n-200])
+		return b
+	})
+	s := openAt(t, path, nil)
+	defer s.Close()
+	if got := s.Last(); got != last-3 {
+		t.Errorf("the last event is %d, wanted %d", got, last-3)
+	}
+}
+
+// TestOlderLog has a log that is whole, and ends where it ended some time ago.
+func TestOlderLog(t *testing.T) {
+	path, _ := damagedStore(t)
+	log := filepath.Join(path, "00001.mem")
+	change(t, log, func(b []byte) []byte { return flip(len(bytes.TrimRight(b, "\x00")) / 4)(b) })
+	_, err := badger.Open(t.Context(), badger.Options{Path: path})
+	if !errors.Is(err, badger.ErrDamaged) {
+		t.Fatal(err)
+	}
+	shorten, _, _ := strings.Cut(advised.FindString(err.Error()), " && ")
+	if out, err := exec.Command("sh", "-c", shorten).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %s", shorten, out)
+	}
+	_, err = badger.Open(t.Context(), badger.Options{Path: path})
+	if !errors.Is(err, badger.ErrDamaged) || !strings.Contains(err.Error(), "and it had 180") {
+		t.Errorf("error %v, wanted one that says what it had", err)
+	}
+}
+
+// TestScrub finds a byte in the middle of a table while the store runs.
+func TestScrub(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store")
+	s := openAt(t, path, nil)
+	r := &store.Record{}
+	for range 500 {
+		e := crashEvent()
+		e.Data = noise(1000)
+		r.Events = append(r.Events, store.NewEvent{Event: e})
+	}
+	if _, err := s.Commit(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	tables, err := filepath.Glob(filepath.Join(path, "*.sst"))
+	if err != nil || len(tables) != 1 {
+		t.Fatalf("tables %v, %v", tables, err)
+	}
+	change(t, tables[0], func(b []byte) []byte { return flip(len(b) / 2)(b) })
+	s = openAt(t, path, nil)
+	defer s.Close()
+	for n := 0; !errors.Is(s.Err(), badger.ErrDamaged); n++ {
+		if n == 2000 {
+			t.Fatalf("the damage was not found: %v", s.Err())
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	if !strings.Contains(s.Err().Error(), tables[0]) {
+		t.Error(s.Err())
+	}
+	if _, err := s.Commit(t.Context(), r); !errors.Is(err, badger.ErrDamaged) {
+		t.Errorf("a commit: %v", err)
+	}
+}

@@ -1,0 +1,5 @@
+//go:build !(linux || darwin || freebsd)
+
+package badger
+
+func filesShort() bool { return false }
