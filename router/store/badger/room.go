@@ -61,6 +61,7 @@ type room struct {
 	minFree    int64
 
 	compaction compaction
+	builders   builders
 	// need is the free space that flushes and compactions may take together.
 	need atomic.Int64
 
@@ -181,7 +182,7 @@ func mib(n int64) int64 { return (n + 1<<20 - 1) >> 20 }
 func openRoom(o *Options, db *badgerdb.DB, spare *reserve, free func(string) (int64, error)) (*room, error) {
 	r := &room{
 		folder: o.Path, log: o.Logger, free: free, told: o.Free, minFree: o.MinFree,
-		compaction: compaction{db: db}, reserve: spare,
+		compaction: compaction{db: db}, builders: buildersOf(db), reserve: spare,
 		stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	logs, err := logNumbers(r.folder)
@@ -221,6 +222,7 @@ func (r *room) keep() {
 		case <-ticker.C:
 			r.tick()
 			r.note(false)
+			r.builders.drop()
 		}
 	}
 }
