@@ -291,6 +291,7 @@ func (r *Reader) waitForRoom(ctx context.Context) error {
 // tries once more and gives up what can't be committed: the next router decides
 // for it again.
 func (r *Reader) post(ctx context.Context) {
+	said := "" // the error that the log has
 	for {
 		select {
 		case <-r.more:
@@ -301,8 +302,13 @@ func (r *Reader) post(ctx context.Context) {
 			return
 		}
 		started := time.Now()
-		if err := r.postAll(); err != nil && ctx.Err() == nil {
-			r.log.Error("cannot record routings, trying again", "after", r.store.Progress(), "error", err)
+		if err := r.postAll(); err == nil {
+			said = ""
+		} else {
+			if err.Error() != said {
+				said = err.Error()
+				r.log.Error("cannot record routings, trying again every second", "after", r.store.Progress(), "error", err)
+			}
 			notify(r.more)
 			started = started.Add(time.Second)
 		}

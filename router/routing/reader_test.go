@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -128,5 +129,177 @@ func TestTooManyBytesInHeaders(t *testing.T) {
 	r := decide(t, tb, sample("events", "x", `"d"`))
 	if len(r.Deliveries) != 1 || r.Deliveries[0].Dead != store.ReasonRouting {
 		t.Errorf("got %+v", r.Deliveries)
+	}
+}
+
+// witness is a Taker that checks the order in which it is told.
+type witness struct {
+	t  *testing.T
+	st store.Store
+
+	mu                 sync.Mutex
+	decided, committed []uint64
+	late               int // positions that were not told early
+}
+
+func (w *witness) Decided(e *event.Event, d *Decision, early bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.decided = append(w.decided, e.Position)
+	if d.Routing.Position != e.Position {
+		w.t.Errorf("the decision for %d is of %d", e.Position, d.Routing.Position)
+	}
+	if w.st.Progress() >= e.Position {
+		w.t.Errorf("%d is told after its commit", e.Position)
+	}
+	if !early {
+		w.late++
+	}
+}
+
+func (w *witness) Committed(e *event.Event, _ *Decision) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.committed = append(w.committed, e.Position)
+	if w.st.Progress() < e.Position {
+		w.t.Errorf("%d is told to be committed, and routing stands at %d", e.Position, w.st.Progress())
+	}
+}
+
+func (w *witness) counts() (decided, committed int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.decided), len(w.committed)
+}
+
+// fails refuses some commits of routings, or holds them all.
+type fails struct {
+	store.Store
+	mu   sync.Mutex
+	left int           // commits to be refused
+	gate chan struct{} // closed when commits may go on
+}
+
+func (f *fails) Commit(ctx context.Context, r *store.Record) (store.Result, error) {
+	if len(r.Routings) > 0 {
+		<-f.gate
+		f.mu.Lock()
+		f.left--
+		refuse := f.left >= 0
+		f.mu.Unlock()
+		if refuse {
+			return store.Result{}, store.ErrFull
+		}
+	}
+	return f.Store.Commit(ctx, r)
+}
+
+func awaitThat(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+// A commit that fails is tried again: each event is told once before and once
+// after, in the log's order, and no more is decided ahead than may be.
+func TestReaderTellsBeforeAndAfter(t *testing.T) {
+	st := &fails{Store: openStore(t), left: 1, gate: make(chan struct{})}
+	const events = 2*MaxAhead + 100
+	record := &store.Record{}
+	for range events {
+		now := time.Now()
+		record.Events = append(record.Events, store.NewEvent{Event: &event.Event{
+			ID: event.NewID(now), Type: "x", Source: "events", Time: now, Received: now, ContentType: "application/json", Data: []byte(`1`),
+		}})
+	}
+	if _, err := st.Commit(context.Background(), record); err != nil {
+		t.Fatal(err)
+	}
+	w := &witness{t: t, st: st}
+	r := NewReader(st, table(t, "route \"r\" {\n  to = [destination.one]\n}\n", nil), hclog.NewNullLogger(), w)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		r.Run(ctx)
+		close(ended)
+	}()
+	awaitThat(t, "as much as may be decided ahead", func() bool { n, _ := w.counts(); return n > MaxAhead-2*batchEvents })
+	time.Sleep(50 * time.Millisecond)
+	if n, _ := w.counts(); n > MaxAhead {
+		t.Errorf("%d are decided ahead, at most %d may be", n, MaxAhead)
+	}
+	close(st.gate)
+	awaitThat(t, "all", func() bool { _, n := w.counts(); return n == events })
+	cancel()
+	<-ended
+	if !r.Settled() {
+		t.Error("something is left to be committed")
+	}
+	for _, list := range [][]uint64{w.decided, w.committed} {
+		if len(list) != events {
+			t.Errorf("%d were told, want %d", len(list), events)
+		}
+		for i, p := range list {
+			if p != uint64(i+1) {
+				t.Fatalf("number %d that was told is %d", i+1, p)
+			}
+		}
+	}
+	if w.late > 0 {
+		t.Errorf("%d were not told early", w.late)
+	}
+}
+
+// What a reader has decided when it is stopped is committed; what the store then
+// refuses is left, and the reader ends all the same.
+func TestReaderEndsWithACommit(t *testing.T) {
+	for _, refused := range []bool{false, true} {
+		st := &fails{Store: openStore(t), gate: make(chan struct{})}
+		if refused {
+			st.left = 1 << 20
+		}
+		close(st.gate)
+		last := appendEvents(t, st, "a", "b", "c")[2]
+		w := &witness{t: t, st: st}
+		r := NewReader(st, table(t, "route \"r\" {\n  to = [destination.one]\n}\n", nil), hclog.NewNullLogger(), w)
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan struct{})
+		go func() {
+			r.Run(ctx)
+			close(ended)
+		}()
+		awaitThat(t, "all to be decided", func() bool { n, _ := w.counts(); return n == 3 })
+		cancel()
+		<-ended
+		if done := st.Progress() == last; done == refused || r.Settled() == refused {
+			t.Errorf("refused %v: routing stands at %d of %d, settled: %v", refused, st.Progress(), last, r.Settled())
+		}
+	}
+}
+
+// A routing that may turn out to be too large is not told early.
+func TestLargeDecisionsAreNotEarly(t *testing.T) {
+	st := openStore(t)
+	tb := table(t, "route \"r\" {\n  through = [plugin.p]\n  to = [destination.one]\n}\n", map[string]fake{"p": func(m *event.Message) (*plugins.Result, error) {
+		c := *m
+		c.Data = bytes.Repeat([]byte("1"), earlyBytes)
+		return &plugins.Result{Transform: plugins.Changed, Messages: []*event.Message{&c}}, nil
+	}})
+	appendEvents(t, st, "a")
+	w := &witness{t: t, st: st}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		NewReader(st, tb, hclog.NewNullLogger(), w).Run(ctx)
+		close(ended)
+	}()
+	awaitThat(t, "the commit", func() bool { _, n := w.counts(); return n == 1 })
+	cancel()
+	<-ended
+	if w.late != 1 {
+		t.Errorf("%d of 1 were left to the commit", w.late)
 	}
 }
