@@ -250,7 +250,7 @@ func (t taker) Decided(e *event.Event, d *routing.Decision, early bool) {
 // acts on.
 func (t taker) Committed(e *event.Event, d *routing.Decision) {
 	r := t.Router
-	r.lanes.Posted(e, d.Routing)
+	r.lanes.Posted(d.Routing)
 	for route, err := range d.Failed {
 		r.log.Debug("a condition could not be evaluated, so the route does not match", "route", route, "event", e.ID, "error", err)
 	}

@@ -11,7 +11,7 @@ import (
 // leastMemory is the memory, in bytes, below which the collector has no reason to
 // hurry. The store's write buffers are most of what lives, and Go's default would
 // let as much garbage again pile up before it collects.
-const leastMemory = 256 << 20
+const leastMemory = 192 << 20
 
 // paceMemory keeps the collector's soft limit at half more than what lives, and
 // at leastMemory, until ctx ends. Who sets GOMEMLIMIT or GOGC decides instead.

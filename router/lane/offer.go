@@ -56,15 +56,8 @@ func (s *Set) Offer(e *event.Event, r *store.Routing, early bool) {
 	}
 }
 
-// Posted tells lanes that the routing of e is committed. They share e and r from
-// now on.
-func (s *Set) Posted(e *event.Event, r *store.Routing) {
-	s.cache.keep(e, r)
-	s.Wake(r)
-}
-
-// Wake tells lanes that routing r is committed.
-func (s *Set) Wake(r *store.Routing) {
+// Posted tells lanes that routing r is committed.
+func (s *Set) Posted(r *store.Routing) {
 	if r.Again {
 		s.cache.forget(r.Position)
 	} else {

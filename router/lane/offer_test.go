@@ -74,7 +74,7 @@ func TestOfferedIsSentAtOnceAndRecordedLater(t *testing.T) {
 	time.Sleep(3 * flushEvery)
 	commitRoutings(t, st, routings...)
 	for i := range events {
-		s.Posted(events[i], routings[i])
+		s.Posted(routings[i])
 	}
 	await(t, "the outcomes", func() bool {
 		l, err := st.Lane(context.Background(), "crm")
@@ -105,8 +105,8 @@ func TestNotEarlyWaitsForTheCommit(t *testing.T) {
 		t.Error("it was sent before the commit")
 	}
 	commitRoutings(t, st, routings...)
-	s.Posted(events[0], routings[0])
-	s.Posted(events[1], routings[1])
+	s.Posted(routings[0])
+	s.Posted(routings[1])
 	for i := range events {
 		if ref := <-sent; ref.Position != events[i].Position {
 			t.Errorf("%s is sent as number %d", ref, i)
@@ -185,7 +185,6 @@ func eachPostingIsSentOnce(t *testing.T, disturb bool, slow time.Duration) {
 	}
 	s.Start()
 	ctx := context.Background()
-	var pendingEvents []*event.Event
 	var pending []*store.Routing
 	post := func() {
 		if len(pending) == 0 {
@@ -193,15 +192,15 @@ func eachPostingIsSentOnce(t *testing.T, disturb bool, slow time.Duration) {
 		}
 		commitRoutings(t, st, pending...)
 		for i := range pending {
-			s.Posted(pendingEvents[i], pending[i])
+			s.Posted(pending[i])
 		}
-		pending, pendingEvents = nil, nil
+		pending = nil
 	}
 	for range batches {
 		events, routings := decided(t, st, batch, "a", "b")
 		for i := range events {
 			s.Offer(events[i], routings[i], rand.IntN(30) > 0)
-			pending, pendingEvents = append(pending, routings[i]), append(pendingEvents, events[i])
+			pending = append(pending, routings[i])
 			what := rand.IntN(60)
 			if what == 0 {
 				post()

@@ -70,7 +70,7 @@ func TestSlowReadsSendNothingAgain(t *testing.T) {
 	add(t, s, "crm", policy(8, 0, 1, 1), o.try)
 	const events = 300
 	for _, r := range post(t, st, events, "crm") {
-		s.Wake(r)
+		s.Posted(r)
 	}
 	await(t, "all", func() bool {
 		l, err := st.Lane(context.Background(), "crm")
@@ -154,7 +154,7 @@ func TestPutForgetsOldWaits(t *testing.T) {
 		return r
 	})
 	for _, r := range post(t, st, 1, "delayed", "held") {
-		s.Wake(r)
+		s.Posted(r)
 	}
 	await(t, "the answer that asks for an hour", func() bool {
 		l, err := st.Lane(context.Background(), "held")
@@ -166,7 +166,7 @@ func TestPutForgetsOldWaits(t *testing.T) {
 		}
 	}
 	for _, r := range post(t, st, 1, "delayed", "held") {
-		s.Wake(r)
+		s.Posted(r)
 	}
 	for name, want := range map[string]uint64{"delayed": 2, "held": 1} {
 		await(t, name, func() bool {
@@ -191,7 +191,7 @@ func TestNothingIsFreedWhileItIsUsed(t *testing.T) {
 		}
 		return Result{OK: true}
 	})
-	s.Wake(post(t, st, 1, "crm")[0])
+	s.Posted(post(t, st, 1, "crm")[0])
 	<-in
 	closed := make(chan struct{})
 	go func() {

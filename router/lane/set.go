@@ -82,7 +82,7 @@ func NewSet(st store.Store, o Options) *Set {
 }
 
 // Add makes the lane of a destination known. It reads the lane's cursor and
-// sends nothing until Wake or Start. A name can be added once.
+// sends nothing until Posted or Start. A name can be added once.
 func (s *Set) Add(ctx context.Context, name string, p Policy, try Try) error {
 	p, err := p.complete(name)
 	if err != nil {
@@ -351,7 +351,7 @@ func (s *Set) flushRecord(lanes []*lane, r *store.Record) {
 		l.committed(r.Outcomes[i].Outcomes)
 	}
 	for _, routing := range r.Routings {
-		s.Wake(routing)
+		s.Posted(routing)
 	}
 }
 

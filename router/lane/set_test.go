@@ -100,7 +100,7 @@ func TestRetryUntilAccepted(t *testing.T) {
 		return Result{OK: true, Attempt: store.Attempt{Status: 200}}
 	})
 	r := post(t, st, 1, "crm")[0]
-	s.Wake(r)
+	s.Posted(r)
 	ref := store.Ref{Position: r.Position}
 	await(t, "the delivery", func() bool { return status(t, st, ref).State == store.Delivered })
 	closeSet(t, s)
@@ -130,7 +130,7 @@ func TestDeadThenRetriedByHand(t *testing.T) {
 		return failed("status")
 	})
 	r := post(t, st, 1, "crm")[0]
-	s.Wake(r)
+	s.Posted(r)
 	ref := store.Ref{Position: r.Position}
 	await(t, "the dead letter", func() bool { return status(t, st, ref).State == store.Dead })
 	d := status(t, st, ref)
@@ -155,7 +155,7 @@ func TestGoneIsDeadAtOnce(t *testing.T) {
 		return r
 	})
 	r := post(t, st, 1, "crm")[0]
-	s.Wake(r)
+	s.Posted(r)
 	ref := store.Ref{Position: r.Position}
 	await(t, "the dead letter", func() bool { return status(t, st, ref).State == store.Dead })
 	closeSet(t, s)
@@ -183,7 +183,7 @@ func TestLanesAreApart(t *testing.T) {
 		return Result{OK: true}
 	})
 	for _, r := range post(t, st, 50, "slow", "fast") {
-		s.Wake(r)
+		s.Posted(r)
 	}
 	await(t, "the fast lane to be empty while the slow one hangs", func() bool { return fast.Load() == 50 })
 	await(t, "the slow lane to be full", func() bool { return inFlight.Load() == 3 })
@@ -215,7 +215,7 @@ func TestStopHandsBack(t *testing.T) {
 	})
 	routings := post(t, st, 9, "crm")
 	for _, r := range routings {
-		s.Wake(r)
+		s.Posted(r)
 	}
 	await(t, "the lane to hang", func() bool {
 		n := 0
@@ -312,7 +312,7 @@ func TestRetryAfter(t *testing.T) {
 		return Result{OK: true}
 	})
 	r := post(t, st, 1, "crm")[0]
-	s.Wake(r)
+	s.Posted(r)
 	ref := store.Ref{Position: r.Position}
 	await(t, "the delivery, though its schedule has one attempt", func() bool { return status(t, st, ref).State == store.Delivered })
 	closeSet(t, s)
@@ -353,7 +353,7 @@ func TestPausesWhileOutcomesFindNoRoom(t *testing.T) {
 	})
 	const events = 12
 	for _, r := range post(t, st, events, "crm") {
-		s.Wake(r)
+		s.Posted(r)
 	}
 	await(t, "the attempts", func() bool { return sent.Load() == events })
 	st.fail.Store(false)
@@ -381,7 +381,7 @@ func TestFirstDelay(t *testing.T) {
 	const delay = 60 * time.Millisecond
 	add(t, s, "crm", policy(1, delay), func(context.Context, *Work) Result { return Result{OK: true} })
 	r := post(t, st, 1, "crm")[0]
-	s.Wake(r)
+	s.Posted(r)
 	ref := store.Ref{Position: r.Position}
 	await(t, "the delivery", func() bool { return status(t, st, ref).State == store.Delivered })
 	closeSet(t, s)
@@ -454,7 +454,7 @@ func TestOneBadOutcomeSpoilsNoOther(t *testing.T) {
 	})
 	more := post(t, st, 3, "crm")
 	for _, r := range more {
-		s.Wake(r)
+		s.Posted(r)
 	}
 	await(t, "what comes later", func() bool {
 		l, err := st.Lane(context.Background(), "crm")
@@ -484,7 +484,7 @@ func TestAgedDeliveriesAreNotSent(t *testing.T) {
 		return Result{OK: true}
 	})
 	for _, r := range post(t, st, 5, "crm") {
-		s.Wake(r)
+		s.Posted(r)
 	}
 	await(t, "the first to be in flight", func() bool { return sent.Load() == 1 })
 	hours.Store(49)
@@ -495,7 +495,7 @@ func TestAgedDeliveriesAreNotSent(t *testing.T) {
 	s.Refresh()
 	close(release)
 	fresh := post(t, st, 1, "crm")[0]
-	s.Wake(fresh)
+	s.Posted(fresh)
 	await(t, "what came later", func() bool {
 		return status(t, st, store.Ref{Position: fresh.Position}).State == store.Delivered
 	})
@@ -527,7 +527,7 @@ func TestHoldIsNotShortened(t *testing.T) {
 		return r
 	})
 	for _, r := range post(t, st, 6, "crm") {
-		s.Wake(r)
+		s.Posted(r)
 	}
 	await(t, "both answers to be recorded", func() bool {
 		l, err := st.Lane(context.Background(), "crm")
@@ -542,17 +542,17 @@ func TestHoldIsNotShortened(t *testing.T) {
 
 // While the store is slow to read for one lane, whoever wakes it must not wait:
 // it is the one reader of the log.
-func TestWakeDoesNotWaitForTheDisk(t *testing.T) {
+func TestPostedDoesNotWaitForTheDisk(t *testing.T) {
 	st := &slow{Store: openStore(t, t.TempDir()), reading: make(chan struct{}), release: make(chan struct{})}
 	s := NewSet(st, Options{})
 	add(t, s, "crm", policy(2, 0), func(context.Context, *Work) Result { return Result{OK: true} })
 	routings := post(t, st, 3, "crm")
-	s.Wake(routings[0])
+	s.Posted(routings[0])
 	<-st.reading
 	woken := make(chan struct{})
 	go func() {
-		s.Wake(routings[1])
-		s.Wake(routings[2])
+		s.Posted(routings[1])
+		s.Posted(routings[2])
 		close(woken)
 	}()
 	select {
@@ -598,7 +598,7 @@ func TestFirstDelayWithManyWorkers(t *testing.T) {
 	const events = 60
 	var last store.Ref
 	for _, r := range post(t, st, events, "crm") {
-		s.Wake(r)
+		s.Posted(r)
 		last = store.Ref{Position: r.Position}
 	}
 	await(t, "all of them", func() bool {
@@ -630,7 +630,7 @@ func TestStress(t *testing.T) {
 		}
 		s.Start()
 		for _, r := range post(t, st, perRound, names...) {
-			s.Wake(r)
+			s.Posted(r)
 		}
 		if round == rounds-1 {
 			for _, name := range names {
@@ -661,7 +661,7 @@ func TestLargeAnswersStopNothing(t *testing.T) {
 	add(t, s, "good", policy(4, 0), func(context.Context, *Work) Result { return Result{OK: true} })
 	const events = 400
 	for _, r := range post(t, st, events, "bad", "good") {
-		s.Wake(r)
+		s.Posted(r)
 	}
 	await(t, "the good lane to be empty", func() bool {
 		l, err := st.Lane(context.Background(), "good")
@@ -705,7 +705,7 @@ func TestOutcomesAreCommittedInPieces(t *testing.T) {
 	const events = 30
 	routings := post(t, st, events, "crm")
 	for _, r := range routings {
-		s.Wake(r)
+		s.Posted(r)
 	}
 	await(t, "all outcomes", func() bool {
 		l, err := st.Lane(context.Background(), "crm")
@@ -745,7 +745,7 @@ func TestOneDamagedEventStopsNothing(t *testing.T) {
 	routings := post(t, st, events, "crm")
 	st.position = routings[1].Position
 	for _, r := range routings {
-		s.Wake(r)
+		s.Posted(r)
 	}
 	bad := store.Ref{Position: st.position}
 	await(t, "the others", func() bool {
@@ -804,7 +804,7 @@ func TestPutAndIdle(t *testing.T) {
 	s.Idle("crm", nil)
 	waiting := post(t, st, 2, "crm")
 	for _, r := range waiting {
-		s.Wake(r)
+		s.Posted(r)
 	}
 	time.Sleep(200 * time.Millisecond) // time enough to be wrong
 	if n := fresh.Load(); n != 2 {

@@ -22,9 +22,6 @@ const (
 	// reclaimMost is how much the tables may hold: rewriting them takes seconds.
 	reclaimMost = 1 << 30
 
-	// levelZeroTables is Badger's default, from which level 0 is compacted.
-	levelZeroTables = 5
-
 	padSize  = 4 << 20
 	mostPads = 2 * memTableSize / padSize
 )

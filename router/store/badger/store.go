@@ -77,6 +77,10 @@ const (
 	// built: Badger gives each block its full size, which blocks of 4 KiB with
 	// three events of 1 KiB waste, and doubles what it takes.
 	blockSize = 16 << 10
+	// levelZeroTables is how many of them begin a compaction. While one compactor
+	// takes them down a level, the other merges those that come meanwhile into one
+	// table, in memory: the fewer, the smaller.
+	levelZeroTables = 2
 	// queueLength and queueBytes bound what waits for the committer.
 	queueLength = 4096
 	queueBytes  = 64 << 20
@@ -303,6 +307,7 @@ func settings(o *Options) badgerdb.Options {
 		// faster than the next one fills.
 		WithNumMemtables(0).
 		WithNumCompactors(2).
+		WithNumLevelZeroTables(levelZeroTables).
 		WithBlockSize(blockSize).
 		WithBlockCacheSize(32 << 20).
 		WithIndexCacheSize(32 << 20).
