@@ -55,12 +55,12 @@ func readEpochs(ctx context.Context, st store.Store) ([]epoch, error) {
 	return list, nil
 }
 
-// resume returns the tables of earlier configurations that were routing when
-// the router was cut off, and begins the epoch of c.
-func (r *Router) resume(ctx context.Context, c *config.Config) ([]routing.Earlier, error) {
+// resume tells the reader which configurations were routing when the router was
+// cut off, and begins the epoch of c.
+func (r *Router) resume(ctx context.Context, c *config.Config) error {
 	list, err := readEpochs(ctx, r.store)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	progress := r.store.Progress()
 	// No event after it can have been decided.
@@ -70,7 +70,7 @@ func (r *Router) resume(ctx context.Context, c *config.Config) ([]routing.Earlie
 	}
 	id, _, err := decisive(c)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var earlier []routing.Earlier
 	for i, e := range list {
@@ -84,20 +84,22 @@ func (r *Router) resume(ctx context.Context, c *config.Config) ([]routing.Earlie
 		table, done, err := r.earlierTable(ctx, e.Config)
 		if err != nil {
 			r.log.Error("events that were being routed when the router was cut off are routed by the new configuration, because the old one cannot be restored; a receiver may get one of them twice, with other bytes",
-				"from", progress+1, "to", end, "error", err)
+				"from", max(e.From, progress+1), "to", end, "error", err)
 			continue
 		}
+		from := max(e.From, progress+1)
 		r.log.Warn("events that were being routed when the router was cut off are routed by the configuration of that time",
-			"from", max(e.From, progress+1), "to", end, "config", table.Hash()[:12])
-		earlier = append(earlier, routing.Earlier{Table: table, Until: end, Done: done})
+			"from", from, "to", end, "config", table.Hash()[:12])
+		earlier = append(earlier, routing.Earlier{Table: table, From: from, Until: end, Done: done})
 	}
 	if err := r.beginEpoch(ctx, c, until); err != nil {
 		for _, e := range earlier {
 			e.Done()
 		}
-		return nil, err
+		return err
 	}
-	return earlier, nil
+	r.reader.Resume(earlier, until)
+	return nil
 }
 
 // beginEpoch records that c routes what comes after a position.
@@ -184,7 +186,11 @@ func (r *Router) dropUnneeded(ctx context.Context, record *store.Record, kept []
 			record.Documents = append(record.Documents, store.Document{Kind: kindConfigs, Name: d.Name})
 			continue
 		}
-		for _, sum := range config.RoutingModules(d.Value) {
+		sums, err := config.RoutingModules(d.Value)
+		if err != nil {
+			return fmt.Errorf("the configuration %.12s that is kept: %w", d.Name, err)
+		}
+		for _, sum := range sums {
 			needed[sum] = true
 		}
 	}

@@ -219,3 +219,69 @@ route "two" {
 		t.Error("a condition that is none was taken")
 	}
 }
+
+// A reload that was taken back, and then a crash: each stretch goes by what it
+// went by, although the first configuration is in force again.
+func TestCutOffBetweenTheSame(t *testing.T) {
+	dir := t.TempDir()
+	ctx := context.Background()
+	a, b := parse(t, dir, oldRoutes), parse(t, dir, newRoutes)
+	st, err := badger.Open(ctx, badger.Options{Path: a.Store.Path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &Router{store: st, log: hclog.NewNullLogger()}
+	for _, c := range []*config.Config{a, b, a} {
+		if err := r.beginEpoch(ctx, c, st.Last()); err != nil {
+			t.Fatal(err)
+		}
+		appendEvents(t, st, 2)
+	}
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	restarted := start(t, dir, oldRoutes, Options{Stdout: &safeBuffer{}})
+	// Another reload waits until those are decided.
+	c := parse(t, dir, toStdout)
+	if _, err := restarted.Reload(ctx, c, true); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, restarted, "x", "")
+	for i, want := range []string{"old", "old", "new", "new", "old", "old", "out"} {
+		hash := map[string]string{"old": a.Hash, "new": b.Hash, "out": c.Hash}[want]
+		if got := routedBy(t, restarted, uint64(i+1)); got != hash[:8]+" "+want {
+			t.Errorf("event %d went by %s, want %s %s", i+1, got, hash[:8], want)
+		}
+	}
+}
+
+// The clock was an hour ahead, was put right, and the router is started again:
+// events, which are never received before those before them, are sent all the
+// same, with a first delay and without.
+func TestClockWasAhead(t *testing.T) {
+	for _, schedule := range []string{"0s", "1s"} {
+		dir := t.TempDir()
+		routes := strings.Replace(newRoutes, `url = "stdout:"`, "url = \"stdout:\"\n  retry {\n    schedule = [\""+schedule+"\"]\n  }", 1)
+		c := parse(t, dir, routes)
+		ctx := context.Background()
+		st, err := badger.Open(ctx, badger.Options{Path: c.Store.Path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ahead := time.Now().Add(time.Hour)
+		if _, err := st.Commit(ctx, &store.Record{Events: []store.NewEvent{{Event: &event.Event{
+			ID: event.NewID(ahead), Type: "x", Source: "events", Time: ahead, Received: ahead, ContentType: "application/json", Data: []byte(`{"n":1}`),
+		}}}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := st.Close(); err != nil {
+			t.Fatal(err)
+		}
+		r := start(t, dir, routes, Options{Stdout: &safeBuffer{}})
+		publish(t, r, "x", "")
+		await(t, "both deliveries", func() bool {
+			l, err := r.store.Lane(ctx, "new")
+			return err == nil && l.Counts.Delivered == 2
+		})
+	}
+}

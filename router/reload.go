@@ -176,7 +176,7 @@ func (r *Router) Reload(ctx context.Context, c *config.Config, orphan bool) (*ap
 	}
 	// The last thing that can fail: it records the configuration before the first
 	// event is routed by it.
-	if err := r.reader.Swap(s.table(), func(last uint64) error { return r.beginEpoch(ctx, c, last) }); err != nil {
+	if err := r.reader.Swap(ctx, s.table(), func(last uint64) error { return r.beginEpoch(ctx, c, last) }); err != nil {
 		return refuse(err)
 	}
 	r.setup.Store(s)

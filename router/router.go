@@ -134,11 +134,9 @@ func (r *Router) open(ctx context.Context, o Options) error {
 		return err
 	}
 	r.warnOrphans(ctx)
-	earlier, err := r.resume(ctx, c)
-	if err != nil {
+	if err := r.resume(ctx, c); err != nil {
 		return err
 	}
-	r.reader.Resume(earlier)
 	r.lanes.Start()
 
 	readerCtx, stop := context.WithCancel(context.Background())

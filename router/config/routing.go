@@ -42,9 +42,9 @@ type routePart struct {
 }
 
 // MarshalRouting encodes what of c decides where events go and with which bytes,
-// but for the modules, which it names by their digest. The same decisions give
-// the same bytes. They hold the plugins' configuration, and with it what secrets
-// that has.
+// but for the modules, which it names by their digest. Configurations of the same
+// Hash and environment give the same bytes. They hold the plugins' configuration,
+// and with it what secrets that has.
 func (c *Config) MarshalRouting() ([]byte, error) {
 	part := routingPart{Hash: c.Hash}
 	for _, p := range c.Plugins {
@@ -124,15 +124,15 @@ func UnmarshalRouting(b []byte, module func(sha256 string) ([]byte, error)) (*Co
 }
 
 // RoutingModules gives the digests of the modules that bytes of
-// [Config.MarshalRouting] name, none where they are malformed.
-func RoutingModules(b []byte) []string {
+// [Config.MarshalRouting] name.
+func RoutingModules(b []byte) ([]string, error) {
 	var part routingPart
-	if json.Unmarshal(b, &part) != nil {
-		return nil
+	if err := json.Unmarshal(b, &part); err != nil {
+		return nil, fmt.Errorf("decode the routes: %w", err)
 	}
 	var sums []string
 	for _, p := range part.Plugins {
 		sums = append(sums, p.SHA256)
 	}
-	return sums
+	return sums, nil
 }

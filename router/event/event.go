@@ -116,3 +116,18 @@ func join(fields []Field, name string) (string, bool) {
 	}
 	return value, found
 }
+
+// Size is about how many bytes e takes in memory.
+func (e *Event) Size() int {
+	return 512 + len(e.ID) + len(e.Type) + len(e.Source) + len(e.OriginID) + len(e.Scope) + len(e.Subject) +
+		len(e.Tenant) + len(e.ContentType) + len(e.Cause) + FieldsSize(e.Header) + len(e.Data)
+}
+
+// FieldsSize is about how many bytes fields take in memory.
+func FieldsSize(fields []Field) int {
+	n := 0
+	for i := range fields {
+		n += 32 + len(fields[i].Name) + len(fields[i].Value)
+	}
+	return n
+}

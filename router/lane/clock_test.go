@@ -6,7 +6,7 @@ import (
 )
 
 func TestClockNeverGoesBack(t *testing.T) {
-	c := newClock()
+	c := newClock(time.Time{})
 	passed := c.start.Add(time.Minute) // as the monotonic reading has it
 	if got := c.at(passed).Sub(c.base); got != time.Minute {
 		t.Errorf("after a minute it has gone on by %v", got)

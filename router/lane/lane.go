@@ -413,7 +413,7 @@ func (l *lane) do(j job, try Try, policy *Policy) {
 	}
 	w.Event, w.Routing, w.Delivery = e, routing, &routing.Deliveries[j.ref.Index]
 	started := l.set.now()
-	if ready := e.Received.Add(policy.Schedule[0]); !j.retry && started.Before(ready) {
+	if ready := e.Received.Add(policy.Schedule[0]); !j.retry && policy.Schedule[0] > 0 && started.Before(ready) {
 		l.tooEarly(j, ready)
 		return
 	}
@@ -526,7 +526,7 @@ func (l *lane) add(j job, o store.Outcome, again *store.Routing) {
 	if !j.retry {
 		l.settle(j.ref)
 	}
-	l.set.offered.Add(-j.size())
+	l.set.offered.Add(-j.cost)
 	l.outcomes = append(l.outcomes, o)
 	if again != nil {
 		l.routings = append(l.routings, again)

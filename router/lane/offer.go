@@ -24,19 +24,9 @@ type posting struct {
 	ref     store.Ref
 	event   *event.Event
 	routing *store.Routing
-}
-
-// size is what an offered posting counts for, 0 for others. Lanes that share an
-// event count it each.
-func (p *posting) size() int64 {
-	if p.event == nil {
-		return 0
-	}
-	n := 512 + len(p.event.Data)
-	if c := p.routing.Deliveries[p.ref.Index].Content; c >= 0 {
-		n += len(p.routing.Contents[c].Data)
-	}
-	return int64(n)
+	// cost is what it keeps in memory, in bytes, 0 for those without an event.
+	// Lanes that share an event count it each: one of them may keep it alone.
+	cost int64
 }
 
 // Offer tells lanes of a routing that is decided and not committed yet. e is
@@ -45,13 +35,14 @@ func (p *posting) size() int64 {
 // where early is not set. Offer and Posted are called for each event in the log's
 // order, Offer first.
 func (s *Set) Offer(e *event.Event, r *store.Routing, early bool) {
+	cost := int64(e.Size() + r.Size())
 	for i := range r.Deliveries {
 		d := &r.Deliveries[i]
 		if d.Dead != "" || !d.Due.IsZero() {
 			continue
 		}
 		if l := s.get(d.Lane); l != nil {
-			l.offer(posting{ref: store.Ref{Position: r.Position, Index: uint32(i)}, event: e, routing: r}, early)
+			l.offer(posting{store.Ref{Position: r.Position, Index: uint32(i)}, e, r, cost}, early)
 		}
 	}
 }
@@ -98,7 +89,7 @@ func (l *lane) offer(p posting, early bool) {
 		l.skipped = p.ref.Next()
 		return
 	}
-	l.set.offered.Add(p.size())
+	l.set.offered.Add(p.cost)
 	l.ahead = append(l.ahead, p)
 	l.covered = p.ref.Next()
 	l.start()
@@ -124,7 +115,7 @@ func (l *lane) forget() {
 	l.ahead = slices.DeleteFunc(l.ahead, func(p posting) bool {
 		drop := !p.ref.Less(l.next)
 		if drop {
-			l.set.offered.Add(-p.size())
+			l.set.offered.Add(-p.cost)
 		}
 		return drop
 	})

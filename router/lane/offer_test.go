@@ -248,3 +248,35 @@ func eachPostingIsSentOnce(t *testing.T, disturb bool, slow time.Duration) {
 		t.Errorf("%d bytes are still counted as offered", n)
 	}
 }
+
+// A lane that does not move keeps no more in memory than the bound, whatever the
+// routes beside it made of its events.
+func TestOfferedMemoryIsBounded(t *testing.T) {
+	st := openStore(t, t.TempDir())
+	s := NewSet(st, Options{})
+	release := make(chan struct{})
+	add(t, s, "stuck", policy(1, 0), func(context.Context, *Work) Result {
+		<-release
+		return Result{OK: true}
+	})
+	s.Start()
+	l := s.get("stuck")
+	await(t, "the lane to have read the store", func() bool { l.mu.Lock(); defer l.mu.Unlock(); return !l.more && !l.reading })
+	const content = 100 << 10
+	events, routings := decided(t, st, 1000, "stuck")
+	for i, r := range routings {
+		r.Contents = []store.Content{{ContentType: "application/json", Data: make([]byte, content)}}
+		r.Deliveries = append(r.Deliveries, store.Delivery{Lane: "elsewhere", Content: 0})
+		s.Offer(events[i], r, true)
+		r.Contents[0].Data = nil // what is not kept must not count here
+		r.Contents = nil
+	}
+	l.mu.Lock()
+	held := len(l.ahead)
+	l.mu.Unlock()
+	if most := offeredBytes/content + 1; held > most || held == 0 {
+		t.Errorf("it holds %d postings, at most %d fit", held, most)
+	}
+	close(release)
+	closeSet(t, s)
+}

@@ -68,7 +68,7 @@ func NewSet(st store.Store, o Options) *Set {
 		o.Logger = hclog.NewNullLogger()
 	}
 	if o.Now == nil {
-		o.Now = newClock().now
+		o.Now = newClock(newestReceived(st)).now
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Set{
@@ -79,6 +79,15 @@ func NewSet(st store.Store, o Options) *Set {
 	}
 	go s.recordOutcomes()
 	return s
+}
+
+// newestReceived is when the newest event was received, zero where there is none.
+func newestReceived(st store.Store) time.Time {
+	e, err := st.Event(context.Background(), st.Last())
+	if err != nil {
+		return time.Time{} // it is gone, or can't be read: that is told by who needs it
+	}
+	return e.Received
 }
 
 // Add makes the lane of a destination known. It reads the lane's cursor and

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -58,8 +57,11 @@ type Reader struct {
 	mu    sync.RWMutex
 	table *Table
 	// earlier are the tables of events that an earlier run may have been routing
-	// when it was cut off, oldest first.
+	// when it was cut off, oldest first. cutOff is the last such event; until it is
+	// decided no other table is taken over.
 	earlier []Earlier
+	cutOff  uint64
+	passed  chan struct{} // closed when cutOff is decided
 
 	decided atomic.Uint64 // position of the newest event that is decided
 
@@ -77,11 +79,11 @@ type pending struct {
 	bytes    int
 }
 
-// Earlier is a table that routes the events up to a position which are not
-// routed yet.
+// Earlier is a table that routes the events of a stretch of the log, instead of
+// the reader's own.
 type Earlier struct {
-	Table *Table
-	Until uint64
+	Table       *Table
+	From, Until uint64 // both included
 	// Done is called once no event is being routed by the table, nor will be.
 	Done func()
 }
@@ -90,13 +92,14 @@ type Earlier struct {
 func NewReader(st store.Store, t *Table, log hclog.Logger, taker Taker) *Reader {
 	return &Reader{
 		store: st, log: log, table: t, taker: taker,
-		more: make(chan struct{}, 1), room: make(chan struct{}, 1),
+		more: make(chan struct{}, 1), room: make(chan struct{}, 1), passed: make(chan struct{}),
 	}
 }
 
-// Resume lets earlier tables, oldest first, route what they may have been
-// routing. It must be called before Run.
-func (r *Reader) Resume(earlier []Earlier) { r.earlier = earlier }
+// Resume tells what an earlier run may have been routing when it was cut off: the
+// events up to a position, some of them by earlier tables, oldest first. It must
+// be called before Run.
+func (r *Reader) Resume(earlier []Earlier, cutOff uint64) { r.earlier, r.cutOff = earlier, cutOff }
 
 // Table is the one that the next event to come is routed by.
 func (r *Reader) Table() *Table {
@@ -113,17 +116,19 @@ func (r *Reader) Settled() bool {
 }
 
 // Swap makes t the table that events are routed by, after it has told change the
-// position of the last one that was routed by the old. When change gives an
-// error, nothing has changed. When Swap returns no event is being routed by the
-// old one.
-func (r *Reader) Swap(t *Table, change func(last uint64) error) error {
+// position of the last one that was routed by the old. When it gives an error,
+// which is change's or ctx's, nothing has changed. When it returns no event is
+// being routed by the old one. It waits for Run to have decided what an earlier
+// run may have been routing.
+func (r *Reader) Swap(ctx context.Context, t *Table, change func(last uint64) error) error {
+	select {
+	case <-r.passed:
+	case <-ctx.Done():
+		return fmt.Errorf("events up to %d, which were being routed when the router was cut off, are not routed yet: %w", r.cutOff, ctx.Err())
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	last := max(r.decided.Load(), r.store.Progress())
-	if n := len(r.earlier); n > 0 {
-		last = max(last, r.earlier[n-1].Until)
-	}
-	if err := change(last); err != nil {
+	if err := change(max(r.decided.Load(), r.store.Progress())); err != nil {
 		return err
 	}
 	r.table = t
@@ -142,10 +147,11 @@ func (r *Reader) RouteAgain(ctx context.Context, e *event.Event, name string, no
 // passed over.
 func (r *Reader) Run(ctx context.Context) {
 	r.decided.Store(r.store.Progress())
+	r.retire(false)
 	var poster sync.WaitGroup
 	poster.Go(func() { r.post(ctx) })
 	defer poster.Wait()
-	defer r.retire(math.MaxUint64)
+	defer r.retire(true)
 	for ctx.Err() == nil {
 		err := r.step(ctx)
 		if err == nil || ctx.Err() != nil {
@@ -186,8 +192,8 @@ func (r *Reader) step(ctx context.Context) error {
 		if err := r.decide(ctx, events[:n]); err != nil {
 			return err
 		}
-		if len(r.earlier) > 0 { // only this goroutine changes it
-			r.retire(r.decided.Load())
+		if !closed(r.passed) {
+			r.retire(false)
 		}
 		events = events[n:]
 	}
@@ -211,11 +217,11 @@ func (r *Reader) decide(ctx context.Context, events []*event.Event) error {
 	}
 	// Told before they can be committed.
 	for i, e := range events {
-		r.taker.Decided(e, decisions[i], routingBytes(decisions[i].Routing) <= earlyBytes)
+		r.taker.Decided(e, decisions[i], decisions[i].Routing.Size() <= earlyBytes)
 	}
 	r.pendMu.Lock()
 	for i, e := range events {
-		p := pending{e, decisions[i], len(e.Data) + routingBytes(decisions[i].Routing)}
+		p := pending{e, decisions[i], e.Size() + decisions[i].Routing.Size()}
 		r.pending = append(r.pending, p)
 		r.bytes += p.bytes
 	}
@@ -228,20 +234,34 @@ func (r *Reader) decide(ctx context.Context, events []*event.Event) error {
 // tableOf gives the table that an event is routed by. Callers hold mu.
 func (r *Reader) tableOf(position uint64) *Table {
 	for _, e := range r.earlier {
-		if position <= e.Until {
+		if e.From <= position && position <= e.Until {
 			return e.Table
 		}
 	}
 	return r.table
 }
 
-// retire lets go of earlier tables that have routed what they had to.
-func (r *Reader) retire(routed uint64) {
+// retire lets go of earlier tables that have decided what they had to, of all when
+// the reader ends.
+func (r *Reader) retire(all bool) {
+	decided := r.decided.Load()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for len(r.earlier) > 0 && r.earlier[0].Until <= routed {
+	for len(r.earlier) > 0 && (all || r.earlier[0].Until <= decided) {
 		r.earlier[0].Done()
 		r.earlier = r.earlier[1:]
+	}
+	if decided >= r.cutOff && !closed(r.passed) {
+		close(r.passed)
+	}
+}
+
+func closed(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -333,11 +353,7 @@ func (r *Reader) postAll() error {
 		if n == 0 {
 			return nil
 		}
-		record := &store.Record{Routings: make([]*store.Routing, n)}
-		for i := range batch {
-			record.Routings[i] = batch[i].decision.Routing
-		}
-		done, err := r.commit(record)
+		done, err := r.commit(batch)
 		for i := range batch[:done] {
 			r.taker.Committed(batch[i].event, batch[i].decision)
 		}
@@ -355,56 +371,49 @@ func (r *Reader) postAll() error {
 	}
 }
 
-// routingBytes is about what a routing takes in the store.
-func routingBytes(r *store.Routing) int {
-	n := 64 + 64*len(r.Deliveries)
-	for i := range r.Contents {
-		c := &r.Contents[i]
-		n += len(c.Type) + len(c.Subject) + len(c.ContentType) + len(c.Data)
-		for _, list := range [2][]event.Field{c.Header, c.SetHeader} {
-			for _, f := range list {
-				n += len(f.Name) + len(f.Value)
-			}
-		}
-	}
-	return n
-}
-
-// commit commits routings together, or one by one where they are too large
-// together, and says how many are committed. One that is too large by itself
-// becomes a dead letter for each of its routes: an event must not stop all that
-// come after it.
-func (r *Reader) commit(record *store.Record) (done int, err error) {
+// commit commits a batch together, or one by one where it is too large together,
+// and says how many are committed. One that is too large by itself becomes a dead
+// letter for each of its routes: an event must not stop all that come after it.
+func (r *Reader) commit(batch []pending) (done int, err error) {
 	// Not the reader's context: a commit that is under way is not given up.
 	ctx := context.Background()
+	record := &store.Record{Routings: make([]*store.Routing, len(batch))}
+	for i := range batch {
+		record.Routings[i] = batch[i].decision.Routing
+	}
 	_, err = r.store.Commit(ctx, record)
 	if err == nil {
-		return len(record.Routings), nil
+		return len(batch), nil
 	}
 	if !errors.Is(err, store.ErrTooLarge) {
 		return 0, err
 	}
-	for i, routing := range record.Routings {
-		_, err := r.store.Commit(ctx, &store.Record{Routings: []*store.Routing{routing}})
+	for i := range batch {
+		_, err := r.store.Commit(ctx, &store.Record{Routings: record.Routings[i : i+1]})
 		if errors.Is(err, store.ErrTooLarge) {
-			tooLarge(routing, err)
-			_, err = r.store.Commit(ctx, &store.Record{Routings: []*store.Routing{routing}})
+			instead := *batch[i].decision
+			instead.Routing = tooLarge(instead.Routing, err)
+			batch[i].decision = &instead
+			_, err = r.store.Commit(ctx, &store.Record{Routings: []*store.Routing{instead.Routing}})
 		}
 		if err != nil {
 			return i, err
 		}
 	}
-	return len(record.Routings), nil
+	return len(batch), nil
 }
 
-// tooLarge turns a routing into dead letters, one a route.
-func tooLarge(r *store.Routing, why error) {
-	r.Contents, r.Deliveries = nil, nil
+// tooLarge makes dead letters of a routing, one a route. The routing itself is
+// left as it is.
+func tooLarge(r *store.Routing, why error) *store.Routing {
+	instead := &store.Routing{Position: r.Position, Config: r.Config}
 	for i := range r.Matches {
-		r.Matches[i].Plugins = nil
-		r.Deliveries = append(r.Deliveries, store.Delivery{
+		route := r.Matches[i].Route
+		instead.Matches = append(instead.Matches, store.Match{Route: route})
+		instead.Deliveries = append(instead.Deliveries, store.Delivery{
 			Match: i, Content: -1, Lane: store.RoutingLane, Dead: store.ReasonRouting,
-			Error: fmt.Sprintf("route %q: what it and the other routes made of this event is too large to be stored: %v", r.Matches[i].Route, why),
+			Error: fmt.Sprintf("route %q: what it and the other routes made of this event is too large to be stored: %v", route, why),
 		})
 	}
+	return instead
 }

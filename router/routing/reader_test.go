@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -301,5 +302,40 @@ func TestLargeDecisionsAreNotEarly(t *testing.T) {
 	<-ended
 	if w.late != 1 {
 		t.Errorf("%d of 1 were left to the commit", w.late)
+	}
+}
+
+// What was told of a routing stays as it was, also when the store finds it too
+// large: lanes have it. Error texts of plugins count for its size.
+func TestTooLargeLeavesWhatWasTold(t *testing.T) {
+	st := openStore(t)
+	position := appendEvents(t, st, "a")[0]
+	events, err := st.Events(context.Background(), position, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	routing := &store.Routing{Position: position, Config: "c"}
+	for i := range 40 {
+		m := store.Match{Route: fmt.Sprint("route-", i)}
+		for n := range 64 {
+			m.Plugins = append(m.Plugins, store.Verdict{Plugin: "p", Message: n, Class: "plugin", Error: strings.Repeat("x", 4096)})
+			routing.Deliveries = append(routing.Deliveries, store.Delivery{Match: i, Content: -1, Lane: "crm", N: n, Several: true})
+		}
+		routing.Matches = append(routing.Matches, m)
+	}
+	if n := routing.Size(); n < 40*64*4096 {
+		t.Errorf("its size is said to be %d", n)
+	}
+	r := NewReader(st, nil, hclog.NewNullLogger(), deaf{})
+	r.pending = []pending{{events[0], &Decision{Routing: routing}, routing.Size()}}
+	if err := r.postAll(); err != nil {
+		t.Fatal(err)
+	}
+	if len(routing.Deliveries) != 40*64 || routing.Matches[0].Plugins == nil {
+		t.Errorf("what was told has %d deliveries now", len(routing.Deliveries))
+	}
+	kept, err := st.Routing(context.Background(), position)
+	if err != nil || len(kept.Deliveries) != 40 || kept.Deliveries[0].Dead != store.ReasonRouting {
+		t.Errorf("%d deliveries are kept, %v", len(kept.Deliveries), err)
 	}
 }

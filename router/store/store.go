@@ -117,6 +117,28 @@ type Routing struct {
 	Deliveries []Delivery
 }
 
+// Size is about how many bytes r takes, in the store and in memory.
+func (r *Routing) Size() int {
+	n := 128 + len(r.Config)
+	for i := range r.Matches {
+		m := &r.Matches[i]
+		n += 64 + len(m.Route)
+		for k := range m.Plugins {
+			v := &m.Plugins[k]
+			n += 128 + len(v.Plugin) + len(v.Build) + len(v.Filter) + len(v.Transform) + len(v.Class) + len(v.Error)
+		}
+	}
+	for i := range r.Contents {
+		c := &r.Contents[i]
+		n += 128 + len(c.Type) + len(c.Subject) + len(c.ContentType) + len(c.Data) + event.FieldsSize(c.Header) + event.FieldsSize(c.SetHeader)
+	}
+	for i := range r.Deliveries {
+		d := &r.Deliveries[i]
+		n += 128 + len(d.Lane) + len(d.Format) + len(d.Error) + len(d.Replay)
+	}
+	return n
+}
+
 // Match is a route that took the event.
 type Match struct {
 	Route   string
