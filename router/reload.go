@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"reflect"
 	"sort"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 
@@ -176,7 +177,10 @@ func (r *Router) Reload(ctx context.Context, c *config.Config, orphan bool) (*ap
 	}
 	// The last thing that can fail: it records the configuration before the first
 	// event is routed by it.
-	if err := r.reader.Swap(ctx, s.table(), func(last uint64) error { return r.beginEpoch(ctx, c, last) }); err != nil {
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(r.life, cancel)()
+	if err := r.reader.Swap(waiting, s.table(), func(last uint64) error { return r.beginEpoch(ctx, c, last) }); err != nil {
 		return refuse(err)
 	}
 	r.setup.Store(s)
@@ -202,7 +206,20 @@ func (r *Router) Reload(ctx context.Context, c *config.Config, orphan bool) (*ap
 	}
 	r.log.Info("configuration reloaded", "config", c.Hash[:12], "sources", len(c.Sources), "routes", len(c.Routes),
 		"destinations", len(c.Destinations), "plugins", len(c.Plugins))
+	if blocks := needRestart(changes); len(blocks) > 0 {
+		r.log.Warn("what has changed in these blocks comes with a restart only", "blocks", strings.Join(blocks, ", "))
+	}
 	return &api.Reloaded{Config: c.Hash, Changes: changes}, nil
+}
+
+func needRestart(changes []api.Change) []string {
+	var blocks []string
+	for _, c := range changes {
+		if c.Result == "needs_restart" {
+			blocks = append(blocks, c.Block)
+		}
+	}
+	return blocks
 }
 
 // freeing closes the sender that a destination had, nil where it had none.

@@ -67,6 +67,9 @@ type Router struct {
 
 	setup     atomic.Pointer[setup]
 	reloading sync.Mutex
+	// life ends when Close begins, so that a reload does not wait then.
+	life    context.Context
+	endLife context.CancelFunc
 
 	stopReader context.CancelFunc
 	owned      sync.WaitGroup // the reader, retention and the HTTP server
@@ -87,7 +90,9 @@ func New(ctx context.Context, c *config.Config, o Options) (*Router, error) {
 		r.log = hclog.NewNullLogger()
 	}
 	r.health.log = r.log
+	r.life, r.endLife = context.WithCancel(context.Background())
 	if err := r.open(ctx, o); err != nil {
+		r.endLife()
 		r.release()
 		return nil, err
 	}
@@ -350,6 +355,7 @@ func (r *Router) Close(ctx context.Context) error {
 	app, l := r.app, r.listener
 	r.mu.Unlock()
 	defer close(r.ended)
+	r.endLife()
 
 	r.lanes.Stop()
 	var errs []error

@@ -31,26 +31,38 @@ type client struct {
 	offline bool
 }
 
+// errNoRouter says that nothing answers where the configuration has its router.
+var errNoRouter = errors.New("no router answers")
+
 // connect finds the running router: --server, else the configuration's address,
 // else its store.
 func connect(ctx context.Context, g *globals) (*client, error) {
+	c, client, err := connectRunning(ctx, g)
+	if errors.Is(err, errNoRouter) {
+		return offline(ctx, c)
+	}
+	return client, err
+}
+
+// connectRunning finds the running router, or gives errNoRouter and the configuration.
+func connectRunning(ctx context.Context, g *globals) (*config.Config, *client, error) {
 	if g.server != "" {
-		return remote(strings.TrimSuffix(g.server, "/")), nil
+		return nil, remote(strings.TrimSuffix(g.server, "/")), nil
 	}
 	c, report := config.Load(g.config, config.Options{ToAsk: true})
 	if report.HasErrors() {
 		_ = report.Write(os.Stderr) // the error below says it too
-		return nil, fmt.Errorf("%s does not load, so there is no router to ask: mend it, or name one with --server", g.config)
+		return nil, nil, fmt.Errorf("%s does not load, so there is no router to ask: mend it, or name one with --server", g.config)
 	}
-	running := remote("http://" + c.Server.Listen)
-	err := running.get(ctx, "/healthz", nil, &api.Health{})
-	if err == nil {
-		return running, nil
+	router := remote("http://" + c.Server.Listen)
+	err := router.get(ctx, "/healthz", nil, &api.Health{})
+	switch {
+	case err == nil:
+		return c, router, nil
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return c, nil, fmt.Errorf("%w at %s (server.listen)", errNoRouter, c.Server.Listen)
 	}
-	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return nil, fmt.Errorf("ask the router at %s: %w", running.base, err)
-	}
-	return offline(ctx, c)
+	return nil, nil, fmt.Errorf("ask the router at %s: %w", router.base, err)
 }
 
 func remote(base string) *client {

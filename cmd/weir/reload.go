@@ -1,9 +1,9 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -23,28 +23,38 @@ included, and takes them over without losing an event. What is wrong is refused
 whole, and the old configuration goes on. SIGHUP does the same.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return ask(cmd, g, func(ctx context.Context, c *client) error {
-				body, err := json.Marshal(map[string]bool{"orphan": orphan})
-				if err != nil {
-					return err
-				}
-				if c.offline {
-					return errors.New("no router runs, so there is nothing to reload: start one with weir serve")
-				}
-				var done api.Reloaded
-				if err := c.post(ctx, "/api/reload", body, &done); err != nil {
-					return err
-				}
-				return g.print(cmd.OutOrStdout(), done, func(t *table) {
-					for _, change := range done.Changes {
-						t.row(change.Block, strings.ReplaceAll(change.Result, "_", " "))
-					}
-				})
-			})
+			if err := g.check(); err != nil {
+				return err
+			}
+			// The store alone has nothing to reload.
+			_, c, err := connectRunning(cmd.Context(), g)
+			if errors.Is(err, errNoRouter) {
+				return fmt.Errorf("%w: where it still listens elsewhere, name it with --server; weir serve starts one", err)
+			}
+			if err != nil {
+				return err
+			}
+			return errors.Join(reload(cmd, g, c, orphan), c.close())
 		},
 	}
 	cmd.Flags().BoolVar(&orphan, "orphan", false, "go on though deliveries wait for a destination that would be gone")
 	return cmd
+}
+
+func reload(cmd *cobra.Command, g *globals, c *client, orphan bool) error {
+	body, err := json.Marshal(map[string]bool{"orphan": orphan})
+	if err != nil {
+		return err
+	}
+	var done api.Reloaded
+	if err := c.post(cmd.Context(), "/api/reload", body, &done); err != nil {
+		return err
+	}
+	return g.print(cmd.OutOrStdout(), done, func(t *table) {
+		for _, change := range done.Changes {
+			t.row(change.Block, strings.ReplaceAll(change.Result, "_", " "))
+		}
+	})
 }
 
 // reloader reads a router's configuration again. What is wrong with it becomes a

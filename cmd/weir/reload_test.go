@@ -244,3 +244,19 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 	r.stop(t)
 }
+
+// Without a router there is nothing to reload: the store is not even opened.
+func TestReloadWithoutRouter(t *testing.T) {
+	dir := t.TempDir()
+	config := fmt.Sprintf("server {\n  listen = %q\n}\ndestination \"out\" {\n  url = \"stdout:\"\n}\nroute \"all\" {\n  to = [destination.out]\n}\n", freeAddress(t))
+	if err := os.WriteFile(filepath.Join(dir, "router.hcl"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, stderr, code := weir(t, dir, "reload")
+	if code != 1 || !strings.Contains(stderr, "no router answers at") || !strings.Contains(stderr, "--server") {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "data")); !os.IsNotExist(err) {
+		t.Errorf("there is a store now: %v", err)
+	}
+}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -34,7 +35,9 @@ func (s *server) reload(c *fiber.Ctx) error {
 		Orphan bool `json:"orphan"`
 	}
 	if body := c.Request().Body(); len(body) > 0 {
-		if err := json.Unmarshal(body, &ask); err != nil {
+		d := json.NewDecoder(bytes.NewReader(body))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&ask); err != nil {
 			return problem.New(http.StatusBadRequest, "malformed_json", "the body must be like {\"orphan\": true}: %v", err)
 		}
 	}

@@ -16,11 +16,11 @@
 //
 // # Goroutines
 //
-// A [Set] owns all of them: the recorder, which commits the outcomes of all
-// lanes together; the workers, at most as many per lane as its concurrency,
-// which leave it when it has nothing ready, some of them to wait for another
-// lane; and after a reload one for each
-// replaced Try, which ends with the last call of it. Set.Close waits for them.
+// A [Set] owns all of them: the recorder, which commits the outcomes of all lanes
+// together; the workers, at most as many per lane as its concurrency, which leave
+// it when it has nothing ready, some of them to wait for another lane; and after a
+// reload one for each replaced Try, which ends with the last call of it. Set.Close
+// waits for them.
 package lane
 
 import (

@@ -11,11 +11,16 @@
 //   - A failing route or plugin ends its own route for that event, and no other.
 //   - Progress and the deliveries that come of an event are one record: it is
 //     routed once, or after a crash again from the start.
+//   - What is decided is told to the lanes before it is committed, in the log's
+//     order, so that they may send it: at most MaxAhead events ahead of the
+//     commits. After a crash these events are routed again, by the table that was
+//     routing them, so that they come to the same.
 //
 // # Goroutines
 //
-// Run is the one goroutine that reads the log; it starts workers for a batch's
-// plugins and waits for them before it commits.
+// Run is the one goroutine that reads the log and decides. Where there are
+// plugins it starts workers for a batch and waits for them. It owns another one,
+// which commits what was decided, and which it waits for when it ends.
 package routing
 
 import (
