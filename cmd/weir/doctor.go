@@ -181,7 +181,7 @@ func (d *doctor) checkConfig() bool {
 	// Where the store is, and the address, may be known all the same.
 	d.config, _ = config.Load(d.configPath, config.Options{ToAsk: true})
 	if d.config == nil {
-		d.warn("store", "mend the configuration and run weir doctor again", "not looked at: the configuration does not say where it is")
+		d.warn("store", "mend the configuration and run weir doctor again", "not looked at: the configuration has errors")
 	}
 	return false
 }

@@ -99,14 +99,21 @@ func nearest(path string) string {
 func (d *doctor) checkStore(ctx context.Context) {
 	path := d.config.Store.Path
 	where := nearest(path)
-	if !d.checkFolder(path, where) {
+	checkup, err := &badger.Checkup{}, error(nil)
+	if where == path {
+		checkup, err = badger.Examine(ctx, path, d.deep)
+	}
+	if !d.checkFolder(path, where, errors.Is(err, badger.ErrNoStore)) {
 		return
 	}
-	d.checkDisk(where)
+	needs := int64(badger.LeastFree)
+	if checkup != nil {
+		needs = max(needs, checkup.Needs)
+	}
+	d.checkDisk(where, needs)
 	if where != path {
 		return
 	}
-	checkup, err := badger.Examine(ctx, path, d.deep)
 	switch {
 	case errors.Is(err, badger.ErrNoStore):
 		d.fail("store", "name a folder of its own in store.path", "%s", err)
@@ -119,8 +126,9 @@ func (d *doctor) checkStore(ctx context.Context) {
 	}
 }
 
-// checkFolder says whether the store's folder can be used.
-func (d *doctor) checkFolder(path, where string) bool {
+// checkFolder says whether the store's folder can be used. One that is foreign, no
+// store's, is not to be given other rights.
+func (d *doctor) checkFolder(path, where string, foreign bool) bool {
 	const check = "store folder"
 	info, err := os.Stat(where)
 	if err != nil {
@@ -140,6 +148,8 @@ func (d *doctor) checkFolder(path, where string) bool {
 	case where != path:
 		d.ok(check, "%s is not there yet; weir serve makes it", path)
 		return true
+	case foreign:
+		// What is wrong with it is told of the store.
 	case owner.other != "":
 		d.fail(check, fmt.Sprintf("chown -R %s %s; a command that was run as another user, such as root, has made it", owner.name, path),
 			"%s belongs to %s, but %s in it does not", path, owner.name, owner.other)
@@ -166,7 +176,9 @@ func plainPathError(err error) error {
 // hundred files.
 const fewInodes = 10_000
 
-func (d *doctor) checkDisk(path string) {
+// checkDisk looks at the file system, of which the store itself may need so many
+// bytes free.
+func (d *doctor) checkDisk(path string, needs int64) {
 	disk, err := d.machine.fileSystem(path)
 	if err != nil {
 		d.warn("file system", "look at the disk", "%s: %s", path, err)
@@ -182,15 +194,22 @@ func (d *doctor) checkDisk(path string) {
 	default:
 		d.ok("file system", "%s", disk.name)
 	}
-	least := d.config.Store.MinFree
+	least, what, do := d.config.Store.MinFree, "min_free", "shorten store.retention, or lower store.min_free"
+	text := config.FormatSize(least)
+	if least < needs {
+		if least > 0 {
+			d.warn("disk space", "write at least that for store.min_free", "min_free (%s) is less than what flushes and compactions may need (%s)", text, bytesText(needs))
+		}
+		least, what, do, text = needs, "what the store needs", "or shorten store.retention", bytesText(needs)
+	}
 	switch {
 	case disk.free < least:
-		d.fail("disk space", "make space on the disk of "+path+", shorten store.retention, or lower store.min_free",
-			"%s free, less than min_free (%s): events are refused with 507", bytesText(disk.free), config.FormatSize(least))
+		d.fail("disk space", "make space on the disk of "+path+", "+do,
+			"%s free, less than %s (%s): events are refused with 507", bytesText(disk.free), what, text)
 	case disk.free < 2*least:
-		d.warn("disk space", "make space on the disk of "+path+" before it is used up", "%s free; below %s (min_free) events are refused", bytesText(disk.free), config.FormatSize(least))
+		d.warn("disk space", "make space on the disk of "+path+" before it is used up", "%s free; below %s (%s) events are refused", bytesText(disk.free), text, what)
 	default:
-		d.ok("disk space", "%s free, min_free is %s", bytesText(disk.free), config.FormatSize(least))
+		d.ok("disk space", "%s free, %s is %s", bytesText(disk.free), what, text)
 	}
 	switch {
 	case disk.inodes == 0: // made as they are needed
@@ -222,7 +241,7 @@ func (d *doctor) judge(ctx context.Context, path string, c *badger.Checkup) {
 		d.ok(check, "empty")
 		return
 	case c.FaultCount > 0:
-		do := "stop here: a start may remove what it can't read. Copy " + path + " to another disk first, then look at this one (dmesg, smartctl)"
+		do := "Copy " + path + " to another disk before anything else, then look at this one (dmesg, smartctl)"
 		if !d.deep {
 			do += "\nweir doctor --deep reads all of it"
 		}
@@ -230,7 +249,10 @@ func (d *doctor) judge(ctx context.Context, path string, c *badger.Checkup) {
 			if i > 0 {
 				do = ""
 			}
-			d.fail(check, do, "damaged: %s", f)
+			if !strings.Contains(f, "damaged") {
+				f = "damaged: " + f
+			}
+			d.fail(check, do, "%s", f)
 		}
 		if more := c.FaultCount - len(c.Faults); more > 0 {
 			d.fail(check, "", "and %d more", more)
@@ -252,7 +274,7 @@ func (d *doctor) judge(ctx context.Context, path string, c *badger.Checkup) {
 			torn = ", whose torn end is cut off then: a write that nobody was answered, or damage"
 		}
 		d.warn(check, "weir serve does so when it starts. Stop it with SIGTERM, and weir doctor can look at all of the rows",
-			"it was not closed: what came last stands in %s that the next start makes rows of%s; else %s", count(c.Logs, "log"), torn, rest)
+			"it was not closed: what came last stands in %s, which the next start makes rows of%s; else %s", count(c.Logs, "log"), torn, rest)
 	} else {
 		d.ok(check, "%s", rest)
 	}

@@ -195,6 +195,10 @@ func TestDoctorFinds(t *testing.T) {
 		{"little space", "", func(_ *testing.T, _ *patient, d *doctor) {
 			d.machine.fileSystem = func(string) (fileSystem, error) { return fileSystem{name: "ext4", free: 3 << 29}, nil }
 		}, findingWarn, "disk space", "1.5 GiB free", "before"},
+		{"a min_free that says too little", "store \"badger\" {\n  min_free = \"16MiB\"\n}\n", nil, findingWarn, "disk space", "min_free (16MiB) is less than what flushes and compactions may need (224 MiB)", "store.min_free"},
+		{"less space than the store needs", "store \"badger\" {\n  min_free = \"16MiB\"\n}\n", func(_ *testing.T, _ *patient, d *doctor) {
+			d.machine.fileSystem = func(string) (fileSystem, error) { return fileSystem{name: "ext4", free: 100 << 20}, nil }
+		}, findingFail, "disk space", "100 MiB free, less than what the store needs (224 MiB)", "make space"},
 		{"no inodes", "", func(_ *testing.T, _ *patient, d *doctor) {
 			d.machine.fileSystem = func(string) (fileSystem, error) {
 				return fileSystem{name: "ext4", free: 1 << 40, inodes: 1000, inodesFree: 7}, nil
@@ -351,5 +355,46 @@ func TestDoctorAddress(t *testing.T) {
 	}()
 	if a := examine(t, d); !a.found(findingFail, "address", "does not answer as a router does", "") {
 		t.Errorf("got %+v", a)
+	}
+}
+
+// What is said is said once, and of what it is true of.
+func TestDoctorTexts(t *testing.T) {
+	p := newPatient(t, "route \"x\" {\n}\n")
+	if a := examine(t, p.doctor()); !a.found(findingWarn, "store", "the configuration has errors", "mend") {
+		t.Errorf("a wrong route: got %+v", a)
+	}
+
+	p = newPatient(t, "")
+	writeFile(t, p.dir, "data/letter.txt", "Dear")
+	if err := os.Chmod(p.store, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if a := examine(t, p.doctor()); a.found(findingWarn, "store folder", "", "chmod") || !a.found(findingFail, "store", "letter.txt", "") {
+		t.Errorf("a foreign folder: got %+v", a)
+	}
+
+	p = newPatient(t, "")
+	p.fill(t, time.Now())
+	list, err := filepath.Glob(filepath.Join(p.store, "*.sst"))
+	if err != nil || len(list) == 0 {
+		t.Fatalf("tables %v, error %v", list, err)
+	}
+	if err := os.Remove(list[0]); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range examine(t, p.doctor()).Findings {
+		if f.Check == "store" && (f.Status != findingFail || strings.Count(f.Found, "damaged") != 1) {
+			t.Errorf("a missing table: got %+v", f)
+		}
+	}
+
+	p = newPatient(t, "")
+	p.fill(t, time.Now())
+	if err := os.Remove(filepath.Join(p.store, "MANIFEST")); err != nil {
+		t.Fatal(err)
+	}
+	if a := examine(t, p.doctor()); a.found(findingFail, "store", "begin anew and remove", "") || !a.found(findingFail, "store", "MANIFEST is missing", "") {
+		t.Errorf("no manifest: got %+v", a)
 	}
 }

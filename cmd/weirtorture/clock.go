@@ -72,7 +72,7 @@ func proveClock(ctx context.Context, t *trial) (string, error) {
 	}
 	want := func(string, uint64) []string { return []string{"plain"} }
 	var v violations
-	rounds := t.times(1, 1)
+	rounds := t.times(1, 4, 1)
 	was := time.Duration(0)
 	for range rounds {
 		for _, off := range jumps {

@@ -125,7 +125,7 @@ func proveDamage(ctx context.Context, t *trial) (string, error) {
 	outcomes := map[string]int{}
 	var v violations
 	chosen := wounds[:]
-	if t.rounds == 0 {
+	if t.short {
 		chosen = chosen[:4]
 	}
 	for _, name := range names {

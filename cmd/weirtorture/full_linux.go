@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
+	"regexp"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -117,7 +117,8 @@ func proveFull(ctx context.Context, t *trial) (saw string, err error) {
 	if t.broken() {
 		patience = 6 * time.Second
 	}
-	for round := range t.times(2, 1) {
+	rounds := t.times(2, 6, 1)
+	for round := range rounds {
 		what := traffic{producers: 16, kinds: []string{"slow"}, size: sizes(50, 3000), patient: true}
 		left := int64(minFree - 1<<20)
 		if round%3 == 1 { // the events themselves cross the line
@@ -163,7 +164,18 @@ func proveFull(ctx context.Context, t *trial) (saw string, err error) {
 			if round%2 == 1 {
 				restarts++
 				w.kill()
-				if err := startFull(ctx, w); err != nil {
+				if err := startFull(ctx, w, false); err != nil {
+					return err
+				}
+				// And once more with room for a log, where it has to run.
+				w.kill()
+				if err := v.giveBack(); err != nil {
+					return err
+				}
+				if err := v.leave(logSpace); err != nil {
+					return err
+				}
+				if err := startFull(ctx, w, true); err != nil {
 					return err
 				}
 			}
@@ -196,20 +208,30 @@ func proveFull(ctx context.Context, t *trial) (saw string, err error) {
 	if err := w.stop(30 * time.Second); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d times full, %d restarts there; %s, %d refused with 507", t.times(2, 1), restarts, l.tally(), refused), nil
+	return fmt.Sprintf("%d times full, %d restarts there; %s, %d refused with 507", rounds, restarts, l.tally(), refused), nil
 }
 
-// startFull starts the router on a full disk: it runs, or it says why not.
-func startFull(ctx context.Context, w *weir) error {
+// logSpace is what a start needs for a log, and for some blocks beside it.
+const logSpace = 80 << 20
+
+// missingSpace is how a start says how much is missing.
+var missingSpace = regexp.MustCompile(`needs up to \d+ MiB of free space and there are \d+ MiB`)
+
+// startFull starts the router on a full disk: it runs, or it says what is missing.
+// With must it has to run.
+func startFull(ctx context.Context, w *weir, must bool) error {
 	if err := w.launch(); err != nil {
 		return err
 	}
-	err := w.ready(ctx, 15*time.Second)
+	err := w.answers(ctx, 15*time.Second, func(ready bool) bool { return true })
 	if why := w.crash(false); why != "" {
 		return violated("started on a full disk, %s", why)
 	}
-	if errors.Is(err, errEnded) && !strings.Contains(w.words(), "space") {
-		return violated("started on a full disk, it ends without saying that there is no space:\n%s", w.lastWords(10))
+	if errors.Is(err, errEnded) && (must || !missingSpace.MatchString(w.words())) {
+		return violated("started on a disk with room for no more than a log (%t), it ends, or does not say what is missing:\n%s", must, w.lastWords(10))
+	}
+	if must {
+		return err
 	}
 	if errors.Is(err, errEnded) || errors.Is(err, errLate) { // late: not ready, because it is full
 		return nil

@@ -79,7 +79,7 @@ func proveKill(ctx context.Context, t *trial) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	rounds := t.times(24, 60)
+	rounds := t.times(24, 100, 60)
 	for round := range rounds {
 		k := killings[round%len(killings)]
 		rec.delay.Store(0)

@@ -307,13 +307,6 @@ func (l *ledger) acceptedIDs() map[string]uint64 {
 	return ids
 }
 
-// kind is the type of an event that was sent, "" of one that was not.
-func (l *ledger) kind(number uint64) string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.sent[number]
-}
-
 // received reports whether a webhook-id has come to a lane and was taken there.
 func (l *ledger) received(webhookID, lane string) bool {
 	l.mu.Lock()

@@ -54,8 +54,8 @@ func run(ctx context.Context, args []string) (ok bool, err error) {
 	f := flag.NewFlagSet("weirtorture", flag.ContinueOnError)
 	only := f.String("proof", "", "names of the `proofs` to run, separated by commas; all")
 	require := f.String("require", "", "names of `proofs` that must not be left out where they can't run")
-	rounds := f.Int("rounds", 0, "`rounds` of each proof, such as 300 kills; 0 is the short form")
-	short := f.Bool("short", false, "the short form: at most 3 minutes in all")
+	rounds := f.Int("rounds", 0, "`rounds` of each proof, such as 300 kills; without it, kill has 100, power 40, full 6")
+	short := f.Bool("short", false, "the short form, which is part of make test: about 3 minutes in all")
 	binary := f.String("weir", "", "`path` of the router to test; it is built")
 	keep := f.Bool("keep", false, "keep all folders")
 	root := f.String("root", "", "`folder` of the repository; that of the current module")
@@ -85,7 +85,7 @@ func run(ctx context.Context, args []string) (ok bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	s := &suite{root: *root, dir: dir, rounds: *rounds, weir: *binary, keep: *keep, builder: &builder{root: *root, dir: dir}}
+	s := &suite{root: *root, dir: dir, rounds: *rounds, short: *short, weir: *binary, keep: *keep, builder: &builder{root: *root, dir: dir}}
 	defer func() {
 		s.builder.wait()
 		if !s.failed && !s.keep && err == nil {
@@ -97,7 +97,7 @@ func run(ctx context.Context, args []string) (ok bool, err error) {
 			return false, err
 		}
 	}
-	if *rounds == 0 {
+	if *short {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, shortTime, errors.New("the short form takes too long"))
 		defer cancel()

@@ -44,7 +44,7 @@ func provePower(ctx context.Context, t *trial) (saw string, err error) {
 		}
 		return nil
 	}
-	rounds := t.times(8, 8)
+	rounds := t.times(8, 40, 8)
 	lost := 0
 	for round := range rounds {
 		if err := w.start(ctx); err != nil {

@@ -158,7 +158,7 @@ func proveProducers(ctx context.Context, t *trial) (string, error) {
 	}
 	m := watchMemory(w)
 	p := produce(l, w, traffic{producers: 8, kinds: []string{"plain"}, size: sizes(50, 1500), pause: time.Millisecond})
-	err = pause(ctx, time.Duration(t.seconds(7, 3))*time.Second)
+	err = pause(ctx, time.Duration(t.seconds(7, 30, 3))*time.Second)
 	p.stop()
 	first, second, grown := m.stop()
 	a.stop()

@@ -47,28 +47,30 @@ type trial struct {
 	binary string
 	defect string
 	root   string // of the repository
-	rounds int    // 0: as many as the short form has
+	rounds int    // 0: as many as the form has
+	short  bool
 	weirs  []*weir
 }
 
 // broken: the router under test has a defect, and a violation is expected.
 func (t *trial) broken() bool { return t.defect != "" }
 
-// times is how often to do something: the short form's number, what -rounds says,
-// or, against a defect, up to as many as it may take to show.
-func (t *trial) times(short, defective int) int {
+// times is how often to do something: the number of the short or of the long form,
+// what -rounds says, or, against a defect, up to as many as it may take to show.
+func (t *trial) times(short, long, defective int) int {
 	switch {
 	case t.broken():
 		return defective
 	case t.rounds > 0:
 		return t.rounds
+	case t.short:
+		return short
 	}
-	return short
+	return long
 }
 
-// seconds is how long to do something, by the same measure. A round of the long
-// form is a second.
-func (t *trial) seconds(short, defective int) int { return t.times(short, defective) }
+// seconds is how long to do something, by the same measure. A round is a second.
+func (t *trial) seconds(short, long, defective int) int { return t.times(short, long, defective) }
 
 // router is a router to be configured and started. It is killed when the trial
 // ends.
@@ -95,14 +97,15 @@ func (t *trial) end() {
 type suite struct {
 	root, dir string
 	rounds    int
+	short     bool
 	weir      string // a binary given by the user
 	keep      bool
 	builder   *builder
 	failed    bool
 }
 
-// proofTime bounds the run of one proof in the short form, so that a router that
-// hangs is told.
+// proofTime bounds the run of one proof in the short form, and against a defect in
+// any, so that a router that hangs is told.
 const proofTime = 3 * time.Minute
 
 func (s *suite) prove(ctx context.Context, p proof, required bool) {
@@ -179,7 +182,7 @@ func (s *suite) fail(p proof, result string, took time.Duration, err error) {
 // should.
 func (s *suite) try(ctx context.Context, p proof, defect string) (string, error) {
 	limit := proofTime
-	if s.rounds > 0 {
+	if !s.short && defect == "" {
 		limit = 0
 	}
 	if limit > 0 {
@@ -187,7 +190,7 @@ func (s *suite) try(ctx context.Context, p proof, defect string) (string, error)
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
-	t := &trial{defect: defect, root: s.root, rounds: s.rounds, binary: s.weir}
+	t := &trial{defect: defect, root: s.root, rounds: s.rounds, short: s.short, binary: s.weir}
 	var err error
 	if defect != "" || p.clock || t.binary == "" {
 		t.binary = s.builder.start(ctx, defect != "", p.clock).path // prove has waited for it

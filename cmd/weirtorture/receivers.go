@@ -193,7 +193,7 @@ func proveReceivers(ctx context.Context, t *trial) (string, error) {
 	m := watchMemory(w)
 	good := produce(l, w, traffic{producers: 8, kinds: []string{"good"}, size: sizes(50, 1500), pause: 2 * time.Millisecond})
 	evil := produce(newLedger("bad"), w, traffic{producers: 1, kinds: []string{"bad"}, size: sizes(50, 1500), pause: 50 * time.Millisecond})
-	err = pause(ctx, time.Duration(t.seconds(7, 3))*time.Second)
+	err = pause(ctx, time.Duration(t.seconds(7, 30, 3))*time.Second)
 	evil.stop()
 	good.stop()
 	first, second, grown := m.stop()

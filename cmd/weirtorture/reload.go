@@ -61,10 +61,10 @@ func proveReload(ctx context.Context, t *trial) (string, error) {
 		return "", err
 	}
 	p := produce(l, w, traffic{producers: 8, kinds: []string{"github.push", "a", "b"}, size: sizes(50, 1500), pause: 2 * time.Millisecond})
-	reloads := t.times(60, 20)
+	reloads := t.times(60, 300, 20)
 	version := 0
 	for end := time.Now().Add(reloadTime); version < reloads && err == nil; {
-		if t.rounds == 0 && time.Now().After(end) {
+		if t.short && time.Now().After(end) {
 			break // the machine is busy
 		}
 		version++

@@ -169,7 +169,7 @@ func (s *server) problem(c *fiber.Ctx, err error, maxBody int) *problem.Problem 
 		// fasthttp's own text may repeat the request's headers.
 		return problem.New(fe.Code, strings.ReplaceAll(strings.ToLower(http.StatusText(fe.Code)), " ", "_"), "the request is malformed")
 	case errors.Is(err, store.ErrFull):
-		return problem.New(http.StatusInsufficientStorage, "disk_full", "the disk has less free space than min_free; nothing is lost, try again later")
+		return problem.New(http.StatusInsufficientStorage, "disk_full", "the disk has too little free space (see store.min_free); nothing is lost, try again later")
 	case errors.Is(err, store.ErrBusy):
 		p := problem.New(http.StatusServiceUnavailable, "busy", "the store cannot keep up, try again")
 		p.RetryAfter = 1

@@ -49,7 +49,7 @@ import (
 // Commit, a context's included, the record may or may not be there.
 var (
 	ErrNotFound = errors.New("not found")
-	ErrFull     = errors.New("the disk has less free space than min_free")
+	ErrFull     = errors.New("the disk has too little free space")
 	ErrBusy     = errors.New("the store cannot keep up")
 	ErrClosed   = errors.New("the store is closed")
 	ErrTooLarge = errors.New("the record is too large")

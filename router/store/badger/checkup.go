@@ -48,6 +48,10 @@ type Checkup struct {
 	// Tables and Bytes are of the files that hold the rows.
 	Tables int   `json:"tables"`
 	Bytes  int64 `json:"bytes"`
+	// Needs is the free space in bytes that the store's own work may take: below it
+	// events may be refused, whatever Options.MinFree is. 0 where it was not looked
+	// into.
+	Needs int64 `json:"needs,omitempty"`
 	// Lanes, the position of the newest event, and when it was received.
 	Lanes  int       `json:"lanes"`
 	Last   uint64    `json:"last"`
@@ -130,9 +134,13 @@ func (c *Checkup) look(path string) error {
 	if manifest {
 		return nil
 	}
+	known := readMemo(path, hclog.NewNullLogger())
 	switch {
 	case own > 0 || c.Logs > 0:
-		c.fault("the file %s is missing, and there are %d tables and %d logs: a start would begin anew and remove them", badgerdb.ManifestFilename, own, c.Logs)
+		c.fault("the file %s is missing, and there are tables (%d) or logs (%d): the router does not start without it; put it back from a backup", badgerdb.ManifestFilename, own, c.Logs)
+		return nil
+	case known != nil && (known.last > 0 || len(known.tables) > 0):
+		c.fault("all that it had is gone, and its newest event was %d: the router does not start with it; put the folder back from a backup, or begin anew: rm -f %s", known.last, filepath.Join(path, memoName))
 		return nil
 	case len(c.Strange) > 0:
 		return fmt.Errorf("%s %w: it holds %s", path, ErrNoStore, strings.Join(c.Strange[:min(len(c.Strange), 3)], ", "))
@@ -193,6 +201,7 @@ func (c *Checkup) open(ctx context.Context, path string, deep bool) error {
 		return nil
 	}
 	defer db.Close()
+	c.Needs = needOf(db.Levels(), 1) + leastReserve
 	return c.read(ctx, db, deep)
 }
 

@@ -85,7 +85,7 @@ func TestCheckupOfSoundStore(t *testing.T) {
 	path := stored(t, nil)
 	c := examine(t, path, false)
 	if c.FaultCount != 0 || c.Last != 40 || c.Lanes != 2 || c.Version != layoutVersion || c.Tables == 0 || c.Bytes == 0 ||
-		c.Newest.IsZero() || c.Logs != 0 || c.Rows != 0 || c.InUse || c.Empty || len(c.Strange) > 0 {
+		c.Newest.IsZero() || c.Needs < LeastFree || c.Logs != 0 || c.Rows != 0 || c.InUse || c.Empty || len(c.Strange) > 0 {
 		t.Errorf("got %+v", c)
 	}
 	c = examine(t, path, true)
@@ -253,6 +253,21 @@ func TestCheckupOfKilledStore(t *testing.T) {
 	if err != nil || len(logs) == 0 {
 		t.Fatalf("logs %v, error %v", logs, err)
 	}
+	if s.room.number() != 1 || filepath.Base(logs[0]) != "00001.mem" {
+		t.Fatalf("logs %v, and %d is in use", logs, s.room.number())
+	}
+	if err := writeMemo(path, &memo{log: 1, last: 1}); err != nil { // whether it was noted by then or not
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Rename(logs[0], logs[0]+".away"), os.WriteFile(logName(path, 2), nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if c := examine(t, path, false); !strings.Contains(strings.Join(c.Faults, ""), "00001.mem: the log is missing") {
+		t.Errorf("the log in use is missing, and the next one has no byte: got %+v", c)
+	}
+	if err := os.Rename(logs[0]+".away", logs[0]); err != nil {
+		t.Fatal(err)
+	}
 	flip(t, logs[0], 300)
 	if c := examine(t, path, false); !c.Torn && c.FaultCount == 0 {
 		t.Errorf("a damaged log: got %+v", c)
@@ -279,5 +294,55 @@ func TestCheckupOfOtherFolders(t *testing.T) {
 	}
 	if c := examine(t, whole, false); len(c.Strange) != 1 || c.FaultCount > 0 {
 		t.Errorf("a stranger's file: got %+v", c)
+	}
+}
+
+// A store of the layout before is looked at as it is, and opened as one of today.
+func TestOldLayout(t *testing.T) {
+	path := stored(t, func(s *Store) {
+		key := []byte{kindVersion}
+		if err := s.write(map[string]*row{"v": {key: key, value: seal(key, 0, codec.AppendNumbers(nil, 1))}}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if c := examine(t, path, true); c.Version != 1 || c.Last != 40 || c.FaultCount > 0 {
+		t.Errorf("before: got %+v", c)
+	}
+	s, err := Open(t.Context(), Options{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Last() != 40 {
+		t.Errorf("the last event is %d", s.Last())
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if c := examine(t, path, true); c.Version != layoutVersion || c.Last != 40 || c.FaultCount > 0 {
+		t.Errorf("after: got %+v", c)
+	}
+}
+
+// Where no more is left than what says that there was a store, a start refuses,
+// and so a checkup does not call it empty.
+func TestCheckupOfEmptiedStore(t *testing.T) {
+	path := stored(t, nil)
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), "weir.") {
+			continue
+		}
+		if err := os.Remove(filepath.Join(path, e.Name())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c := examine(t, path, false); c.Empty || c.FaultCount != 1 || !strings.Contains(c.Faults[0], "newest event was 40") {
+		t.Errorf("got %+v", c)
+	}
+	if s, err := Open(t.Context(), Options{Path: path}); !errors.Is(err, ErrDamaged) {
+		t.Errorf("opened %v, error %v", s, err)
 	}
 }

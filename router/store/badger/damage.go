@@ -62,7 +62,10 @@ func (in *inspection) logs(numbers []int, known *memo) error {
 		if err != nil {
 			return err
 		}
-		newest = n
+		// The log after the one in use is a file without a byte, and a start removes it.
+		if scan.size > 0 {
+			newest = n
+		}
 		if torn != nil && (scan.transactions > 0 || scan.torn()) {
 			return torn.damage("the next log goes on")
 		}
@@ -90,6 +93,7 @@ type logScan struct {
 	// valid is the end of the last whole transaction, end that of what is not zero
 	// behind it, or the file's when it ends before.
 	valid, end   int64
+	size         int64 // of the file
 	transactions int
 	last         uint64 // version of the last whole transaction
 	open         uint64 // version of the one that is not whole, if its beginning is
@@ -141,7 +145,7 @@ func scanLog(path string) (*logScan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the store's log: %w", err)
 	}
-	l := &logScan{path: path, valid: logHeader, end: logHeader}
+	l := &logScan{path: path, valid: logHeader, end: logHeader, size: info.Size()}
 	r := bufio.NewReaderSize(f, 1<<20)
 	var head [logHeader]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {

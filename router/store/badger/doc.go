@@ -84,9 +84,24 @@
 //   - Compactions stop while there is less free space than they may need, and
 //     events are refused from then, or from Options.MinFree on, once what is under
 //     way has ended.
+//   - Open gives the log in use its blocks, from the reserve where it must, and
+//     fails with the figures where even that is too little.
 //
 // Room is looked at before each commit and ten times a second, so that all of it
 // goes on by itself when space returns.
+//
+// # Goroutines
+//
+// Open starts three, and Close ends and waits for each:
+//
+//   - the committer makes all writes, retention's included, and ends when its queue
+//     is closed and empty,
+//   - room.keep takes space, stops and starts compactions and notes in weir.store
+//     what there is, ten times a second, until the committer has ended,
+//   - scrub reads all tables once.
+//
+// What the committer and room.keep share is guarded by room.mu, and the lock of the
+// compactions' switch is taken within it. Badger's own goroutines flush and compact.
 //
 // # Damage
 //

@@ -2,7 +2,11 @@
 
 package badger
 
-import "golang.org/x/sys/unix"
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
 
 // filesLeft is how many more files must be possible for a compaction to run.
 const filesLeft = 64
@@ -15,12 +19,14 @@ func filesShort() bool {
 		return false
 	}
 	fd, err := unix.FcntlInt(2, unix.F_DUPFD_CLOEXEC, 0)
-	if err == unix.EMFILE {
+	if errors.Is(err, unix.EMFILE) {
 		return true
 	}
 	if err != nil {
 		return false
 	}
-	unix.Close(fd)
+	if unix.Close(fd) != nil {
+		return false
+	}
 	return uint64(fd)+filesLeft > uint64(limit.Cur)
 }

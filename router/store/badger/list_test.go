@@ -68,8 +68,8 @@ func pages(tb testing.TB, s *Store, q store.DeliveryQuery) (refs []store.Ref, n 
 func TestPagesEnd(t *testing.T) {
 	s := open(t)
 	appendRouted(t, s, 60, "t.old", "a", "b", "a")
-	appendRouted(t, s, 200, "t.idle") // lead to nothing
-	many := make([]string, 300)
+	appendRouted(t, s, 100, "t.idle") // lead to nothing
+	many := make([]string, 120)
 	for i := range many {
 		many[i] = fmt.Sprint("lane-", i%3)
 	}

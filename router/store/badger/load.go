@@ -17,13 +17,13 @@ var noTime time.Time
 
 func timeOf(nano int64) time.Time { return time.Unix(0, nano).UTC() }
 
-// load rebuilds what memory keeps from the rows.
+// load rebuilds what memory keeps from the rows, and writes none.
 func (s *Store) load(ctx context.Context) error {
-	if err := s.checkVersion(); err != nil {
-		return err
-	}
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
+	if err := s.checkVersion(txn); err != nil {
+		return err
+	}
 	s.oldest = 1
 	v, err := get(txn, []byte{kindOldest})
 	switch {
@@ -49,28 +49,46 @@ func (s *Store) load(ctx context.Context) error {
 	return s.loadPostings(ctx, txn)
 }
 
-func (s *Store) checkVersion() error {
+// version is that of the layout that the rows have, 0 where there are none yet.
+func (s *Store) version(txn *badgerdb.Txn) (uint64, error) {
 	key := []byte{kindVersion}
-	txn := s.db.NewTransaction(false)
-	defer txn.Discard()
 	v, err := get(txn, key)
 	if errors.Is(err, store.ErrNotFound) {
-		return s.write(map[string]*row{"": {key: key, value: seal(key, 0, codec.AppendNumbers(nil, layoutVersion))}})
+		return 0, nil
 	}
 	if err != nil {
-		return err
+		return 0, err
 	}
 	var version uint64
 	if err := codec.DecodeNumbers(v, &version); err != nil {
-		return malformed(key, err)
+		return 0, malformed(key, err)
 	}
-	if version == layoutVersion-1 { // its rows are as they are now, and it had no groups
-		return s.write(map[string]*row{"": {key: key, value: seal(key, 0, codec.AppendNumbers(nil, layoutVersion))}})
-	}
-	if version != layoutVersion {
+	return version, nil
+}
+
+// checkVersion says whether load can read the rows. It writes nothing: a checkup
+// loads, too.
+func (s *Store) checkVersion(txn *badgerdb.Txn) error {
+	switch version, err := s.version(txn); {
+	case err != nil:
+		return err
+	case version > layoutVersion:
 		return fmt.Errorf("it has layout version %d, and this program knows %d", version, layoutVersion)
 	}
 	return nil
+}
+
+// upgrade gives what was loaded the version of today. The rows of layout 1 are
+// those of layout 2, which only added groups.
+func (s *Store) upgrade() error {
+	txn := s.db.NewTransaction(false)
+	defer txn.Discard()
+	version, err := s.version(txn)
+	if err != nil || version == layoutVersion {
+		return err
+	}
+	key := []byte{kindVersion}
+	return s.write(map[string]*row{"": {key: key, value: seal(key, 0, codec.AppendNumbers(nil, layoutVersion))}})
 }
 
 func (s *Store) loadBuckets(txn *badgerdb.Txn) error {

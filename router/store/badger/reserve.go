@@ -53,6 +53,19 @@ func (r *reserve) fill(n int64) error {
 	return nil
 }
 
+// shrink frees n bytes of it. Nothing may be written meanwhile that could need it.
+func (r *reserve) shrink(n int64) error {
+	left := max(r.left()-n, 0)
+	if r.armed {
+		refill(left) // first: the handler cuts the file where it thinks that it ends
+	}
+	if err := r.file.Truncate(left); err != nil {
+		return fmt.Errorf("giving back some of the store's reserve of space: %w", err)
+	}
+	r.held = left
+	return nil
+}
+
 // giveBack frees all of it where it can't be freed at the moment of need.
 func (r *reserve) giveBack() (bool, error) {
 	if r.armed || r.held == 0 {

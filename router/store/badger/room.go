@@ -30,6 +30,8 @@ const (
 	// rowRoom is the most that a row takes in a log and in memory, beyond its key
 	// and value: header, checksum, version and a node of full height.
 	rowRoom = 136
+	// writeRoom is for what Badger writes to small files when it opens.
+	writeRoom = 2 << 20
 	// leastReserve is for one flush, mostReserve for a compaction, too.
 	leastReserve = flushRoom
 	mostReserve  = 256 << 20
@@ -38,10 +40,19 @@ const (
 	// space is short: at 15 Badger stops flushing.
 	stallTables = 11
 
+	// leastNeed is what compactions of an empty store may take.
+	leastNeed = 64 << 20
+
 	roomTime = 100 * time.Millisecond
 	// settleTime bounds the wait for a flush before events are refused.
 	settleTime = 5 * time.Second
+	// openTime bounds the wait for flushes of logs that a start has read.
+	openTime = time.Minute
 )
+
+// LeastFree is the free space in bytes below which even an empty store may refuse
+// events, whatever Options.MinFree is. Checkup.Needs is that of a store.
+const LeastFree = leastNeed + flushRoom + leastReserve
 
 // room keeps allocated what the database may still need:
 //
@@ -77,6 +88,7 @@ type room struct {
 	last     int64 // of that by the last commit
 	low      bool
 	quiet    bool // since low: nothing is under way
+	warned   bool // since low: it is said in the log
 	refused  bool // said in the log
 	without  bool // the file system allocates nothing beforehand
 
@@ -159,8 +171,7 @@ func makeRoom(folder string, spare *reserve, free func(string) (int64, error)) e
 		}
 	}
 	if now+held < need {
-		return fmt.Errorf("%w: opening the store needs up to %d MiB of free space and there are %d MiB; make space on the disk of %s and start again, nothing is lost",
-			store.ErrFull, mib(need), (now+held)>>20, folder)
+		return noRoom(folder, need, now+held)
 	}
 	for _, path := range empty {
 		if err := os.Remove(path); err != nil {
@@ -172,13 +183,27 @@ func makeRoom(folder string, spare *reserve, free func(string) (int64, error)) e
 			return err
 		}
 	}
+	// The handler of SIGBUS sees none of Badger's plain writes.
+	if n := min(writeRoom-now, spare.left()); n > 0 {
+		return spare.shrink(n)
+	}
 	return nil
+}
+
+// noRoom is why a store can't be opened.
+func noRoom(folder string, need, have int64) error {
+	return fmt.Errorf("%w: opening the store needs up to %d MiB of free space and there are %d MiB; make space on the disk of %s and start again, nothing is lost",
+		store.ErrFull, mib(need), have>>20, folder)
 }
 
 func mib(n int64) int64 { return (n + 1<<20 - 1) >> 20 }
 
-// openRoom takes what an opened database needs. A disk that has too little is
-// no error: commits are refused until it has.
+// size is a number of bytes for the log.
+func size(n int64) string { return fmt.Sprintf("%dMiB", n>>20) }
+
+// openRoom takes what an opened database needs. A disk that has too little for the
+// log in use is an error; where it has too little for more, events are refused
+// until it has enough.
 func openRoom(o *Options, db *badgerdb.DB, spare *reserve, free func(string) (int64, error)) (*room, error) {
 	r := &room{
 		folder: o.Path, log: o.Logger, free: free, told: o.Free, minFree: o.MinFree,
@@ -194,11 +219,64 @@ func openRoom(o *Options, db *badgerdb.DB, spare *reserve, free func(string) (in
 	}
 	r.current, r.older = logs[len(logs)-1], logs[:len(logs)-1]
 	r.tick()
+	if !r.ready && len(r.older) > 0 { // space that the old logs' flushes may need is set free by their end
+		r.settle(openTime)
+		r.tick()
+	}
+	if err := r.beginLog(); err != nil {
+		return nil, err
+	}
 	if least := r.need.Load() + r.reserveSize(); r.minFree > 0 && r.minFree < least {
 		r.log.Warn("min_free is less than the store itself may need for flushes and compactions; it refuses events from that on",
-			"min_free", r.minFree, "needs", least)
+			"min_free", size(r.minFree), "needs", size(least))
+	}
+	if short, err := r.short(); err == nil && short {
+		r.mu.Lock()
+		r.low = true
+		r.warnShort()
+		r.mu.Unlock()
 	}
 	return r, nil
+}
+
+// beginLog sees to it that the log in use has its blocks, from the reserve where
+// the disk has too little: a router that starts commits at once. Nothing compacts
+// or flushes where the disk is that full.
+func (r *room) beginLog() error {
+	if r.ready || r.without || defect == defectUnguarded {
+		return nil
+	}
+	r.compaction.stop()
+	path := logName(r.folder, r.current)
+	for {
+		free, err := r.free(r.folder)
+		if err != nil {
+			return err
+		}
+		// File systems take some blocks to note others.
+		missing, left := logRoom+1<<20-blocksOf(path)-free, r.reserve.left()
+		if len(r.older) > 0 { // it may need the reserve
+			return fmt.Errorf("%w: there are %d MiB, and a table is still being made of what the last run left; start again", store.ErrFull, free>>20)
+		}
+		if missing > left {
+			return noRoom(r.folder, logRoom+1<<20, logRoom+1<<20-missing+left)
+		}
+		if missing > 0 {
+			if err := r.reserve.shrink(missing); err != nil {
+				return err
+			}
+			r.reserved = r.reserve.left()
+			r.log.Warn("the reserve is given back for the store's log", "left", size(r.reserved))
+		}
+		err = r.take(path, os.O_RDWR, logRoom)
+		if err == nil {
+			r.ready = true
+			return nil
+		}
+		if missing <= 0 { // there was room, and yet there is none
+			return fmt.Errorf("%w: %w", noRoom(r.folder, logRoom+1<<20, free), err)
+		}
+	}
 }
 
 // start has the disk looked at until close. last is the position of the newest
@@ -283,35 +361,26 @@ func (r *room) look() (tables int, enough bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.flushed()
-	need, total, base := int64(64<<20), int64(0), false
 	for _, l := range levels {
-		total += l.Size
-		switch {
-		case l.Level == 0:
+		if l.Level == 0 {
 			tables = l.NumTables
-			need += l.Size
-		case l.Size > 0 && !base:
-			base = true
-			need += min(l.Size, 2*l.TargetSize)
 		}
 	}
-	// A table of a deeper level and the ten or so below that it overlaps.
-	need += min(total/8, 384<<20)
-	need += int64(1+len(r.older)) * flushRoom
+	need := needOf(levels, 1+len(r.older))
 	r.need.Store(need)
 	r.prepare()
 	free, err := r.free(r.folder)
 	if err != nil {
 		return 0, false, err
 	}
-	left, size := r.reserve.left(), r.reserveSize()
-	if left < size && !r.without && free >= size-left+2*flushRoom {
-		if err := r.unsupported(r.reserve.fill(size)); err != nil {
+	left, whole := r.reserve.left(), r.reserveSize()
+	if left < whole && !r.without && free >= whole-left+2*flushRoom {
+		if err := r.unsupported(r.reserve.fill(whole)); err != nil {
 			r.log.Warn("the reserve of space is not filled", "error", err)
 		}
 	}
 	if left < r.reserved {
-		r.log.Warn("flushes found a full disk and live from the reserve", "left", left)
+		r.log.Warn("flushes found a full disk and live from the reserve", "left", size(left))
 	}
 	r.reserved = r.reserve.left()
 	told, err := r.told(r.folder)
@@ -322,10 +391,28 @@ func (r *room) look() (tables int, enough bool, err error) {
 	case free < need || told < r.minFree:
 		r.low = true
 	case r.low && free >= need+32<<20:
-		r.low, r.quiet = false, false
-		r.log.Info("there is free space again", "free", free)
+		r.low, r.quiet, r.warned = false, false, false
+		r.log.Info("there is free space again", "free", size(free))
 	}
 	return tables, free >= need, nil
+}
+
+// needOf is the free space that compactions, and flushes of some logs, may take
+// together.
+func needOf(levels []badgerdb.LevelInfo, logs int) int64 {
+	need, total, base := int64(leastNeed), int64(0), false
+	for _, l := range levels {
+		total += l.Size
+		switch {
+		case l.Level == 0:
+			need += l.Size
+		case l.Size > 0 && !base:
+			base = true
+			need += min(l.Size, 2*l.TargetSize)
+		}
+	}
+	// A table of a deeper level and the ten or so below that it overlaps.
+	return need + min(total/8, 384<<20) + int64(logs)*flushRoom
 }
 
 // short says whether there is too little free space for events.
@@ -390,16 +477,29 @@ func (r *room) checkEvents() error {
 	r.low = true
 	if !r.quiet {
 		r.quiet = true
-		r.settle()
-		r.log.Warn("there is too little free space: events are refused", "min_free", r.minFree, "needs", r.need.Load())
+		r.settle(settleTime)
+		r.warnShort()
 	}
 	return store.ErrFull
 }
 
-// settle waits for compactions and flushes under way.
-func (r *room) settle() {
+// warnShort says once that events are refused.
+func (r *room) warnShort() {
+	if r.warned {
+		return
+	}
+	r.warned = true
+	free, err := r.told(r.folder)
+	if err != nil {
+		r.log.Warn("free space is not known", "error", err)
+	}
+	r.log.Warn("there is too little free space: events are refused", "free", size(free), "min_free", size(r.minFree), "needs", size(r.need.Load()))
+}
+
+// settle waits for compactions and flushes under way, for that long.
+func (r *room) settle(most time.Duration) {
 	r.compaction.stop()
-	for end := time.Now().Add(settleTime); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(most); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		if r.flushed(); len(r.older) == 0 {
 			return
 		}

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/weirhq/weir/router/store"
 )
 
@@ -81,5 +83,49 @@ func TestOpenWithoutSpace(t *testing.T) {
 	}
 	if _, err := os.Stat(log); err != nil {
 		t.Error(err)
+	}
+}
+
+// A start with too little space says so in the log at once, and only once.
+func TestOpenBelowMinFree(t *testing.T) {
+	for commits := range 3 {
+		var said bytes.Buffer
+		s, err := Open(t.Context(), Options{
+			Path: t.TempDir(), MinFree: 1 << 30,
+			Free:   func(string) (int64, error) { return 300 << 20, nil },
+			Logger: hclog.New(&hclog.LoggerOptions{Output: &said, Level: hclog.Warn}),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range commits {
+			if _, err := s.Commit(t.Context(), record(10)); !errors.Is(err, store.ErrFull) {
+				t.Errorf("an event: %v", err)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if text := said.String(); strings.Count(text, "events are refused") != 1 || !strings.Contains(text, "free=300MiB min_free=1024MiB needs=") {
+			t.Errorf("after %d commits it says:\n%s", commits, text)
+		}
+	}
+}
+
+// An error of reading that is no damage, such as too few open files, is none of
+// the store's.
+func TestScrubGoesOn(t *testing.T) {
+	s := open(t)
+	<-s.scrubbed
+	manifest := filepath.Join(s.opts.Path, "MANIFEST")
+	if err := os.Rename(manifest, manifest+".away"); err != nil {
+		t.Fatal(err)
+	}
+	again := s.scrubOnce()
+	if err := os.Rename(manifest+".away", manifest); err != nil {
+		t.Fatal(err)
+	}
+	if !again || s.Err() != nil {
+		t.Errorf("tried again: %v, health %v", again, s.Err())
 	}
 }

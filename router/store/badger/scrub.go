@@ -14,20 +14,42 @@ import (
 // A block that can't be read is, to Badger, the end of its table: rows behind it
 // would seem never to have been, and a compaction would make that true. So the
 // tables that a start finds are read once, slowly, in the background, and damage
-// fails the store. A row that is read before is guarded by its own checksum.
+// fails the store. Any other error says nothing of the tables. A row that is read before is guarded by its own checksum.
 const (
 	scrubBytes = 4 << 20
 	scrubPause = 100 * time.Millisecond
 )
 
-// scrub reads tables until it is stopped. It ends the store's work with the first
-// damage.
+// scrubAgain is when reading begins anew after a failure that is no damage, such
+// as too few files left to open.
+const scrubAgain = time.Minute
+
+// scrub reads tables until all are read or the store is closed.
 func (s *Store) scrub() {
 	defer close(s.scrubbed)
-	if err := s.scrubTables(); err != nil && !errors.Is(err, errStopped) {
+	for s.scrubOnce() {
+		select {
+		case <-s.closing:
+			return
+		case <-time.After(scrubAgain):
+		}
+	}
+}
+
+// scrubOnce ends the store's work with the first damage. It says whether the
+// tables must be read again.
+func (s *Store) scrubOnce() (again bool) {
+	err := s.scrubTables()
+	switch {
+	case err == nil, errors.Is(err, errStopped):
+		return false
+	case errors.Is(err, ErrDamaged):
 		s.room.compaction.stop()
 		s.fail(err)
+		return false
 	}
+	s.log.Warn("the store's tables are not checked; it is tried again", "error", err, "in", scrubAgain)
+	return true
 }
 
 var errStopped = errors.New("stopped")

@@ -38,7 +38,8 @@ type Options struct {
 	// refused, 0 for none.
 	MinFree int64
 	Logger  hclog.Logger
-	// Now is the clock of retention and of the sampling of free space.
+	// Now is the clock of retention and of what is stored with its time: a
+	// change of a delivery, a try of routing.
 	Now func() time.Time
 	// Free gives the free space in bytes at a path.
 	Free func(path string) (int64, error)
@@ -203,6 +204,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	if err = s.load(ctx); err == nil {
 		err = s.checkKnown(d.known, d.cut)
+	}
+	if err == nil {
+		err = s.upgrade()
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("the store at %s: %w", o.Path, err), s.closeDatabase(), lock.Close())
