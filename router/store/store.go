@@ -49,7 +49,7 @@ import (
 // Commit, a context's included, the record may or may not be there.
 var (
 	ErrNotFound = errors.New("not found")
-	ErrFull     = errors.New("the disk has too little free space")
+	ErrFull     = errors.New("the disk has too little free space (store.min_free)")
 	ErrBusy     = errors.New("the store cannot keep up")
 	ErrClosed   = errors.New("the store is closed")
 	ErrTooLarge = errors.New("the record is too large")
