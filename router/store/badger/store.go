@@ -78,14 +78,15 @@ const (
 	// built: Badger gives each block its full size, which blocks of 4 KiB with
 	// three events of 1 KiB waste, and doubles what it takes.
 	blockSize = 16 << 10
-	// levelZeroTables is how many of them begin a compaction. While one compactor
-	// takes them down a level, the other merges those that come meanwhile into one
-	// table, in memory: the fewer, the smaller.
-	levelZeroTables = 2
 	// queueLength and queueBytes bound what waits for the committer.
 	queueLength = 4096
 	queueBytes  = 64 << 20
 )
+
+// levelZeroTables is how many tables of level 0 begin a compaction. While one
+// compactor takes them down a level, the other merges those that come meanwhile
+// into one table, in memory: the fewer, the smaller. Tests put more here.
+var levelZeroTables = 2
 
 // Store implements [store.Store]. All methods are safe for concurrent use.
 type Store struct {
