@@ -130,11 +130,11 @@ func (r *Router) beginEpoch(ctx context.Context, c *config.Config, after uint64)
 	record := &store.Record{Documents: []store.Document{
 		{Kind: kindConfigs, Name: id, Value: decides}, {Kind: kindEpochs, Name: epochsName, Value: b},
 	}}
-	needed, err := r.keepModules(ctx, c)
+	stored, err := r.keepModules(ctx, c)
 	if err != nil {
 		return err
 	}
-	if err := r.dropUnneeded(ctx, record, kept, needed); err != nil {
+	if err := r.dropUnneeded(ctx, record, kept, c, stored); err != nil {
 		return err
 	}
 	if _, err := r.store.Commit(ctx, record); err != nil {
@@ -143,37 +143,39 @@ func (r *Router) beginEpoch(ctx context.Context, c *config.Config, after uint64)
 	return nil
 }
 
-// keepModules stores the modules of c that are not stored yet.
+// keepModules stores the modules of c that are not stored yet, and gives the
+// names of all pieces that are.
 func (r *Router) keepModules(ctx context.Context, c *config.Config) (map[string]bool, error) {
-	have := map[string]bool{}
+	stored := map[string]bool{}
 	docs, err := r.store.Documents(ctx, kindModules)
 	if err != nil {
 		return nil, fmt.Errorf("read the modules: %w", err)
 	}
 	for _, d := range docs {
-		have[d.Name] = true
+		stored[d.Name] = true
 	}
-	needed := map[string]bool{}
 	for _, p := range c.Plugins {
-		needed[p.SHA256] = true
 		for i, piece := range pieces(p.Wasm) {
 			name := pieceName(p.SHA256, i)
-			if have[name] {
+			if stored[name] {
 				continue
 			}
-			have[name] = true
+			stored[name] = true
 			if _, err := r.store.Commit(ctx, &store.Record{Documents: []store.Document{{Kind: kindModules, Name: name, Value: piece}}}); err != nil {
 				return nil, fmt.Errorf("keep the module of plugin %s: %w", p.Name, err)
 			}
 		}
 	}
-	return needed, nil
+	return stored, nil
 }
 
 // dropUnneeded deletes with a record the configurations that no epoch names, and
-// the modules that neither they nor needed name.
-func (r *Router) dropUnneeded(ctx context.Context, record *store.Record, kept []epoch, needed map[string]bool) error {
-	named := map[string]bool{}
+// of the stored pieces of modules those that neither they nor c need.
+func (r *Router) dropUnneeded(ctx context.Context, record *store.Record, kept []epoch, c *config.Config, stored map[string]bool) error {
+	needed, named := map[string]bool{}, map[string]bool{}
+	for _, p := range c.Plugins {
+		needed[p.SHA256] = true
+	}
 	for _, e := range kept {
 		named[e.Config] = true
 	}
@@ -194,12 +196,9 @@ func (r *Router) dropUnneeded(ctx context.Context, record *store.Record, kept []
 			needed[sum] = true
 		}
 	}
-	if docs, err = r.store.Documents(ctx, kindModules); err != nil {
-		return fmt.Errorf("read the modules: %w", err)
-	}
-	for _, d := range docs {
-		if sum, _, _ := strings.Cut(d.Name, "."); !needed[sum] {
-			record.Documents = append(record.Documents, store.Document{Kind: kindModules, Name: d.Name})
+	for name := range stored {
+		if sum, _, _ := strings.Cut(name, "."); !needed[sum] {
+			record.Documents = append(record.Documents, store.Document{Kind: kindModules, Name: name})
 		}
 	}
 	return nil

@@ -47,6 +47,18 @@ func commitRoutings(t *testing.T, st store.Store, routings ...*store.Routing) {
 	}
 }
 
+// awaitRead waits until a lane has read all that the store has for it, so that it
+// takes offers.
+func awaitRead(t *testing.T, s *Set, name string) {
+	t.Helper()
+	l := s.get(name)
+	await(t, "the lane to have read the store", func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return !l.more && !l.reading
+	})
+}
+
 // What is offered is sent before its routing is committed, and recorded after it.
 func TestOfferedIsSentAtOnceAndRecordedLater(t *testing.T) {
 	st := openStore(t, t.TempDir())
@@ -57,12 +69,7 @@ func TestOfferedIsSentAtOnceAndRecordedLater(t *testing.T) {
 		return Result{OK: true}
 	})
 	s.Start()
-	await(t, "the lane to have read the store", func() bool {
-		l := s.get("crm")
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		return !l.more && !l.reading
-	})
+	awaitRead(t, s, "crm")
 	events, routings := decided(t, st, 3, "crm")
 	for i := range events {
 		s.Offer(events[i], routings[i], true)
@@ -96,7 +103,7 @@ func TestNotEarlyWaitsForTheCommit(t *testing.T) {
 		return Result{OK: true}
 	})
 	s.Start()
-	await(t, "the lane to have read the store", func() bool { l := s.get("crm"); l.mu.Lock(); defer l.mu.Unlock(); return !l.more && !l.reading })
+	awaitRead(t, s, "crm")
 	events, routings := decided(t, st, 2, "crm")
 	s.Offer(events[0], routings[0], false)
 	s.Offer(events[1], routings[1], true) // must not overtake
@@ -127,7 +134,7 @@ func TestEndsWithoutRouting(t *testing.T) {
 		return Result{OK: true}
 	})
 	s.Start()
-	await(t, "the lane to have read the store", func() bool { l := s.get("crm"); l.mu.Lock(); defer l.mu.Unlock(); return !l.more && !l.reading })
+	awaitRead(t, s, "crm")
 	events, routings := decided(t, st, 1, "crm")
 	s.Offer(events[0], routings[0], true)
 	<-sent
@@ -261,7 +268,7 @@ func TestOfferedMemoryIsBounded(t *testing.T) {
 	})
 	s.Start()
 	l := s.get("stuck")
-	await(t, "the lane to have read the store", func() bool { l.mu.Lock(); defer l.mu.Unlock(); return !l.more && !l.reading })
+	awaitRead(t, s, "stuck")
 	const content = 100 << 10
 	events, routings := decided(t, st, 1000, "stuck")
 	for i, r := range routings {

@@ -215,13 +215,15 @@ func (r *Reader) decide(ctx context.Context, events []*event.Event) error {
 	if err := each(ctx, len(events), slow, one); err != nil {
 		return err
 	}
+	sizes := make([]int, len(events))
 	// Told before they can be committed.
 	for i, e := range events {
-		r.taker.Decided(e, decisions[i], decisions[i].Routing.Size() <= earlyBytes)
+		sizes[i] = decisions[i].Routing.Size()
+		r.taker.Decided(e, decisions[i], sizes[i] <= earlyBytes)
 	}
 	r.pendMu.Lock()
 	for i, e := range events {
-		p := pending{e, decisions[i], e.Size() + decisions[i].Routing.Size()}
+		p := pending{e, decisions[i], e.Size() + sizes[i]}
 		r.pending = append(r.pending, p)
 		r.bytes += p.bytes
 	}
