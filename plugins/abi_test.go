@@ -277,7 +277,8 @@ func TestFaults(t *testing.T) {
 	}{
 		{"unreachable", guest{transform: []byte{opUnreachable}}, plugins.ClassTrap, "unreachable"},
 		{"filter traps", guest{filter: []byte{opUnreachable}, transform: constant(0)}, plugins.ClassTrap, "unreachable"},
-		{"loop", guest{transform: append([]byte{opLoop, blockEmpty, opBr, 0, opEnd}, constant(0)...)}, plugins.ClassDeadline, "took longer"},
+		{"loop", guest{transform: append([]byte{opLoop, blockEmpty, opBr, 0, opEnd}, constant(0)...)}, plugins.ClassFuel, "raise `fuel`"},
+		{"slow loop", guest{transform: append([]byte{opLoop, blockEmpty, opBr, 0, opEnd}, constant(0)...)}, plugins.ClassDeadline, "took longer than 100ms"},
 		// Grows until it gets no more, then gives up.
 		{"memory", guest{transform: append(append([]byte{opLoop, blockEmpty}, constant(1)...), opMemoryGrow, 0, opConst, 0x7f, opNotEqual, 0x0d, 0, opEnd, opUnreachable)}, plugins.ClassMemory, "unreachable"},
 		// weir_transform (function 12, behind weir_abi_v1) calls itself.
@@ -322,11 +323,11 @@ func TestFaults(t *testing.T) {
 	add("pointer of fail", (&program{}).call("fail", page, 1), 0, plugins.ClassTrap, "fail was given")
 	for _, c := range cases {
 		h := newHost(t)
-		deadline := time.Minute
+		deadline, fuel := time.Minute, int64(0)
 		if c.class == plugins.ClassDeadline {
-			deadline = 100 * time.Millisecond
+			deadline, fuel = 100*time.Millisecond, 1<<50
 		}
-		p, err := h.Load(context.Background(), plugins.Spec{Name: c.name, Wasm: c.g.build(), Deadline: deadline, Memory: 4 << 20, Pool: 1})
+		p, err := h.Load(context.Background(), plugins.Spec{Name: c.name, Wasm: c.g.build(), Deadline: deadline, Fuel: fuel, Memory: 4 << 20, Pool: 1})
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue

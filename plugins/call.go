@@ -1,6 +1,7 @@
 package plugins
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -39,8 +40,20 @@ const (
 	stageTransform
 )
 
+// function names the export that runs.
+func (s stage) function() string {
+	switch s {
+	case stageFilter:
+		return exportFilter
+	case stageTransform:
+		return exportTransform
+	}
+	return exportInit
+}
+
 // call is what one event, or the start of an instance, has in the host. All of
-// a message's slices are replaced, never written into.
+// a message's slices are replaced, never written into. An instance uses one call
+// again and again, so that its buffers are made once.
 type call struct {
 	stage   stage
 	started time.Time
@@ -54,6 +67,13 @@ type call struct {
 	viewOK    bool
 	viewKnown bool
 
+	// edited holds msg.Data where mine is set, and spare is what it is edited
+	// into next.
+	mine          bool
+	edited, spare []byte
+	text          []byte // of the field that was read last
+	paths         map[string]rawjson.Path
+
 	results     []*event.Message
 	resultBytes int
 	failText    string
@@ -62,10 +82,32 @@ type call struct {
 	lostLogs    int
 }
 
-func newCall(s stage, m *event.Message, route string) *call {
-	c := &call{stage: s, started: time.Now(), route: route, input: m}
+// manyPaths is how many paths are kept parsed, and manyBytes how large a buffer
+// is kept for the next call.
+const (
+	manyPaths = 256
+	manyBytes = 256 << 10
+)
+
+// begin forgets the call before but for its buffers.
+func (c *call) begin(s stage, m *event.Message, route string) {
+	*c = call{
+		stage: s, started: time.Now(), route: route, input: m,
+		edited: kept(c.edited), spare: kept(c.spare), text: kept(c.text), paths: c.paths,
+	}
 	c.restore()
-	return c
+}
+
+// end drops what belongs to the caller.
+func (c *call) end() {
+	c.input, c.msg, c.view, c.results = nil, event.Message{}, nil, nil
+}
+
+func kept(buffer []byte) []byte {
+	if cap(buffer) > manyBytes {
+		return nil
+	}
+	return buffer[:0]
 }
 
 // restore puts the message back to what the call was given.
@@ -75,7 +117,7 @@ func (c *call) restore() {
 	}
 	c.msg = *c.input
 	c.size = messageSize(&c.msg)
-	c.viewKnown = false
+	c.viewKnown, c.mine = false, false
 }
 
 // messageSize counts what a plugin can make larger.
@@ -87,10 +129,40 @@ func messageSize(m *event.Message) int {
 	return n
 }
 
-// copy returns the message as it stands.
+// copy returns the message as it stands. It shares nothing with the buffers.
 func (c *call) copy() *event.Message {
 	m := c.msg
+	if c.mine {
+		m.Data = bytes.Clone(m.Data)
+	}
 	return &m
+}
+
+// adoptData makes data, which was written into the spare buffer, the message's.
+func (c *call) adoptData(data []byte) int32 {
+	m := c.msg
+	m.Data = data
+	if code := c.adopt(m); code != 0 {
+		return code
+	}
+	c.mine, c.edited, c.spare = true, data, c.edited
+	return 0
+}
+
+// path parses a path, or finds it parsed.
+func (c *call) path(path []byte) (rawjson.Path, error) {
+	if p, ok := c.paths[string(path)]; ok {
+		return p, nil
+	}
+	p, err := rawjson.ParsePath(string(path))
+	if err != nil {
+		return nil, err
+	}
+	if c.paths == nil || len(c.paths) == manyPaths {
+		c.paths = map[string]rawjson.Path{}
+	}
+	c.paths[string(path)] = p
+	return p, nil
 }
 
 // adopt makes m the message as it stands, unless it is over the limit. A message
@@ -144,38 +216,46 @@ func (c *call) field(field uint32, config []byte) ([]byte, int32) {
 	if c.input == nil { // init has no event
 		return nil, codeNone
 	}
-	optional := func(s string) ([]byte, int32) {
-		if s == "" {
-			return nil, codeNone
-		}
-		return []byte(s), 0
-	}
 	switch field {
 	case fieldData:
 		return c.msg.Data, 0
 	case fieldType:
-		return []byte(c.msg.Type), 0
+		return c.string(c.msg.Type), 0
 	case fieldID:
-		return []byte(c.msg.ID), 0
+		return c.string(c.msg.ID), 0
 	case fieldSource:
-		return []byte(c.msg.Source), 0
+		return c.string(c.msg.Source), 0
 	case fieldSubject:
-		return optional(c.msg.Subject)
+		return c.optional(c.msg.Subject)
 	case fieldTime:
-		return []byte(event.FormatTime(c.msg.Time)), 0
+		c.text = event.AppendTime(c.text[:0], c.msg.Time)
+		return c.text, 0
 	case fieldContentType:
-		return optional(c.msg.ContentType)
+		return c.optional(c.msg.ContentType)
 	case fieldMessage:
-		return c.msg.AppendJSON(nil), 0
+		c.text = c.msg.AppendJSON(c.text[:0])
+		return c.text, 0
 	case fieldRoute:
-		return []byte(c.route), 0
+		return c.string(c.route), 0
 	default: // fieldTenant
-		return optional(c.msg.Tenant)
+		return c.optional(c.msg.Tenant)
 	}
 }
 
-// write replaces a field by what ingest would take too. It keeps value where that
-// is not empty.
+// string returns a text's bytes until the next field is read.
+func (c *call) string(s string) []byte {
+	c.text = append(c.text[:0], s...)
+	return c.text
+}
+
+func (c *call) optional(s string) ([]byte, int32) {
+	if s == "" {
+		return nil, codeNone
+	}
+	return c.string(s), 0
+}
+
+// write replaces a field by what ingest would take too.
 func (c *call) write(field uint32, value []byte) int32 {
 	if !c.mayChange() {
 		return codeForbidden
@@ -193,7 +273,7 @@ func (c *call) write(field uint32, value []byte) int32 {
 		if event.IsJSON(m.ContentType) && rawjson.Valid(value) != nil {
 			return codeMalformed
 		}
-		m.Data = value
+		return c.adoptData(append(c.spare[:0], value...))
 	case fieldType:
 		if event.CheckType(text) != nil {
 			return codeMalformed
@@ -222,8 +302,8 @@ func (c *call) write(field uint32, value []byte) int32 {
 }
 
 // get returns the value at a path of data, or a negative code.
-func (c *call) get(path string) ([]byte, int32) {
-	p, err := rawjson.ParsePath(path)
+func (c *call) get(path []byte) ([]byte, int32) {
+	p, err := c.path(path)
 	if err != nil {
 		return nil, codeMalformed
 	}
@@ -241,35 +321,49 @@ func (c *call) get(path string) ([]byte, int32) {
 	return v, 0
 }
 
-// edit changes data in place by a path.
-func (c *call) edit(path string, change func([]byte, rawjson.Path) ([]byte, error)) int32 {
+// editable says whether data may be edited at a path, which it parses.
+func (c *call) editable(path []byte) (rawjson.Path, int32) {
 	if !c.mayChange() {
-		return codeForbidden
+		return nil, codeForbidden
 	}
-	p, err := rawjson.ParsePath(path)
+	p, err := c.path(path)
 	if err != nil {
-		return codeMalformed
+		return nil, codeMalformed
 	}
 	if !event.IsJSON(c.msg.ContentType) {
-		return codeNone // a form or a text has no place for a JSON value
+		return nil, codeNone // a form or a text has no place for a JSON value
 	}
-	data, err := change(c.msg.Data, p)
+	return p, 0
+}
+
+// set puts a JSON value at a path of data.
+func (c *call) set(path, value []byte) int32 {
+	p, code := c.editable(path)
+	if code != 0 {
+		return code
+	}
+	data, err := rawjson.AppendSet(c.spare[:0], c.msg.Data, p, value)
 	switch {
 	case errors.Is(err, rawjson.ErrValue):
 		return codeMalformed
 	case err != nil:
 		return codeNone
 	}
-	m := c.msg
-	m.Data = data
-	return c.adopt(m)
+	return c.adoptData(data)
 }
 
-func (c *call) set(path string, value []byte) int32 {
-	return c.edit(path, func(data []byte, p rawjson.Path) ([]byte, error) { return rawjson.Set(data, p, value) })
+// remove takes the value at a path out of data.
+func (c *call) remove(path []byte) int32 {
+	p, code := c.editable(path)
+	if code != 0 {
+		return code
+	}
+	data, err := rawjson.AppendRemove(c.spare[:0], c.msg.Data, p)
+	if err != nil {
+		return codeNone
+	}
+	return c.adoptData(data)
 }
-
-func (c *call) remove(path string) int32 { return c.edit(path, rawjson.Remove) }
 
 // header returns a header's value, or a negative code.
 func (c *call) header(name string) ([]byte, int32) {
@@ -283,7 +377,7 @@ func (c *call) header(name string) ([]byte, int32) {
 	if !ok {
 		return nil, codeNone
 	}
-	return []byte(v), 0
+	return c.string(v), 0
 }
 
 func (c *call) setHeader(name, value string) int32 {

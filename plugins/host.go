@@ -6,43 +6,54 @@
 //     the plugin's config. Its clock stands at the event's received time, its
 //     random source is seeded by the event's id, it has no files, no network,
 //     no arguments and no environment.
-//   - Nothing of one event is visible to the next: an instance is made ahead of
-//     need, initialised, warmed up, used for one event and closed. Every
-//     instance of a plugin is in the same state when its event comes.
-//   - A call can't hurt the host or another call: memory, results, log and
-//     stderr are capped, a wall-clock deadline ends endless loops, and an
-//     instance that failed is never used again.
+//   - Nothing of one event is visible to the next. Every instance of a plugin is
+//     in the same state when its event comes: that after weir_init and the
+//     warm-up. Memory and globals are put back to it after each event, and an
+//     instance that has other state, or that grew, is used once. [Reuse] gives
+//     this up.
+//   - The work of a guest is metered by package meter, the same on every machine,
+//     and so is what the host does for it. A deadline is the second guard.
+//   - A call can't hurt the host or another call: memory, fuel, results, log and
+//     stderr are capped, and an instance that failed is never used again.
 //   - The message given to a call is never changed, and what a call returns
-//     shares nothing with the guest's memory.
+//     shares nothing with the guest's memory or the host's buffers.
 //   - What a module may import and must export is checked by [Inspect] before
 //     any of its code runs.
+//   - Plugins that nobody calls can always be made anew: they may lose their
+//     instances when others need the memory.
 //
-// Every plugin has one goroutine that fills its pool; [Plugin.Close] ends it and
-// waits for the calls that are running. [Host.Close] closes every plugin that
-// is still open.
+// Every plugin has one goroutine that makes instances ahead of need;
+// [Plugin.Close] ends it and waits for the calls that are running. [Host.Close]
+// closes every plugin that is still open.
 package plugins
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
+	"os"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/experimental"
 )
 
 // ErrClosed is what a call gets when its plugin or host was closed.
 var ErrClosed = errors.New("the plugin is closed")
 
+// DefaultIdle is the memory of instances that wait for events, in bytes.
+const DefaultIdle = 256 << 20
+
 // Options of a [Host]. The zero value is ready to use.
 type Options struct {
 	// CacheDir keeps compiled modules between runs of the process, where it is
 	// not empty. It is made if it is missing. Whoever can write there can run
-	// code in the host.
+	// code in the host. Modules that were not loaded for 30 days are removed.
 	CacheDir string
+	// Idle is how much memory instances that wait for events may take together,
+	// in bytes; 0 means [DefaultIdle]. Plugins that were not called for the
+	// longest time lose theirs, and make new ones when they are called.
+	Idle int64
 	// Logger gets what plugins log and what goes wrong in the background. None
 	// by default.
 	Logger hclog.Logger
@@ -50,12 +61,15 @@ type Options struct {
 
 // Host compiles and holds plugins. It is safe for concurrent use.
 type Host struct {
-	cache  wazero.CompilationCache
+	folder string
+	idle   int64
 	logger hclog.Logger
 
 	mu      sync.Mutex
 	closed  bool
 	plugins map[*Plugin]struct{}
+	builds  map[buildKey]*build
+	held    int64          // bytes of instances and snapshots
 	loading sync.WaitGroup // calls of Load; added to under mu while not closed
 }
 
@@ -66,17 +80,23 @@ func NewHost(ctx context.Context, o Options) (*Host, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("start of the plugin host: %w", err)
 	}
-	h := &Host{logger: o.Logger, plugins: map[*Plugin]struct{}{}}
+	h := &Host{
+		folder: o.CacheDir, idle: o.Idle, logger: o.Logger,
+		plugins: map[*Plugin]struct{}{}, builds: map[buildKey]*build{},
+	}
 	if h.logger == nil {
 		h.logger = hclog.NewNullLogger()
 	}
-	h.cache = wazero.NewCompilationCache()
-	if o.CacheDir != "" {
-		cache, err := wazero.NewCompilationCacheWithDir(o.CacheDir)
-		if err != nil {
+	if h.idle == 0 {
+		h.idle = DefaultIdle
+	}
+	if h.folder != "" {
+		if err := os.MkdirAll(h.folder, 0o755); err != nil {
 			return nil, fmt.Errorf("cache of compiled plugins: %w", err)
 		}
-		h.cache = cache
+		if err := tidyCache(h.folder, time.Now()); err != nil {
+			h.logger.Warn("old compiled plugins stay in the cache", "error", err)
+		}
 	}
 	return h, nil
 }
@@ -99,11 +119,11 @@ func (h *Host) Close(ctx context.Context) error {
 	for _, p := range open {
 		errs = append(errs, p.Close(ctx))
 	}
-	return errors.Join(append(errs, h.cache.Close(ctx))...)
+	return errors.Join(errs...)
 }
 
-// begin lets a Load use the cache, unless the host is closed. The caller ends it
-// by h.loading.Done.
+// begin lets a Load work, unless the host is closed. The caller ends it by
+// h.loading.Done.
 func (h *Host) begin() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -126,18 +146,38 @@ func (h *Host) forget(p *Plugin) {
 	delete(h.plugins, p)
 }
 
-// newRuntime makes the runtime of one plugin. Each has its own since a limit of
-// memory holds for a whole runtime; the compiled code is shared by the cache.
-func (h *Host) newRuntime(ctx context.Context, memory int64) wazero.Runtime {
-	return wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().
-		WithCompilationCache(h.cache).
-		WithMemoryLimitPages(uint32(memory/pageSize)).
-		// Slow in tight loops, and the only guard against them until work is
-		// metered.
-		WithCloseOnContextDone(true))
+// hold counts memory that instances take, or give back where bytes is negative.
+// It is called without locks.
+func (h *Host) hold(bytes int64) {
+	h.mu.Lock()
+	h.held += bytes
+	over := h.held > h.idle && bytes > 0
+	h.mu.Unlock()
+	for over {
+		over = h.rest()
+	}
 }
 
-// compiling lets wazero use all cores.
-func compiling(ctx context.Context) context.Context {
-	return experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0))
+// rest takes the instances from the plugin that was not called for the longest
+// time, and reports whether to go on.
+func (h *Host) rest() bool {
+	h.mu.Lock()
+	var oldest *Plugin
+	for p := range h.plugins {
+		if p.resting() {
+			continue
+		}
+		if oldest == nil || p.called.Load() < oldest.called.Load() {
+			oldest = p
+		}
+	}
+	h.mu.Unlock()
+	if oldest == nil {
+		return false
+	}
+	freed := oldest.rest()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.held -= freed
+	return freed > 0 && h.held > h.idle
 }

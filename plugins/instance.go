@@ -1,6 +1,7 @@
 package plugins
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,19 +9,44 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+	"github.com/tetratelabs/wazero/sys"
+	"github.com/weirhq/weir/plugins/meter"
 	"github.com/weirhq/weir/router/event"
 )
 
 // instance is one copy of a module with its memory. It belongs to one goroutine
 // at a time.
 type instance struct {
-	plugin *Plugin
-	mod    api.Module
-	ctx    context.Context // carries the instance to the imports
-	call   *call           // what is going on; never nil while guest code runs
-	stderr tail
-	clock  clock
-	random random
+	plugin    *Plugin
+	mod       api.Module
+	filter    api.Function
+	transform api.Function
+	command   api.Function // of the stdio ABI
+	ctx       context.Context
+	linear    *linearMemory
+	globals   []api.MutableGlobal
+	fuel      api.MutableGlobal
+	spent     meterage
+	watchdog  watchdog
+	call      call // what is going on
+	stack     [4]uint64
+	stderr    tail
+	stdin     bytes.Reader
+	stdout    outputBuffer
+	clock     clock
+	random    random
+	// state is what the instance is put back to. It is nil where it can't be.
+	state       *snapshot
+	restorePart func(from, to int)
+	fewest      int // pages that were put back, since the pages were last forgotten
+	restores    int
+	// broken says that a call failed in a way that left the guest anyhow.
+	broken bool
+	exit   *sys.ExitError // by which the last call ended, if it did so
+	uses   int
+	// counted is the memory that the plugin counts for it, under its lock.
+	counted int64
 	// started are the lines that were logged before the first event.
 	started []Log
 }
@@ -30,25 +56,81 @@ type instanceKey struct{}
 // instanceOf returns the instance whose guest called an import.
 func instanceOf(ctx context.Context) *instance { return ctx.Value(instanceKey{}).(*instance) }
 
-// newInstance makes an instance, runs _initialize and weir_init, and warms it up
-// where the plugin bears that. On an error nothing is left behind.
-func (p *Plugin) newInstance(ctx context.Context, warm bool) (*instance, error) {
-	i := &instance{plugin: p, call: newCall(stageInit, nil, "")}
-	i.ctx = context.WithValue(p.ctx, instanceKey{}, i)
-	i.clock.wall = time.Unix(0, 0)
-	i.random.seed(p.info.SHA256)
-	if err := i.start(ctx); err != nil {
+// make makes an instance that is ready for an event. The first one runs
+// _initialize, weir_init and the warm-up; where their outcome can be copied, the
+// others are copies. On an error nothing is left behind.
+func (p *Plugin) make() (*instance, error) {
+	i := &instance{plugin: p}
+	i.ctx = context.WithValue(context.Background(), instanceKey{}, i)
+	p.mu.Lock()
+	state := p.state
+	p.live[i] = struct{}{}
+	p.mu.Unlock()
+	if err := i.make(state); err != nil {
 		i.close()
 		return nil, err
 	}
-	i.started = i.call.logs
-	if warm {
-		if err := i.warmUp(ctx); err != nil {
-			i.close()
-			return nil, err
+	return i, nil
+}
+
+func (i *instance) make(state *snapshot) error {
+	p := i.plugin
+	if err := i.instantiate(); err != nil {
+		return err
+	}
+	if state != nil {
+		return i.become(state)
+	}
+	if !p.stdio {
+		if err := i.initialize(); err != nil {
+			return err
+		}
+		i.started = i.call.logs
+		if p.warm {
+			if err := i.warmUp(); err != nil {
+				return err
+			}
 		}
 	}
-	return i, nil
+	if p.build.volatile != "" {
+		return nil
+	}
+	state = takeSnapshot(i.linear.region[:i.linear.size], i.globals)
+	state.ticks = i.clock.ticks
+	p.mu.Lock()
+	if p.state == nil {
+		p.state = state
+	}
+	state = p.state // the same, but for who made it first
+	p.mu.Unlock()
+	i.keep(state)
+	return nil
+}
+
+// become makes a new instance what the snapshot has.
+func (i *instance) become(s *snapshot) error {
+	if more := s.size - i.linear.size; more > 0 {
+		if _, ok := i.mod.Memory().Grow(uint32(more / pageSize)); !ok {
+			return fmt.Errorf("plugin %q: a memory of %d bytes can't be had", i.plugin.name, s.size)
+		}
+	}
+	memory := i.linear.region[:i.linear.size]
+	wipe(memory)
+	s.fill(memory)
+	for n, g := range i.globals {
+		g.Set(s.globals[n])
+	}
+	i.keep(s)
+	return nil
+}
+
+// keep makes s what the instance, which is in that state, is put back to.
+func (i *instance) keep(s *snapshot) {
+	i.state = s
+	i.restorePart = func(from, to int) { s.restore(i.linear.region, from, to) }
+	if !i.plugin.reuse && s.size > smallMemory {
+		i.linear.watch()
+	}
 }
 
 // warmUpError is a failed warm-up. It says nothing about other events, but an
@@ -60,66 +142,99 @@ func (e *warmUpError) Unwrap() error { return e.cause }
 
 // warmUp runs the event that every instance sees first. What the plugin answers
 // does not count, but an instance that trapped is no use.
-func (i *instance) warmUp(ctx context.Context) error {
-	_, err := i.run(ctx, &event.Message{
+func (i *instance) warmUp() error {
+	_, err := i.run(&event.Message{
 		ID: "evt_warmup", Type: "weir.warmup", Source: "weir",
 		Time: time.Unix(0, 0).UTC(), Received: time.Unix(0, 0).UTC(),
 		ContentType: "application/json", Data: []byte("{}"),
 	}, "")
+	i.call.end()
 	var e *Error
 	switch {
 	case !errors.As(err, &e):
 		return err
-	case e.Class == ClassPlugin, e.Class == ClassBadResult:
+	case !i.broken:
 		return nil
 	}
 	return &warmUpError{err}
 }
 
-// start instantiates the module and runs all that comes before the first event.
-func (i *instance) start(ctx context.Context) error {
-	// As fuel: ten times as much for the start as for a call.
-	deadline := 10 * i.plugin.deadline
-	limited, cancel := i.limit(ctx, deadline)
-	defer cancel()
-	mod, err := i.plugin.runtime.InstantiateModule(limited, i.plugin.compiled, wazero.NewModuleConfig().
+// instantiate makes the module's copy and runs its start section.
+func (i *instance) instantiate() error {
+	p := i.plugin
+	i.clock.wall = time.Unix(0, 0)
+	i.random.seed(p.info.SHA256)
+	i.call.begin(stageInit, nil, "")
+	i.spent = meterage{budget: DefaultInitFuel}
+	var err error
+	if i.linear, err = newLinearMemory(int(p.memory)); err != nil {
+		return fmt.Errorf("plugin %q: %w", p.name, err)
+	}
+	config := wazero.NewModuleConfig().
 		WithName(""). // any number of instances at once
 		WithStartFunctions().
 		WithStderr(&i.stderr).
 		WithWalltime(i.clock.walltime, resolution).
 		WithNanotime(i.clock.nanotime, resolution).
 		WithNanosleep(i.clock.nanosleep).
-		WithRandSource(&i.random))
-	if err != nil {
-		return i.initFault(ctx, limited, "start", err, deadline)
+		WithRandSource(&i.random)
+	if p.stdio {
+		config = config.WithStdin(&i.stdin).WithStdout(&i.stdout).WithArgs(p.name)
 	}
-	i.mod = mod
-	if f := mod.ExportedFunction("_initialize"); f != nil {
-		if _, err := f.Call(limited); err != nil {
-			return i.initFault(ctx, limited, "_initialize", err, deadline)
+	i.mod, err = p.build.runtime.InstantiateModule(experimental.WithMemoryAllocator(i.ctx, i.linear), p.build.compiled, config)
+	if err != nil {
+		return i.initFault("start", err, nil)
+	}
+	i.fuel = i.mod.ExportedGlobal(meter.FuelGlobal).(api.MutableGlobal)
+	for _, name := range p.build.globals {
+		i.globals = append(i.globals, i.mod.ExportedGlobal(name).(api.MutableGlobal))
+	}
+	i.filter = i.mod.ExportedFunction(exportFilter)
+	i.transform = i.mod.ExportedFunction(exportTransform)
+	i.command = i.mod.ExportedFunction(exportCommand)
+	return nil
+}
+
+// initialize runs all that comes between the start section and the first event.
+func (i *instance) initialize() error {
+	p := i.plugin
+	start, _ := i.used()
+	i.spent = meterage{budget: p.initFuel}
+	i.fuel.Set(api.EncodeI64(p.initFuel - start))
+	if start > p.initFuel {
+		return i.newError(ClassFuel, "start", i.outOfFuel("start"))
+	}
+	for _, name := range []string{"_initialize", exportInit} {
+		f := i.mod.ExportedFunction(name)
+		if f == nil {
+			continue
 		}
-	}
-	f := mod.ExportedFunction(exportInit)
-	if f == nil {
-		return nil
-	}
-	results, err := f.Call(limited)
-	if err != nil {
-		return i.initFault(ctx, limited, exportInit, err, deadline)
-	}
-	switch code := int32(results[0]); {
-	case code < 0:
-		return i.newError(ClassInit, exportInit, i.call.failure(exportInit, code))
-	case code > 0:
-		return i.newError(ClassInit, exportInit, fmt.Sprintf("%s returned %d, where 0 means fine", exportInit, code))
+		i.watchdog.begin(i.fuel, time.Now(), 10*p.deadline)
+		err := f.CallWithStack(i.ctx, i.stack[:])
+		reason := i.watchdog.end()
+		if _, over := i.used(); err == nil && over {
+			err = errFuel
+		}
+		if err != nil {
+			return i.initFault(name, err, reason)
+		}
+		if name != exportInit {
+			continue
+		}
+		switch code := int32(uint32(i.stack[0])); {
+		case code < 0:
+			return i.newError(ClassInit, exportInit, i.call.failure(exportInit, code))
+		case code > 0:
+			return i.newError(ClassInit, exportInit, fmt.Sprintf("%s returned %d, where 0 means fine", exportInit, code))
+		}
 	}
 	return nil
 }
 
 // initFault is fault with a class that says when it happened, where the class
 // would not say more.
-func (i *instance) initFault(ctx, limited context.Context, function string, err error, deadline time.Duration) error {
-	err = i.fault(ctx, limited, function, err, deadline)
+func (i *instance) initFault(function string, err, reason error) error {
+	err = i.fault(function, err, reason)
 	var e *Error
 	if errors.As(err, &e) && (e.Class == ClassTrap || e.Class == ClassExit) {
 		e.Class = ClassInit
@@ -128,91 +243,142 @@ func (i *instance) initFault(ctx, limited context.Context, function string, err 
 	return err
 }
 
-// limit returns a context for calls of the guest that ends with ctx, with the
-// plugin, or after d.
-func (i *instance) limit(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	limited, cancel := context.WithTimeout(i.ctx, d)
-	stop := context.AfterFunc(ctx, cancel)
-	return limited, func() {
-		stop()
-		cancel()
-	}
-}
-
 // run takes one message through the plugin's functions.
-func (i *instance) run(ctx context.Context, m *event.Message, route string) (*Result, error) {
+func (i *instance) run(m *event.Message, route string) (*Result, error) {
+	i.uses++
 	i.clock.wall = m.Received
+	if i.state != nil && !i.plugin.reuse {
+		i.clock.ticks = i.state.ticks
+	}
 	i.random.seed(m.ID)
 	i.stderr.reset()
-	c := newCall(stageFilter, m, route)
-	i.call = c
-	limited, cancel := i.limit(ctx, i.plugin.deadline)
-	defer cancel()
+	c := &i.call
+	c.begin(stageFilter, m, route)
+	i.refuel(i.plugin.fuel + FuelPerByte*int64(len(m.Data)))
+	i.watchdog.begin(i.fuel, c.started, i.plugin.deadline)
 	r := &Result{}
+	var err error
+	if i.plugin.stdio {
+		err = i.runCommand(r)
+	} else {
+		err = i.runFunctions(r)
+	}
+	if reason := i.watchdog.end(); err == nil && reason != nil {
+		// It ended by itself just then, with fuel that was taken from it.
+		i.broken = true
+		err = i.ended(reason, c.stage.function())
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.Fuel, _ = i.used()
+	r.Logs = c.logs
+	r.Duration = time.Since(c.started)
+	return r, nil
+}
+
+func (i *instance) runFunctions(r *Result) error {
+	c := &i.call
 	if i.plugin.info.Filter {
-		code, err := i.invoke(ctx, limited, exportFilter)
+		code, err := i.invoke(i.filter, exportFilter)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		switch code {
 		case 0:
 			r.Filter = Drop
 		case 1:
 			r.Filter = Keep
-			r.Messages = []*event.Message{m}
+			r.only(c.input)
 		default:
-			return nil, i.newError(ClassBadResult, exportFilter, fmt.Sprintf("%s returned %d: 1 means keep, 0 drop", exportFilter, code))
+			return i.newError(ClassBadResult, exportFilter, fmt.Sprintf("%s returned %d: 1 means keep, 0 drop", exportFilter, code))
 		}
 	}
-	if i.plugin.info.Transform && r.Filter != Drop {
-		c.stage = stageTransform
-		code, err := i.invoke(ctx, limited, exportTransform)
-		if err != nil {
-			return nil, err
-		}
-		if code > 2 {
-			return nil, i.newError(ClassBadResult, exportTransform, fmt.Sprintf("%s returned %d: 0 means the message as it stands, 1 none, 2 the emitted ones", exportTransform, code))
-		}
-		if code != 2 && len(c.results) > 0 {
-			return nil, i.newError(ClassBadResult, exportTransform, fmt.Sprintf("%s returned %d after emit: 2 means the emitted ones", exportTransform, code))
-		}
-		switch code {
-		case 0:
-			r.Transform, r.Messages = Same, []*event.Message{m}
-			if c.changed {
-				r.Transform, r.Messages = Changed, []*event.Message{c.copy()}
-			}
-		case 1:
-			r.Transform, r.Messages = Dropped, nil
-		case 2:
-			r.Transform, r.Messages = Emitted, c.results
-		}
+	if !i.plugin.info.Transform || r.Filter == Drop {
+		return nil
 	}
-	r.Logs = c.logs
-	r.Duration = time.Since(c.started)
-	return r, nil
+	c.stage = stageTransform
+	code, err := i.invoke(i.transform, exportTransform)
+	if err != nil {
+		return err
+	}
+	if code > 2 {
+		return i.newError(ClassBadResult, exportTransform, fmt.Sprintf("%s returned %d: 0 means the message as it stands, 1 none, 2 the emitted ones", exportTransform, code))
+	}
+	if code != 2 && len(c.results) > 0 {
+		return i.newError(ClassBadResult, exportTransform, fmt.Sprintf("%s returned %d after emit: 2 means the emitted ones", exportTransform, code))
+	}
+	switch code {
+	case 0:
+		if c.changed {
+			r.Transform = Changed
+			r.only(c.copy())
+		} else {
+			r.Transform = Same
+			r.only(c.input)
+		}
+	case 1:
+		r.Transform, r.Messages = Dropped, nil
+	case 2:
+		r.Transform, r.Messages = Emitted, c.results
+	}
+	return nil
 }
 
 // invoke calls one export and turns every failure into an error.
-func (i *instance) invoke(ctx, limited context.Context, function string) (int32, error) {
-	results, err := i.mod.ExportedFunction(function).Call(limited)
-	if err != nil {
-		return 0, i.fault(ctx, limited, function, err, i.plugin.deadline)
+func (i *instance) invoke(f api.Function, name string) (int32, error) {
+	if err := i.enter(f, name); err != nil {
+		return 0, err
 	}
-	code := int32(results[0])
+	code := int32(uint32(i.stack[0]))
 	if code < 0 {
-		return 0, i.newError(ClassPlugin, function, i.call.failure(function, code))
+		return 0, i.newError(ClassPlugin, name, i.call.failure(name, code))
 	}
 	return code, nil
+}
+
+// enter runs guest code.
+func (i *instance) enter(f api.Function, name string) error {
+	err := f.CallWithStack(i.ctx, i.stack[:])
+	if err == nil {
+		if _, over := i.used(); !over {
+			return nil
+		}
+		err = errFuel // the last of it was taken by the host
+	}
+	reason := i.watchdog.end()
+	i.broken = true
+	i.exit = nil
+	errors.As(err, &i.exit)
+	return i.fault(name, err, reason)
+}
+
+// fit puts the instance back after an event and reports whether it can be used
+// for another.
+func (i *instance) fit() bool {
+	switch {
+	case i.broken, i.plugin.build.volatile != "" && !i.plugin.reuse:
+		return false
+	case i.plugin.reuse:
+		// A guest that grows is started anew before it meets its limit.
+		grown := i.state != nil && int64(i.linear.size-i.state.size) > i.plugin.memory/2
+		return i.uses < manyUses && !grown
+	}
+	return i.restore() == nil
 }
 
 // close frees the instance. An instance that is not closed stays in the
 // runtime's list.
 func (i *instance) close() {
-	if i.mod == nil {
-		return
+	i.plugin.mu.Lock()
+	delete(i.plugin.live, i)
+	i.plugin.mu.Unlock()
+	if i.mod != nil {
+		if err := i.mod.Close(context.Background()); err != nil {
+			i.plugin.logger.Warn("closing an instance failed", "error", err)
+		}
 	}
-	if err := i.mod.Close(context.Background()); err != nil {
-		i.plugin.logger.Warn("closing an instance failed", "error", err)
+	if i.linear != nil {
+		i.linear.Free()
 	}
 }

@@ -80,8 +80,7 @@ func Inspect(wasm []byte) (*Info, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotWasm, err)
 	}
-	sum := sha256.Sum256(wasm)
-	info := &Info{Size: len(wasm), SHA256: hex.EncodeToString(sum[:])}
+	info := newInfo(wasm)
 	if err := m.checkImports(info); err != nil {
 		return nil, err
 	}
@@ -89,6 +88,11 @@ func Inspect(wasm []byte) (*Info, error) {
 		return nil, err
 	}
 	return info, nil
+}
+
+func newInfo(wasm []byte) *Info {
+	sum := sha256.Sum256(wasm)
+	return &Info{Size: len(wasm), SHA256: hex.EncodeToString(sum[:])}
 }
 
 func (m *module) checkImports(info *Info) error {
@@ -131,15 +135,8 @@ func (m *module) checkExports(info *Info) error {
 		return fmt.Errorf("%w: %s: a plugin exports it to say which ABI it speaks; the SDK does so, or export an empty function of that name", ErrExport, exportVersion)
 	}
 	info.ABI = 1
-	if e, ok := m.export(exportMemory); !ok || e.kind != externMemory {
-		return fmt.Errorf("%w: %s: the host reads and writes there; export the module's memory under that name", ErrExport, exportMemory)
-	}
-	if len(m.memories) != 1 {
-		return fmt.Errorf("%w: the module has %d memories, a plugin has one", ErrExport, len(m.memories))
-	}
-	info.MemoryMin = int64(m.memories[0].min) * pageSize
-	if m.memories[0].limited {
-		info.MemoryMax = int64(m.memories[0].max) * pageSize
+	if err := m.checkMemory(info); err != nil {
+		return err
 	}
 	for _, f := range []struct {
 		name string
@@ -171,6 +168,20 @@ func (m *module) checkExports(info *Info) error {
 		info.Kind = KindTransform
 	default:
 		return fmt.Errorf("%w: %s or %s: the module has neither, so there is nothing to run; in Go put //go:wasmexport %s above the function", ErrExport, exportFilter, exportTransform, exportTransform)
+	}
+	return nil
+}
+
+func (m *module) checkMemory(info *Info) error {
+	if e, ok := m.export(exportMemory); !ok || e.kind != externMemory {
+		return fmt.Errorf("%w: %s: the host reads and writes there; export the module's memory under that name", ErrExport, exportMemory)
+	}
+	if len(m.memories) != 1 {
+		return fmt.Errorf("%w: the module has %d memories, a plugin has one", ErrExport, len(m.memories))
+	}
+	info.MemoryMin = int64(m.memories[0].min) * pageSize
+	if m.memories[0].limited {
+		info.MemoryMax = int64(m.memories[0].max) * pageSize
 	}
 	return nil
 }

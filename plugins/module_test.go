@@ -106,7 +106,13 @@ func TestLoadRefuses(t *testing.T) {
 		{"initialize traps", plugins.Spec{Wasm: guest{transform: constant(0), initialize: []byte{opUnreachable}}.build()}, "init: _initialize"},
 		{"init refuses", plugins.Spec{Wasm: guest{transform: constant(0), init: constant(-1)}.build()}, "weir_init returned -1"},
 		{"init answers nonsense", plugins.Spec{Wasm: guest{transform: constant(0), init: constant(1)}.build()}, "0 means fine"},
-		{"init loops", plugins.Spec{Wasm: guest{transform: constant(0), init: append([]byte{opLoop, blockEmpty, opBr, 0, opEnd}, constant(0)...)}.build(), Deadline: 1e7}, "took longer than 100ms"},
+		{"init loops", plugins.Spec{Wasm: guest{transform: constant(0), init: append([]byte{opLoop, blockEmpty, opBr, 0, opEnd}, constant(0)...)}.build(), Deadline: 1e7, InitFuel: 1 << 50}, "took longer than 100ms"},
+		{"init takes too much", plugins.Spec{Wasm: guest{transform: constant(0), init: append([]byte{opLoop, blockEmpty, opBr, 0, opEnd}, constant(0)...)}.build()}, "fuel: weir_init is out of fuel"},
+		{"fuel", plugins.Spec{Wasm: wasm, Fuel: -1}, "fuel and init_fuel must be"},
+		{"init_fuel", plugins.Spec{Wasm: wasm, InitFuel: 1 << 62}, "fuel and init_fuel must be"},
+		{"isolation", plugins.Spec{Wasm: wasm, Isolation: "none"}, "unknown isolation"},
+		{"abi", plugins.Spec{Wasm: wasm, ABI: "2"}, "unknown abi"},
+		{"no command", plugins.Spec{Wasm: wasm, ABI: plugins.ABIStdio}, "abi = \"stdio\""},
 	}
 	for _, c := range cases {
 		c.s.Name = "x"

@@ -36,8 +36,18 @@ type Result struct {
 	Messages []*event.Message
 	// Logs are the lines that the plugin logged, in order.
 	Logs []Log
+	// Fuel is what the call took, in units.
+	Fuel int64
 	// Duration is the wall-clock time that the plugin's functions took.
 	Duration time.Duration
+
+	one [1]*event.Message // room for the usual number of messages
+}
+
+// only makes m the only message.
+func (r *Result) only(m *event.Message) {
+	r.one[0] = m
+	r.Messages = r.one[:]
 }
 
 // Log is one line that a plugin logged.

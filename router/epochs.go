@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/weirhq/weir/plugins"
 	"github.com/weirhq/weir/router/config"
 	"github.com/weirhq/weir/router/routing"
 	"github.com/weirhq/weir/router/store"
@@ -222,7 +221,7 @@ func (r *Router) earlierTable(ctx context.Context, id string) (t *routing.Table,
 	if err != nil {
 		return nil, nil, err
 	}
-	s := &setup{config: c, plugins: map[string]*plugins.Plugin{}}
+	s := &setup{config: c, plugins: map[string]*loadedPlugin{}}
 	done = func() {
 		if err := s.discard(nil); err != nil {
 			r.log.Warn("a plugin of an earlier configuration did not close well", "error", err)

@@ -11,7 +11,6 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 
-	"github.com/weirhq/weir/plugins"
 	"github.com/weirhq/weir/router/api"
 	"github.com/weirhq/weir/router/attempt"
 	"github.com/weirhq/weir/router/config"
@@ -31,14 +30,14 @@ type setup struct {
 	// embedding program is no stranger.
 	sources   map[string]*source.Source
 	publisher *source.Source
-	plugins   map[string]*plugins.Plugin
+	plugins   map[string]*loadedPlugin
 	senders   map[string]attempt.Sender
 }
 
 // prepare makes a setup of c. It takes over from old what has not changed. When
 // it fails, nothing of it is left, and old is as it was.
 func (r *Router) prepare(ctx context.Context, c *config.Config, old *setup) (*setup, error) {
-	s := &setup{config: c, sources: map[string]*source.Source{}, plugins: map[string]*plugins.Plugin{}, senders: map[string]attempt.Sender{}}
+	s := &setup{config: c, sources: map[string]*source.Source{}, plugins: map[string]*loadedPlugin{}, senders: map[string]attempt.Sender{}}
 	for _, x := range c.Sources {
 		src, err := source.New(x)
 		if err != nil {
@@ -74,22 +73,6 @@ func (r *Router) prepare(ctx context.Context, c *config.Config, old *setup) (*se
 	return s, nil
 }
 
-// loadPlugins compiles the plugins of s, but for those that old has.
-func (r *Router) loadPlugins(ctx context.Context, s, old *setup) error {
-	for _, p := range s.config.Plugins {
-		if was := old.plugin(p.Name); was != nil && samePlugin(was, p) {
-			s.plugins[p.Name] = old.plugins[p.Name]
-			continue
-		}
-		plugin, err := r.host.Load(ctx, plugins.Spec{Name: p.Name, Wasm: p.Wasm, Config: p.Config, Memory: p.Memory, Deadline: p.Deadline})
-		if err != nil {
-			return fmt.Errorf("plugin %s (%s): %w", p.Name, p.Path, err)
-		}
-		s.plugins[p.Name] = plugin
-	}
-	return nil
-}
-
 func (s *setup) plugin(name string) *config.Plugin {
 	if s == nil {
 		return nil
@@ -109,7 +92,7 @@ func (s *setup) discard(keep *setup) error {
 	var errs []error
 	for name, p := range s.plugins {
 		if keep == nil || keep.plugins[name] != p {
-			errs = append(errs, p.Close(context.Background()))
+			errs = append(errs, p.close(context.Background()))
 		}
 	}
 	for name, sender := range s.senders {
@@ -121,9 +104,9 @@ func (s *setup) discard(keep *setup) error {
 }
 
 func (s *setup) table() *routing.Table {
-	loaded := map[string]routing.Plugin{}
+	loaded := map[string]routing.Loaded{}
 	for name, p := range s.plugins {
-		loaded[name] = p
+		loaded[name] = p.loaded()
 	}
 	return routing.NewTable(s.config, loaded)
 }
@@ -199,7 +182,7 @@ func (r *Router) Reload(ctx context.Context, c *config.Config, orphan bool) (*ap
 	}
 	for name, p := range old.plugins {
 		if s.plugins[name] != p {
-			if err := p.Close(ctx); err != nil {
+			if err := p.close(ctx); err != nil {
 				r.log.Warn("an old build of a plugin did not close well", "plugin", name, "error", err)
 			}
 		}
@@ -318,7 +301,9 @@ func samePlugin(a, b *config.Plugin) bool {
 	x, y := *a, *b
 	x.Range, y.Range = hcl.Range{}, hcl.Range{}
 	x.Wasm, y.Wasm = nil, nil // their digests are there
-	return reflect.DeepEqual(x, y)
+	x.Shadow, y.Shadow = nil, nil
+	return (a.Shadow == nil) == (b.Shadow == nil) && (a.Shadow == nil || a.Shadow.SHA256 == b.Shadow.SHA256) &&
+		reflect.DeepEqual(x, y)
 }
 
 func sameSource(a, b *config.Source) bool {

@@ -22,7 +22,11 @@ func loadConfig(path string, w io.Writer) (*config.Config, error) {
 }
 
 // checkPlugin says what is wrong with a module, without running it.
-func checkPlugin(p *config.Plugin) error {
-	_, err := plugins.Inspect(p.Wasm)
+func checkPlugin(wasm []byte, p *config.Plugin) error {
+	inspect := plugins.Inspect
+	if p.ABI == string(plugins.ABIStdio) {
+		inspect = plugins.InspectStdio
+	}
+	_, err := inspect(wasm)
 	return err
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/weirhq/weir/plugins"
 	"github.com/weirhq/weir/router/config"
+	"github.com/weirhq/weir/router/routing"
 )
 
 func newDoctor(g *globals) *cobra.Command {
@@ -203,7 +204,7 @@ func (d *doctor) checkPlugins(ctx context.Context) {
 	for _, p := range d.config.Plugins {
 		check := "plugin " + p.Name
 		started := time.Now()
-		plugin, err := host.Load(ctx, plugins.Spec{Name: p.Name, Wasm: p.Wasm, Config: p.Config, Memory: p.Memory, Deadline: p.Deadline})
+		plugin, err := host.Load(ctx, routing.Spec(p))
 		if err != nil {
 			var own *plugins.Error
 			do := "build it again: weir plugin build; weir plugin inspect shows what it has"

@@ -13,14 +13,14 @@ import (
 // let as much garbage again pile up before it collects.
 const leastMemory = 192 << 20
 
-// paceMemory keeps the collector's soft limit at half more than what lives, and
+// paceMemory keeps the collector's soft limit at a quarter more than what lives, and
 // at leastMemory, until ctx ends. Who sets GOMEMLIMIT or GOGC decides instead.
 func paceMemory(ctx context.Context) {
 	if os.Getenv("GOMEMLIMIT") != "" || os.Getenv("GOGC") != "" {
 		return
 	}
 	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	tick := time.NewTicker(5 * time.Second)
+	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
 		metrics.Read(sample)
@@ -33,4 +33,4 @@ func paceMemory(ctx context.Context) {
 	}
 }
 
-func collectorLimit(live uint64) int64 { return int64(max(leastMemory, live+live/2)) }
+func collectorLimit(live uint64) int64 { return int64(max(leastMemory, live+live/4)) }

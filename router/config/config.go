@@ -137,10 +137,24 @@ type Plugin struct {
 	Config []byte
 	// Memory is the most that an instance may have, in bytes.
 	Memory int64
+	// Fuel is what one message may take, in units, beside 100 for each byte of
+	// its data, and InitFuel what the start of an instance may.
+	Fuel, InitFuel int64
 	// Deadline is the most wall-clock time a call may take.
 	Deadline time.Duration
-	OnError  OnError
-	Range    hcl.Range
+	// Isolation is "pure" or "reuse", ABI "weir" or "stdio".
+	Isolation, ABI string
+	OnError        OnError
+	// Shadow is a second build that runs beside. It is nil where there is none.
+	Shadow *Shadow
+	Range  hcl.Range
+}
+
+// Shadow is a module whose results are compared and never sent.
+type Shadow struct {
+	Path   string
+	Wasm   []byte
+	SHA256 string
 }
 
 // Format is the body that a destination gets.

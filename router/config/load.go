@@ -41,10 +41,9 @@ type Options struct {
 	// variable that env() does not find gets a value of no meaning, and a module
 	// that is not there is left out. What is loaded like this must not be run.
 	ToAsk bool
-	// CheckPlugin says what is wrong with a plugin's module, whose bytes are in
-	// p.Wasm. Its error is shown at the block's wasm attribute. Nil: nobody
-	// looks into modules.
-	CheckPlugin func(p *Plugin) error
+	// CheckPlugin says what is wrong with a module of a plugin. Its error is shown
+	// at the attribute that names the module. Nil: nobody looks into modules.
+	CheckPlugin func(wasm []byte, p *Plugin) error
 	// Dir is the folder that relative paths of [Parse] start from; the working
 	// directory when empty.
 	Dir string

@@ -253,7 +253,7 @@ func TestSecretNeverPrints(t *testing.T) {
 func TestCheckPlugin(t *testing.T) {
 	dir := folder(t, whole())
 	var seen []string
-	_, r := Load(filepath.Join(dir, "a"), Options{LookupEnv: environment, CheckPlugin: func(p *Plugin) error {
+	_, r := Load(filepath.Join(dir, "a"), Options{LookupEnv: environment, CheckPlugin: func(_ []byte, p *Plugin) error {
 		seen = append(seen, p.Name)
 		if p.Name == "plain" {
 			return errors.New("it has no export weir_filter")

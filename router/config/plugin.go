@@ -14,12 +14,15 @@ import (
 // Defaults of a plugin.
 const (
 	DefaultPluginMemory   = 32 << 20
+	DefaultPluginFuel     = 20_000_000
+	DefaultPluginInitFuel = 200_000_000
 	DefaultPluginDeadline = time.Second
 )
 
 func (l *loader) decodePlugin(b *hclsyntax.Block) {
 	p := &Plugin{
 		Name: b.Labels[0], Config: []byte("null"), Memory: DefaultPluginMemory,
+		Fuel: DefaultPluginFuel, InitFuel: DefaultPluginInitFuel, Isolation: "pure", ABI: "weir",
 		Deadline: DefaultPluginDeadline, OnError: OnErrorDead, Range: b.DefRange(),
 	}
 	l.check(b.Body, pluginSchema, "plugin")
@@ -28,12 +31,20 @@ func (l *loader) decodePlugin(b *hclsyntax.Block) {
 	}
 	// A module is made of pages of 64 KiB; less than one MiB holds no useful guest.
 	p.Memory = l.size(attribute(b, "memory"), p.Memory, 1<<20, 4<<30)
+	p.Fuel = l.units(attribute(b, "fuel"), p.Fuel)
+	p.InitFuel = l.units(attribute(b, "init_fuel"), p.InitFuel)
+	p.Isolation = l.oneOf(attribute(b, "isolation"), p.Isolation, []string{"pure", "reuse"}, nil)
+	p.ABI = l.oneOf(attribute(b, "abi"), p.ABI, []string{"weir", "stdio"}, nil)
 	p.Deadline = l.duration(attribute(b, "deadline"), p.Deadline, time.Millisecond, time.Minute)
 	p.OnError = OnError(l.oneOf(attribute(b, "on_error"), string(p.OnError), []string{string(OnErrorDead), string(OnErrorSkip), string(OnErrorDrop)}, nil))
 	if a := attribute(b, "wasm"); a != nil {
-		l.module(a, p)
+		p.Path, p.Wasm, p.SHA256 = l.module(a, p)
 	} else {
 		l.missing(b, "wasm", `wasm = "plugins/redact.wasm"`)
+	}
+	if a := attribute(b, "shadow"); a != nil {
+		p.Shadow = &Shadow{}
+		p.Shadow.Path, p.Shadow.Wasm, p.Shadow.SHA256 = l.module(a, p)
 	}
 	if l.pluginBlocks[p.Name] == nil {
 		l.pluginBlocks[p.Name] = p
@@ -61,39 +72,48 @@ func (l *loader) pluginConfig(a *hclsyntax.Attribute, p *Plugin) {
 	p.Config = json
 }
 
-// module reads a plugin's file. Blocks that share a file share its bytes.
-func (l *loader) module(a *hclsyntax.Attribute, p *Plugin) {
+// maxFuel is the most fuel that a plugin may be given, in units: some days of
+// work.
+const maxFuel = 1_000_000_000_000_000
+
+// units reads an amount of fuel.
+func (l *loader) units(a *hclsyntax.Attribute, otherwise int64) int64 {
+	return int64(l.integer(a, int(otherwise), 1, maxFuel))
+}
+
+// module reads a file of a plugin. Blocks that share a file share its bytes.
+func (l *loader) module(a *hclsyntax.Attribute, p *Plugin) (path string, wasm []byte, digest string) {
 	name, ok := l.text(a)
 	if !ok {
-		return
+		return "", nil, ""
 	}
 	r := a.Expr.Range()
 	if name == "" {
 		l.fail(r, "Empty path", "Write the file of the module.")
-		return
+		return "", nil, ""
 	}
-	p.Path = l.path(name, r)
-	wasm, ok := l.modules[p.Path]
-	if !ok {
+	path = l.path(name, r)
+	if wasm, ok = l.modules[path]; !ok {
 		var err error
-		if wasm, err = readFile(p.Path, maxModuleSize); err != nil && l.opts.ToAsk {
-			return
+		if wasm, err = readFile(path, maxModuleSize); err != nil && l.opts.ToAsk {
+			return path, nil, ""
 		} else if err != nil {
 			l.fail(r, "Module can't be read", "%s Build it first: weir plugin build.", sentence(err.Error()))
-			return
+			return path, nil, ""
 		}
-		l.modules[p.Path] = wasm
+		l.modules[path] = wasm
 		l.digest(name, wasm)
 	}
 	sum := sha256.Sum256(wasm)
-	p.Wasm, p.SHA256 = wasm, hex.EncodeToString(sum[:])
+	digest = hex.EncodeToString(sum[:])
 	if !bytes.HasPrefix(wasm, []byte("\x00asm\x01\x00\x00\x00")) {
-		l.fail(r, "Not a module", "%s is no WebAssembly module.", p.Path)
-		return
+		l.fail(r, "Not a module", "%s is no WebAssembly module.", path)
+		return path, wasm, digest
 	}
 	if l.opts.CheckPlugin != nil {
-		if err := l.opts.CheckPlugin(p); err != nil {
+		if err := l.opts.CheckPlugin(wasm, p); err != nil {
 			l.fail(r, "Unusable module", "%s", sentence(err.Error()))
 		}
 	}
+	return path, wasm, digest
 }

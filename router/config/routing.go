@@ -18,12 +18,16 @@ type routingPart struct {
 }
 
 type pluginPart struct {
-	Name     string          `json:"name"`
-	SHA256   string          `json:"sha256"`
-	Config   json.RawMessage `json:"config,omitempty"`
-	Memory   int64           `json:"memory"`
-	Deadline time.Duration   `json:"deadline"`
-	OnError  OnError         `json:"on_error"`
+	Name      string          `json:"name"`
+	SHA256    string          `json:"sha256"`
+	Config    json.RawMessage `json:"config,omitempty"`
+	Memory    int64           `json:"memory"`
+	Fuel      int64           `json:"fuel,omitempty"`
+	InitFuel  int64           `json:"init_fuel,omitempty"`
+	Deadline  time.Duration   `json:"deadline"`
+	Isolation string          `json:"isolation,omitempty"`
+	ABI       string          `json:"abi,omitempty"`
+	OnError   OnError         `json:"on_error"`
 }
 
 type destinationFormat struct {
@@ -48,7 +52,9 @@ type routePart struct {
 func (c *Config) MarshalRouting() ([]byte, error) {
 	part := routingPart{Hash: c.Hash}
 	for _, p := range c.Plugins {
-		part.Plugins = append(part.Plugins, pluginPart{p.Name, p.SHA256, p.Config, p.Memory, p.Deadline, p.OnError})
+		part.Plugins = append(part.Plugins, pluginPart{
+			p.Name, p.SHA256, p.Config, p.Memory, p.Fuel, p.InitFuel, p.Deadline, p.Isolation, p.ABI, p.OnError,
+		})
 	}
 	for _, d := range c.Destinations {
 		part.Destinations = append(part.Destinations, destinationFormat{d.Name, d.Format})
@@ -89,7 +95,8 @@ func UnmarshalRouting(b []byte, module func(sha256 string) ([]byte, error)) (*Co
 		}
 		c.Plugins = append(c.Plugins, &Plugin{
 			Name: p.Name, Wasm: wasm, SHA256: p.SHA256, Config: p.Config,
-			Memory: p.Memory, Deadline: p.Deadline, OnError: p.OnError,
+			Memory: p.Memory, Fuel: p.Fuel, InitFuel: p.InitFuel, Deadline: p.Deadline,
+			Isolation: p.Isolation, ABI: p.ABI, OnError: p.OnError,
 		})
 	}
 	for _, d := range part.Destinations {

@@ -41,8 +41,7 @@ var (
 		laterBlocks:     []string{"reply", "handshake"},
 	}
 	pluginSchema = schema{
-		attributes:      []string{"wasm", "config", "memory", "deadline", "on_error"},
-		laterAttributes: []string{"fuel", "init_fuel", "isolation", "abi", "shadow"},
+		attributes: []string{"wasm", "config", "memory", "fuel", "init_fuel", "deadline", "isolation", "abi", "on_error", "shadow"},
 	}
 	destinationSchema = schema{
 		attributes: []string{"url", "secret", "format", "headers", "timeout", "concurrency"},

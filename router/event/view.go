@@ -113,9 +113,9 @@ func (m *Message) AppendJSON(b []byte) []byte {
 		b = append(b, `,"subject":`...)
 		b = rawjson.AppendString(b, m.Subject)
 	}
-	b = append(b, `,"time":`...)
-	b = rawjson.AppendString(b, FormatTime(m.Time))
-	b = append(b, `,"header":`...)
+	b = append(b, `,"time":"`...)
+	b = AppendTime(b, m.Time)
+	b = append(b, `","header":`...)
 	b = m.AppendHeaderJSON(b)
 	b = append(b, ',')
 	b = m.appendData(b)
@@ -126,7 +126,8 @@ func (m *Message) AppendJSON(b []byte) []byte {
 // order of first appearance, repeated ones joined by ", ".
 func (m *Message) AppendHeaderJSON(b []byte) []byte {
 	b = append(b, '{')
-	var seen []string
+	var some [16]string
+	seen := some[:0]
 	for _, list := range [2][]Field{m.Header, m.SetHeader} {
 		for _, f := range list {
 			if slices.Contains(seen, f.Name) {
@@ -178,3 +179,6 @@ func (m *Message) AppendEnvelope(b []byte, n int, several bool) []byte {
 // FormatTime prints t as RFC 3339 in UTC, with fractions only where there are
 // some.
 func FormatTime(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+
+// AppendTime appends what [FormatTime] returns.
+func AppendTime(b []byte, t time.Time) []byte { return t.UTC().AppendFormat(b, time.RFC3339Nano) }

@@ -1,9 +1,9 @@
 package rawjson
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // ErrNoPlace is an edit of a place that is not there and can't be made.
@@ -19,7 +19,11 @@ var ErrValue = errors.New("not one JSON value")
 //
 // Errors: [ErrNoPlace] where the path leads through something that is neither
 // an object nor an array, or past the end of an array; [ErrValue].
-func Set(data []byte, p Path, value []byte) ([]byte, error) {
+func Set(data []byte, p Path, value []byte) ([]byte, error) { return AppendSet(nil, data, p, value) }
+
+// AppendSet appends what [Set] returns to b, which shares nothing with data and
+// value. On an error it returns nil, and what b had is as it was.
+func AppendSet(b, data []byte, p Path, value []byte) ([]byte, error) {
 	depth, at, msg := scan(value)
 	if msg != "" {
 		return nil, fmt.Errorf("%w: %w", ErrValue, syntaxError(value, at, msg))
@@ -28,14 +32,14 @@ func Set(data []byte, p Path, value []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: it would be nested deeper than %d levels", ErrValue, MaxDepth)
 	}
 	if len(p) == 0 {
-		return bytes.Clone(value), nil
+		return append(b, value...), nil
 	}
 	reached, start, ok := locate(data, p)
 	if !ok {
 		return nil, ErrNoPlace
 	}
 	if reached == len(p) {
-		return splice(data, start, skipValue(data, start), value), nil
+		return splice(b, data, start, skipValue(data, start), value), nil
 	}
 	c := open(data[start:])
 	for c.next() {
@@ -43,12 +47,12 @@ func Set(data []byte, p Path, value []byte) ([]byte, error) {
 	if c.bad || !c.object && c.count != p[reached].index {
 		return nil, ErrNoPlace
 	}
-	return insert(data, start+c.end, c.count > 0, c.object, p[reached:], value), nil
+	return insert(b, data, start+c.end, c.count > 0, c.object, p[reached:], value), nil
 }
 
 // insert puts a new member or element at the offset at, behind the last one.
-func insert(data []byte, at int, comma, object bool, p Path, value []byte) []byte {
-	b := make([]byte, 0, len(data)+len(value)+16*len(p))
+func insert(b, data []byte, at int, comma, object bool, p Path, value []byte) []byte {
+	b = slices.Grow(b, len(data)+len(value)+16*len(p))
 	b = append(b, data[:at]...)
 	if comma {
 		b = append(b, ',')
@@ -72,7 +76,11 @@ func insert(data []byte, at int, comma, object bool, p Path, value []byte) []byt
 // it. All of data can't be removed.
 //
 // Errors: [ErrNoPlace].
-func Remove(data []byte, p Path) ([]byte, error) {
+func Remove(data []byte, p Path) ([]byte, error) { return AppendRemove(nil, data, p) }
+
+// AppendRemove appends what [Remove] returns to b, which shares nothing with
+// data. On an error it returns nil.
+func AppendRemove(b, data []byte, p Path) ([]byte, error) {
 	if len(p) == 0 {
 		return nil, ErrNoPlace
 	}
@@ -83,7 +91,7 @@ func Remove(data []byte, p Path) ([]byte, error) {
 		return nil, ErrNoPlace
 	}
 	place := data[offset:]
-	b := make([]byte, 0, len(data))
+	b = slices.Grow(b, len(data))
 	b = append(b, data[:offset]...)
 	kept, removed, previous := 0, 0, 0
 	c := open(place)
@@ -108,8 +116,8 @@ func Remove(data []byte, p Path) ([]byte, error) {
 	return append(b, place[previous:]...), nil
 }
 
-func splice(data []byte, start, end int, value []byte) []byte {
-	b := make([]byte, 0, len(data)-(end-start)+len(value))
+func splice(b, data []byte, start, end int, value []byte) []byte {
+	b = slices.Grow(b, len(data)-(end-start)+len(value))
 	b = append(b, data[:start]...)
 	b = append(b, value...)
 	return append(b, data[end:]...)

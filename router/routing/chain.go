@@ -24,8 +24,6 @@ var errTooMuch = fmt.Errorf("its plugins made more than %d messages or %d bytes 
 // mode is how a chain is run.
 type mode struct {
 	now time.Time
-	// again: in the lane of routing, where a plugin that is held may be tried.
-	again bool
 	// last: no further try follows, so that on_error decides on faults of the
 	// host, too.
 	last bool
@@ -58,10 +56,14 @@ func (c *chain) run(ctx context.Context, m *event.Message, i int) error {
 	result, err := c.call(ctx, link, m)
 	if result != nil {
 		verdict.Filter, verdict.Transform = string(result.Filter), string(result.Transform)
-		verdict.Duration = result.Duration
+		verdict.Duration, verdict.Fuel = result.Duration, result.Fuel
 	}
 	if err != nil {
 		verdict.Class, verdict.Error = classify(err)
+		var e *plugins.Error
+		if errors.As(err, &e) {
+			verdict.Duration, verdict.Fuel = e.Duration, e.Fuel
+		}
 		c.verdicts = append(c.verdicts, verdict)
 		if HostFault(err) && !c.last || ctx.Err() != nil {
 			return err
@@ -96,13 +98,16 @@ func size(m *event.Message) int {
 
 // call runs one plugin, unless it is held.
 func (c *chain) call(ctx context.Context, link *link, m *event.Message) (*plugins.Result, error) {
-	if !c.again {
+	if !c.last {
 		if err := link.hold.check(link.Name, c.now); err != nil {
 			return nil, err
 		}
 	}
 	result, err := link.run.Run(ctx, m, c.route.Name)
-	link.hold.observe(err, time.Now())
+	link.hold.observe(err, c.now)
+	if link.shadow != nil {
+		link.shadow.Observe(m, c.route.Name, result, err)
+	}
 	return result, err
 }
 
@@ -188,7 +193,7 @@ func (t *Table) RouteAgain(ctx context.Context, e *event.Event, name string, now
 		return nil, fmt.Errorf("route %s: %w", name, ErrNoRoute)
 	}
 	to := &store.Routing{Position: e.Position, Config: t.hash, Again: true}
-	if err := r.apply(ctx, event.NewMessage(e), to, mode{now: now, again: true, last: last}); err != nil {
+	if err := r.apply(ctx, event.NewMessage(e), to, mode{now: now, last: last}); err != nil {
 		return nil, err
 	}
 	for i := range to.Deliveries {

@@ -9,49 +9,97 @@ import (
 	"github.com/weirhq/weir/plugins"
 )
 
-// A plugin that misses its deadline this often in a row is held for that long:
-// the reader must not wait out its deadline for event after event.
+// When a plugin is held. One that misses its deadline holds up the reader, so few
+// of those are enough; the other faults cost an instance each.
 const (
-	holdAfter = 3
-	holdFor   = 10 * time.Second
+	holdAfterMissed = 3
+	holdAfterFaults = 20
+	holdFor         = 10 * time.Second
 )
 
-// hold keeps a plugin that misses its deadlines from holding up the routes of
-// others. While it is held, the events of its routes wait in the lane of
-// routing, where it is tried apart from the reader. It is safe for concurrent
-// use.
-type hold struct {
-	mu     sync.Mutex
-	missed int
-	until  time.Time
+// Hold keeps a plugin that fails again and again from burning the machine and
+// from holding up the routes of others. While it is held, the events of its
+// routes wait in the lane of routing, where nothing of them is lost. After a
+// while one event is let through to try it. It is safe for concurrent use.
+//
+// What counts are faults that break an instance: a trap, an exit, a limit. A
+// plugin that refuses an event by its own decision does its work.
+type Hold struct {
+	// Changed is told when the plugin is held, with the fault that it is held
+	// for, and with nil when it works again. Nil: nobody is told.
+	Changed func(fault error)
+
+	mu      sync.Mutex
+	missed  int
+	faults  int
+	held    bool
+	until   time.Time
+	probing bool
+	last    string // fault
 }
 
 // errHeld is a fault of the host: trying again later can help.
-var errHeld = errors.New("it is held, because it missed its deadline several times in a row")
+var errHeld = errors.New("it is held, because it failed many times in a row")
 
-// check says whether the plugin may be called now. After a hold it lets calls
-// through again, and the first miss holds it anew.
-func (h *hold) check(plugin string, now time.Time) error {
+// Held says since which fault the plugin is held and when it is tried again. ok
+// is false where it is not held.
+func (h *Hold) Held() (fault string, until time.Time, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if now.Before(h.until) {
-		return fmt.Errorf("plugin %q: %w", plugin, errHeld)
+	return h.last, h.until, h.held
+}
+
+// check says whether the plugin may be called now. Of the calls after a hold one
+// is let through, and the others wait for what it says.
+func (h *Hold) check(plugin string, now time.Time) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.held {
+		return nil
 	}
+	if now.Before(h.until) || h.probing {
+		return fmt.Errorf("plugin %q: %w: %s", plugin, errHeld, h.last)
+	}
+	h.probing = true
 	return nil
 }
 
 // observe is told how a call ended.
-func (h *hold) observe(err error, now time.Time) {
-	var e *plugins.Error
-	late := errors.As(err, &e) && e.Class == plugins.ClassDeadline
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !late {
-		h.missed = 0
+func (h *Hold) observe(err error, now time.Time) {
+	held, changed := h.count(err, now)
+	if !changed || h.Changed == nil {
 		return
 	}
-	h.missed++
-	if h.missed >= holdAfter {
-		h.until = now.Add(holdFor)
+	if !held {
+		err = nil
 	}
+	h.Changed(err)
+}
+
+// count returns whether the plugin is held, and whether that is new.
+func (h *Hold) count(err error, now time.Time) (held, changed bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.probing = false
+	var e *plugins.Error
+	failed := errors.As(err, &e)
+	switch {
+	case err != nil && !failed:
+		return h.held, false // the caller gave up: it says nothing of the plugin
+	case !failed || !e.Broke():
+		was := h.held
+		h.missed, h.faults, h.held, h.last = 0, 0, false, ""
+		return false, was
+	}
+	h.faults++
+	if e.Class == plugins.ClassDeadline {
+		h.missed++
+	} else {
+		h.missed = 0
+	}
+	was := h.held
+	if was || h.missed >= holdAfterMissed || h.faults >= holdAfterFaults {
+		h.held, h.until, h.last = true, now.Add(holdFor), e.Text
+	}
+	return h.held, h.held && !was
 }

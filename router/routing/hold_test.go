@@ -37,51 +37,79 @@ route "fine" {
 		if len(r.Deliveries) != 2 || r.Deliveries[0].Lane != store.RoutingLane || r.Deliveries[0].Due.IsZero() || r.Deliveries[1].Lane != "two" {
 			t.Fatalf("event %d led to %+v", i, r.Deliveries)
 		}
-		if class := r.Matches[0].Plugins[0].Class; i >= holdAfter && class != "held" {
+		if class := r.Matches[0].Plugins[0].Class; i >= holdAfterMissed && class != "held" {
 			t.Errorf("event %d: class %q", i, class)
 		}
 	}
-	if calls != holdAfter {
-		t.Errorf("it was called %d times by the reader, want %d", calls, holdAfter)
+	if calls != holdAfterMissed {
+		t.Errorf("it was called %d times by the reader, want %d", calls, holdAfterMissed)
 	}
-	// The lane of routing may try it all the while, and success ends the count.
-	if _, err := tb.RouteAgain(context.Background(), e, "loops", time.Now(), false); !HostFault(err) || calls != holdAfter+1 {
-		t.Errorf("tried again: %v after %d calls", err, calls)
+	// Later one try goes through; the last try of an event always does; success
+	// ends the hold.
+	again := func(after time.Duration, last bool) error {
+		_, err := tb.RouteAgain(context.Background(), e, "loops", time.Now().Add(after), last)
+		return err
+	}
+	if err := again(0, false); !HostFault(err) || calls != holdAfterMissed {
+		t.Errorf("tried at once: %v after %d calls", err, calls)
+	}
+	if err := again(2*holdFor, false); !HostFault(err) || calls != holdAfterMissed+1 {
+		t.Errorf("tried later: %v after %d calls", err, calls)
 	}
 	loops = false
-	if _, err := tb.RouteAgain(context.Background(), e, "loops", time.Now(), false); err != nil {
-		t.Error(err)
+	if err := again(2*holdFor, true); err != nil {
+		t.Errorf("the last try: %v", err)
+	}
+	if err := again(0, false); err != nil {
+		t.Errorf("after a success: %v", err)
 	}
 }
 
 func TestHold(t *testing.T) {
-	late := &plugins.Error{Class: plugins.ClassDeadline}
+	late := &plugins.Error{Class: plugins.ClassDeadline, Text: "late"}
+	trap := &plugins.Error{Class: plugins.ClassTrap, Text: "trap"}
+	refusal := &plugins.Error{Class: plugins.ClassPlugin}
 	now := time.Unix(1000, 0)
-	var h hold
-	for range holdAfter - 1 {
-		h.observe(late, now)
+	var told []error
+	h := Hold{Changed: func(fault error) { told = append(told, fault) }}
+	times := func(n int, err error) {
+		for range n {
+			h.observe(err, now)
+		}
 	}
-	h.observe(nil, now) // a success in between: not in a row
-	for range holdAfter - 1 {
-		h.observe(late, now)
+	times(holdAfterMissed-1, late)
+	times(1, nil) // a success in between: not in a row
+	times(holdAfterMissed-1, late)
+	times(holdAfterFaults, refusal) // it does its work
+	times(holdAfterFaults-1, trap)
+	times(5, context.Canceled) // says nothing of the plugin
+	if err := h.check("p", now); err != nil || len(told) > 0 {
+		t.Errorf("held too early: %v, %v", err, told)
 	}
-	h.observe(&plugins.Error{Class: plugins.ClassTrap}, now) // neither is another fault
-	if err := h.check("p", now); err != nil {
-		t.Errorf("held too early: %v", err)
-	}
-	for range holdAfter {
-		h.observe(late, now)
-	}
+	times(1, trap)
 	if err := h.check("p", now.Add(holdFor-1)); !errors.Is(err, errHeld) || !HostFault(err) {
 		t.Errorf("not held: %v", err)
+	}
+	if fault, until, ok := h.Held(); !ok || fault != "trap" || !until.Equal(now.Add(holdFor)) {
+		t.Errorf("it says %q, %v, %v", fault, until, ok)
 	}
 	now = now.Add(holdFor)
 	if err := h.check("p", now); err != nil {
 		t.Errorf("held for ever: %v", err)
 	}
-	h.observe(late, now) // the first miss after a hold holds it anew
+	if err := h.check("p", now); err == nil {
+		t.Error("a second call was let through beside the first")
+	}
+	times(1, late) // the first fault after a hold holds it anew
 	if err := h.check("p", now); err == nil {
 		t.Error("not held anew")
+	}
+	times(1, nil)
+	if err := h.check("p", now); err != nil {
+		t.Errorf("held after a success: %v", err)
+	}
+	if len(told) != 2 || told[0] != error(trap) || told[1] != nil {
+		t.Errorf("told %v", told)
 	}
 }
 

@@ -29,18 +29,11 @@ import (
 	"slices"
 	"time"
 
-	"github.com/weirhq/weir/plugins"
 	"github.com/weirhq/weir/router/config"
 	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/expr"
 	"github.com/weirhq/weir/router/store"
 )
-
-// Plugin is what a table needs of a loaded plugin.
-type Plugin interface {
-	Build() string
-	Run(ctx context.Context, m *event.Message, route string) (*plugins.Result, error)
-}
 
 // Table is the routes of one configuration, compiled. It is safe for concurrent
 // use.
@@ -60,22 +53,20 @@ type route struct {
 // link is one plugin of a route's chain.
 type link struct {
 	*config.Plugin
-	run  Plugin
-	hold *hold // one a plugin, whatever routes it is on
+	run    Plugin
+	shadow Shadow // nil where there is none
+	hold   *Hold  // one a plugin, whatever routes it is on
 }
 
 // NewTable compiles the routes of c; loaded holds the plugins by name. A route
 // whose plugin is not loaded cannot run; only Explain works then.
-func NewTable(c *config.Config, loaded map[string]Plugin) *Table {
+func NewTable(c *config.Config, loaded map[string]Loaded) *Table {
 	t := &Table{hash: c.Hash}
-	holds := map[string]*hold{}
-	for _, p := range c.Plugins {
-		holds[p.Name] = &hold{}
-	}
 	for i, r := range c.Routes {
 		compiled := &route{Route: r}
 		for _, p := range r.Through {
-			compiled.links = append(compiled.links, link{p, loaded[p.Name], holds[p.Name]})
+			l := loaded[p.Name]
+			compiled.links = append(compiled.links, link{p, l.Plugin, l.Shadow, l.Hold})
 			t.plugins = true
 		}
 		t.routes = append(t.routes, compiled)

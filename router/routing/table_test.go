@@ -87,9 +87,9 @@ func table(t *testing.T, hcl string, fakes map[string]fake) *Table {
 	t.Helper()
 	dir := t.TempDir()
 	var b strings.Builder
-	loaded := map[string]Plugin{}
+	loaded := map[string]Loaded{}
 	for name, f := range fakes {
-		loaded[name] = f
+		loaded[name] = Loaded{Plugin: f, Hold: &Hold{}}
 		onError := "dead"
 		for _, choice := range []string{"skip", "drop"} {
 			if strings.HasSuffix(name, choice) {

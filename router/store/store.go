@@ -157,6 +157,8 @@ type Verdict struct {
 	// Class and Error are set when the call failed.
 	Class, Error string
 	Duration     time.Duration
+	// Fuel is what the call took, in units.
+	Fuel int64
 }
 
 // Content is a message as plugins left it: what differs from the event.

@@ -44,12 +44,7 @@ source "stripe" {
 }
 
 plugin "p" {
-  wasm      = "testdata/ok.wasm"
-  fuel      = 1
-  init_fuel = 1
-  isolation = "reuse"
-  abi       = "stdio"
-  shadow    = "b.wasm"
+  wasm = "testdata/ok.wasm"
 }
 
 destination "d" {

@@ -39,6 +39,11 @@ source "s" {
 plugin "p" {
   wasm     = "testdata/values.hcl"
   memory   = "1KiB"
+  fuel      = 0
+  init_fuel = "much"
+  isolation = "pur"
+  abi       = "wasi"
+  shadow    = "testdata/absent.wasm"
   deadline = "10m"
   on_error = "ignore"
 }

@@ -299,8 +299,42 @@ func (s *Store) closeDatabase() error {
 	return errors.Join(err, s.room.reserve.close())
 }
 
+// Sizes of tables below level 0, in bytes.
+const (
+	leastTable = 2 << 20
+	mostTable  = 64 << 20
+	// manyTables is how many tables a store should have at most: each is a
+	// mapping, and Linux gives a process 65,530.
+	manyTables = 8 << 10
+)
+
+// tableSize is the size of the tables of a store in which stored bytes are. A
+// compaction holds up to 13 tables in memory at once, so they are small where that
+// does not make them too many.
+func tableSize(stored int64) int64 {
+	size := int64(leastTable)
+	for size < mostTable && stored/size > manyTables {
+		size *= 2
+	}
+	return size
+}
+
+// storedBytes is what the tables in a folder take together.
+func storedBytes(folder string) (n int64) {
+	tables, _ := filepath.Glob(filepath.Join(folder, "*.sst")) // the pattern is well-formed
+	for _, t := range tables {
+		if info, err := os.Stat(t); err == nil { // else it is gone
+			n += info.Size()
+		}
+	}
+	return n
+}
+
 func settings(o *Options) badgerdb.Options {
-	return badgerdb.DefaultOptions(o.Path).
+	s := badgerdb.DefaultOptions(o.Path)
+	// Badger would double it from level to level.
+	s.TableSizeMultiplier = 1
+	return s.WithBaseTableSize(tableSize(storedBytes(o.Path))).
 		WithLogger(logger{o.Logger.Named("badger")}).
 		// One flush a transaction. Badger's Sync would miss a log that was
 		// rotated in between.

@@ -72,12 +72,17 @@ type reader struct {
 	s    string
 	what string
 	err  error
+	// version is that of the value.
+	version byte
 }
 
-func newReader(what, s string) *reader {
+func newReader(what, s string) *reader { return newReaderOf(what, s, version) }
+
+// newReaderOf reads values of every version up to newest.
+func newReaderOf(what, s string, newest byte) *reader {
 	r := &reader{s: s, what: what}
-	if v := r.byte(); r.err == nil && v != version {
-		r.fail(fmt.Sprintf("version %d", v))
+	if r.version = r.byte(); r.err == nil && (r.version == 0 || r.version > newest) {
+		r.fail(fmt.Sprintf("version %d", r.version))
 	}
 	return r
 }

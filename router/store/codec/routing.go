@@ -19,6 +19,9 @@ const (
 	deliveryFormat
 )
 
+// routingVersion is 2 since verdicts have fuel.
+const routingVersion = 2
+
 const (
 	contentHeaderChanged = 1 << iota
 	contentOutside
@@ -39,7 +42,7 @@ type Routing struct {
 // written once each, so that a delivery takes about 6 bytes beside its lane's
 // name.
 func AppendRouting(b []byte, r *Routing) []byte {
-	b = append(b, version)
+	b = append(b, routingVersion)
 	b = appendHash(b, r.Config)
 	b = binary.AppendUvarint(b, uint64(len(r.Matches)))
 	for i := range r.Matches {
@@ -97,7 +100,7 @@ func (t *table) add(s string) {
 // DecodeRouting decodes bytes of [AppendRouting]. Contents whose data is outside
 // come without it.
 func DecodeRouting(position uint64, b []byte) (*Routing, error) {
-	r := newReader("routing", string(b))
+	r := newReaderOf("routing", string(b), routingVersion)
 	out := &Routing{}
 	out.Position = position
 	out.Config = r.hash()
@@ -176,7 +179,8 @@ func appendVerdict(b []byte, v *store.Verdict) []byte {
 	b = appendString(b, v.Transform)
 	b = appendString(b, v.Class)
 	b = appendString(b, v.Error)
-	return binary.AppendVarint(b, int64(v.Duration))
+	b = binary.AppendVarint(b, int64(v.Duration))
+	return binary.AppendVarint(b, v.Fuel)
 }
 
 func (r *reader) match() store.Match {
@@ -184,11 +188,15 @@ func (r *reader) match() store.Match {
 	if n := r.count(8); n > 0 {
 		m.Plugins = make([]store.Verdict, 0, n)
 		for range n {
-			m.Plugins = append(m.Plugins, store.Verdict{
+			v := store.Verdict{
 				Plugin: r.string(), Build: r.hash(), Message: r.int(),
 				Filter: r.string(), Transform: r.string(),
 				Class: r.string(), Error: r.string(), Duration: r.duration(),
-			})
+			}
+			if r.version >= 2 {
+				v.Fuel = r.varint()
+			}
+			m.Plugins = append(m.Plugins, v)
 		}
 	}
 	return m

@@ -1,0 +1,197 @@
+package plugins
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/experimental"
+	"github.com/weirhq/weir/plugins/meter"
+)
+
+// buildKey names a compiled module: what it is compiled from and how.
+type buildKey struct {
+	sha256 string
+	pages  uint32 // the most memory
+}
+
+// folder is where the cache keeps it.
+func (k buildKey) folder() string {
+	return fmt.Sprintf("%s-m%d-v%d", k.sha256, k.pages, meter.Version)
+}
+
+// build is a module that is rewritten and compiled. The plugins that have the
+// same module and memory share it.
+type build struct {
+	key      buildKey
+	users    int // under Host.mu
+	done     chan struct{}
+	err      error // set when done is closed, as all below
+	cache    wazero.CompilationCache
+	runtime  wazero.Runtime
+	compiled wazero.CompiledModule
+	globals  []string
+	volatile string
+}
+
+// acquire returns the build of a module, which it compiles if nobody has. The
+// caller releases it.
+func (h *Host) acquire(ctx context.Context, key buildKey, wasm []byte) (*build, error) {
+	h.mu.Lock()
+	b := h.builds[key]
+	mine := b == nil
+	if mine {
+		b = &build{key: key, done: make(chan struct{})}
+		h.builds[key] = b
+	}
+	b.users++
+	h.mu.Unlock()
+	if mine {
+		b.err = b.compile(h, wasm)
+		close(b.done)
+	}
+	<-b.done
+	err := b.err
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return nil, errors.Join(err, h.release(b))
+	}
+	return b, nil
+}
+
+// release frees a build that nobody uses any more.
+func (h *Host) release(b *build) error {
+	h.mu.Lock()
+	b.users--
+	last := b.users == 0
+	if last {
+		delete(h.builds, b.key)
+	}
+	h.mu.Unlock()
+	if !last {
+		return nil
+	}
+	return b.free()
+}
+
+// compile fills a build in. It does not end with any caller's context: others may
+// wait for the same build.
+func (b *build) compile(h *Host, wasm []byte) error {
+	m, err := meter.Rewrite(wasm, meter.Options{MaxPages: b.key.pages, Fuel: DefaultInitFuel})
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotWasm, err)
+	}
+	b.globals, b.volatile = m.Globals, m.Volatile
+	folder := ""
+	if h.folder != "" {
+		folder = filepath.Join(h.folder, b.key.folder())
+	}
+	if err = b.open(folder, m.Wasm); err == nil || folder == "" {
+		return err
+	}
+	// What the cache has may be damaged.
+	first := err
+	if err := errors.Join(b.free(), os.RemoveAll(folder)); err != nil {
+		return errors.Join(first, err)
+	}
+	return b.open(folder, m.Wasm)
+}
+
+// open makes a runtime and compiles in it.
+func (b *build) open(folder string, wasm []byte) (err error) {
+	ctx := context.Background()
+	b.cache = wazero.NewCompilationCache()
+	if folder != "" {
+		if b.cache, err = wazero.NewCompilationCacheWithDir(folder); err != nil {
+			return fmt.Errorf("cache of compiled plugins: %w", err)
+		}
+		// The time tells a later start that it is in use.
+		now := time.Now()
+		if err := os.Chtimes(folder, now, now); err != nil {
+			return fmt.Errorf("cache of compiled plugins: %w", err)
+		}
+	}
+	b.runtime = wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().
+		WithCompilationCache(b.cache).
+		WithMemoryLimitPages(b.key.pages))
+	if err := instantiateWASI(ctx, b.runtime); err != nil {
+		return fmt.Errorf("WASI: %w", err)
+	}
+	if err := instantiateImports(ctx, b.runtime); err != nil {
+		return fmt.Errorf("imports: %w", err)
+	}
+	// All cores take part.
+	ctx = experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0))
+	if b.compiled, err = b.runtime.CompileModule(ctx, wasm); err != nil {
+		return fmt.Errorf("the module is damaged or uses what is not supported: %w", err)
+	}
+	return nil
+}
+
+// free closes the runtime, and the compiled code apart: the runtime leaves it in
+// the cache.
+func (b *build) free() error {
+	ctx := context.Background()
+	var errs []error
+	if b.compiled != nil {
+		errs = append(errs, b.compiled.Close(ctx))
+	}
+	if b.runtime != nil {
+		errs = append(errs, b.runtime.Close(ctx))
+	}
+	if b.cache != nil {
+		errs = append(errs, b.cache.Close(ctx))
+	}
+	b.compiled, b.runtime, b.cache = nil, nil, nil
+	return errors.Join(errs...)
+}
+
+// cacheAge is how long a compiled module that nobody loads is kept.
+const cacheAge = 30 * 24 * time.Hour
+
+// tidyCache removes compiled modules that nobody loaded for long, or that another
+// version of Weir made.
+func tidyCache(folder string, now time.Time) error {
+	entries, err := os.ReadDir(folder)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		if !e.IsDir() || !ourCache(e.Name()) {
+			continue
+		}
+		info, err := e.Info()
+		if err != nil || now.Sub(info.ModTime()) < cacheAge && strings.HasSuffix(e.Name(), fmt.Sprintf("-v%d", meter.Version)) {
+			continue // it is gone, or wanted
+		}
+		errs = append(errs, os.RemoveAll(filepath.Join(folder, e.Name())))
+	}
+	return errors.Join(errs...)
+}
+
+// ourCache reports whether a folder has a name that this or an earlier version
+// gave it: nothing else is removed.
+func ourCache(name string) bool {
+	if strings.HasPrefix(name, "wazero-") {
+		return true
+	}
+	sum, _, ok := strings.Cut(name, "-m")
+	if !ok || len(sum) != 64 {
+		return false
+	}
+	_, err := hex.DecodeString(sum)
+	return err == nil
+}

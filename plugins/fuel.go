@@ -1,0 +1,60 @@
+package plugins
+
+import "errors"
+
+// What fuel is by default, in units (package meter says what takes one).
+const (
+	// DefaultFuel is for one message through a plugin, plus FuelPerByte for each
+	// byte of its data.
+	DefaultFuel = 20_000_000
+	FuelPerByte = 100
+	// DefaultInitFuel is for the start of an instance up to the end of weir_init.
+	// What a module's start section takes is bounded by it whatever the plugin's
+	// own is.
+	DefaultInitFuel = 200_000_000
+	// maxFuel leaves room for the sums above it.
+	maxFuel = 1 << 60
+)
+
+// bytesPerUnit is how many bytes the host works through for one unit.
+const bytesPerUnit = 16
+
+// exhausted is the fuel of a guest that is to stop.
+const exhausted = -1
+
+// errFuel is the trap of an import that there is no fuel left for.
+var errFuel = errors.New("out of fuel")
+
+// meterage is the fuel of one call. The guest's own work is taken off the global
+// that the rewriter added; what the host does for it is counted here, since a
+// guest could otherwise have the host work without end for one unit a call.
+type meterage struct {
+	budget int64
+	host   int64
+}
+
+// charge takes fuel for an import that goes through so many bytes. It traps where
+// there is none left.
+func (i *instance) charge(bytes int) {
+	i.spent.host += 1 + int64(bytes)/bytesPerUnit
+	if i.spent.host > i.spent.budget {
+		panic(errFuel)
+	}
+}
+
+// refuel begins a count.
+func (i *instance) refuel(budget int64) {
+	i.spent = meterage{budget: budget}
+	i.fuel.Set(uint64(budget))
+}
+
+// used returns what was taken since the last refuel, and whether it was more than
+// there was. No guest code must be running.
+func (i *instance) used() (units int64, over bool) {
+	if i.fuel == nil { // it never started
+		return 0, false
+	}
+	guest := i.spent.budget - int64(i.fuel.Get())
+	units = guest + i.spent.host
+	return min(units, i.spent.budget), units > i.spent.budget
+}

@@ -1,0 +1,128 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weirhq/weir/plugins"
+	"github.com/weirhq/weir/router/config"
+	"github.com/weirhq/weir/router/routing"
+)
+
+// loadedPlugin is a plugin block as it runs.
+type loadedPlugin struct {
+	plugin *plugins.Plugin
+	shadow *plugins.Shadow // nil where the block has none
+	hold   *routing.Hold
+}
+
+func (l *loadedPlugin) close(ctx context.Context) error {
+	var errs []error
+	if l.shadow != nil {
+		errs = append(errs, l.shadow.Close(ctx))
+	}
+	return errors.Join(append(errs, l.plugin.Close(ctx))...)
+}
+
+// loaded is what the routes need of it.
+func (l *loadedPlugin) loaded() routing.Loaded {
+	r := routing.Loaded{Plugin: l.plugin, Hold: l.hold}
+	if l.shadow != nil {
+		r.Shadow = l.shadow
+	}
+	return r
+}
+
+// slowLoading is when an operator is told how far the loading of plugins is.
+const slowLoading = time.Second
+
+// loadPlugins loads the plugins of s, but for those that old has, as many at once
+// as there are cores. The error is that of the first block that has one.
+func (r *Router) loadPlugins(ctx context.Context, s, old *setup) error {
+	var missing []*config.Plugin
+	for _, p := range s.config.Plugins {
+		if was := old.plugin(p.Name); was != nil && samePlugin(was, p) {
+			s.plugins[p.Name] = old.plugins[p.Name]
+		} else {
+			missing = append(missing, p)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	var done atomic.Int64
+	telling := make(chan struct{})
+	var teller sync.WaitGroup
+	teller.Go(func() { r.tellLoading(len(missing), &done, telling) })
+	loaded := make([]*loadedPlugin, len(missing))
+	errs := make([]error, len(missing))
+	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
+	var workers sync.WaitGroup
+	for i, p := range missing {
+		slots <- struct{}{}
+		workers.Go(func() {
+			defer func() { <-slots }()
+			loaded[i], errs[i] = r.loadPlugin(ctx, p)
+			done.Add(1)
+		})
+	}
+	workers.Wait()
+	close(telling)
+	teller.Wait()
+	for i, l := range loaded {
+		if l != nil {
+			s.plugins[missing[i].Name] = l
+		}
+	}
+	if i := slices.IndexFunc(errs, func(err error) bool { return err != nil }); i >= 0 {
+		return errs[i]
+	}
+	return nil
+}
+
+// tellLoading logs how far the loading is, once it takes long.
+func (r *Router) tellLoading(all int, done *atomic.Int64, over <-chan struct{}) {
+	tick := time.NewTicker(slowLoading)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			r.log.Info("compiling plugins", "done", done.Load(), "of", all)
+		case <-over:
+			return
+		}
+	}
+}
+
+func (r *Router) loadPlugin(ctx context.Context, p *config.Plugin) (*loadedPlugin, error) {
+	plugin, err := r.host.Load(ctx, routing.Spec(p))
+	if err != nil {
+		return nil, fmt.Errorf("plugin %s (%s): %w", p.Name, p.Path, err)
+	}
+	if why := plugin.Volatile(); why != "" && p.Isolation != string(plugins.Reuse) {
+		r.log.Warn("each event gets an instance of its own, which is slow, since the plugin's state can't be put back", "plugin", p.Name, "why", why)
+	}
+	l := &loadedPlugin{plugin: plugin, hold: &routing.Hold{Changed: func(fault error) {
+		if fault == nil {
+			r.log.Info("the plugin works again", "plugin", p.Name)
+			return
+		}
+		r.log.Error("the plugin is held: it failed many times in a row; its routes' events wait, and it is tried again from time to time",
+			"plugin", p.Name, "build", plugin.Build(), "error", fault)
+	}}}
+	if p.Shadow == nil {
+		return l, nil
+	}
+	shadow, err := r.host.Load(ctx, routing.ShadowSpec(p))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("shadow of plugin %s (%s): %w", p.Name, p.Shadow.Path, err), plugin.Close(ctx))
+	}
+	l.shadow = plugins.NewShadow(shadow)
+	return l, nil
+}
