@@ -1,0 +1,51 @@
+;; set-no-place: set answers -1 where a path leads nowhere, and changes nothing.
+(module
+  (import "weir" "set" (func $set (param i32 i32 i32 i32) (result i32)))
+  (import "weir" "read" (func $read (param i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0x100) "l.3")
+  (data (i32.const 0x110) "1")
+  (data (i32.const 0x120) "l.9")
+  (data (i32.const 0x130) "l.x")
+  (data (i32.const 0x140) "s.x")
+  (data (i32.const 0x150) "n.x")
+  (data (i32.const 0x160) "l.0.x")
+  (data (i32.const 0x170) "{\"l\":[1,2],\"s\":\"t\",\"n\":null}")
+  (func (export "weir_abi_v1"))
+
+  ;; A step that goes wrong makes the function return its number, negative.
+  (global $failed (mut i32) (i32.const 0))
+  (func $is (param $step i32) (param $got i32) (param $want i32)
+    (if (i32.and (i32.eqz (global.get $failed)) (i32.ne (local.get $got) (local.get $want)))
+      (then (global.set $failed (i32.sub (i32.const 0) (local.get $step))))))
+
+  ;; The read has given $len bytes, and they stand in the buffer as they do at $at.
+  (func $text (param $step i32) (param $got i32) (param $at i32) (param $len i32)
+    (local $n i32)
+    (call $is (local.get $step) (local.get $got) (local.get $len))
+    (loop $next
+      (if (i32.lt_u (local.get $n) (local.get $len))
+        (then
+          (call $is (local.get $step)
+            (i32.load8_u (i32.add (i32.const 0x8000) (local.get $n)))
+            (i32.load8_u (i32.add (local.get $at) (local.get $n))))
+          (local.set $n (i32.add (local.get $n) (i32.const 1)))
+          (br $next)))))
+
+  (func (export "weir_transform") (result i32)
+    (global.set $failed (i32.const 0))
+    ;; 1: set "l.3" "1" answers -1
+    (call $is (i32.const 1) (call $set (i32.const 0x100) (i32.const 3) (i32.const 0x110) (i32.const 1)) (i32.const -1))
+    ;; 2: set "l.9" "1" answers -1
+    (call $is (i32.const 2) (call $set (i32.const 0x120) (i32.const 3) (i32.const 0x110) (i32.const 1)) (i32.const -1))
+    ;; 3: set "l.x" "1" answers -1
+    (call $is (i32.const 3) (call $set (i32.const 0x130) (i32.const 3) (i32.const 0x110) (i32.const 1)) (i32.const -1))
+    ;; 4: set "s.x" "1" answers -1
+    (call $is (i32.const 4) (call $set (i32.const 0x140) (i32.const 3) (i32.const 0x110) (i32.const 1)) (i32.const -1))
+    ;; 5: set "n.x" "1" answers -1
+    (call $is (i32.const 5) (call $set (i32.const 0x150) (i32.const 3) (i32.const 0x110) (i32.const 1)) (i32.const -1))
+    ;; 6: set "l.0.x" "1" answers -1
+    (call $is (i32.const 6) (call $set (i32.const 0x160) (i32.const 5) (i32.const 0x110) (i32.const 1)) (i32.const -1))
+    ;; 7: read 0 gives {"l":[1,2],"s":"t","n":null}
+    (call $text (i32.const 7) (call $read (i32.const 0) (i32.const 0x8000) (i32.const 0x4000)) (i32.const 0x170) (i32.const 28))
+    (select (global.get $failed) (i32.const 0) (global.get $failed))))

@@ -1,0 +1,44 @@
+;; write-text: under a content type that is not JSON, data may be any bytes.
+(module
+  (import "weir" "write" (func $write (param i32 i32 i32) (result i32)))
+  (import "weir" "read" (func $read (param i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0x100) "text/plain")
+  (data (i32.const 0x110) "no json \ff")
+  (data (i32.const 0x120) "application/json")
+  (func (export "weir_abi_v1"))
+
+  ;; A step that goes wrong makes the function return its number, negative.
+  (global $failed (mut i32) (i32.const 0))
+  (func $is (param $step i32) (param $got i32) (param $want i32)
+    (if (i32.and (i32.eqz (global.get $failed)) (i32.ne (local.get $got) (local.get $want)))
+      (then (global.set $failed (i32.sub (i32.const 0) (local.get $step))))))
+
+  ;; The read has given $len bytes, and they stand in the buffer as they do at $at.
+  (func $text (param $step i32) (param $got i32) (param $at i32) (param $len i32)
+    (local $n i32)
+    (call $is (local.get $step) (local.get $got) (local.get $len))
+    (loop $next
+      (if (i32.lt_u (local.get $n) (local.get $len))
+        (then
+          (call $is (local.get $step)
+            (i32.load8_u (i32.add (i32.const 0x8000) (local.get $n)))
+            (i32.load8_u (i32.add (local.get $at) (local.get $n))))
+          (local.set $n (i32.add (local.get $n) (i32.const 1)))
+          (br $next)))))
+
+  (func (export "weir_transform") (result i32)
+    (global.set $failed (i32.const 0))
+    ;; 1: write 6 "text/plain" answers 0
+    (call $is (i32.const 1) (call $write (i32.const 6) (i32.const 0x100) (i32.const 10)) (i32.const 0))
+    ;; 2: write 0 "no json \ff" answers 0
+    (call $is (i32.const 2) (call $write (i32.const 0) (i32.const 0x110) (i32.const 9)) (i32.const 0))
+    ;; 3: read 0 gives "no json \ff"
+    (call $text (i32.const 3) (call $read (i32.const 0) (i32.const 0x8000) (i32.const 0x4000)) (i32.const 0x110) (i32.const 9))
+    ;; 4: write 6 "application/json" answers -2, it would not be true
+    (call $is (i32.const 4) (call $write (i32.const 6) (i32.const 0x120) (i32.const 16)) (i32.const -2))
+    ;; 5: read 6 gives text/plain
+    (call $text (i32.const 5) (call $read (i32.const 6) (i32.const 0x8000) (i32.const 0x4000)) (i32.const 0x100) (i32.const 10))
+    ;; 6: write 0 "" answers 0
+    (call $is (i32.const 6) (call $write (i32.const 0) (i32.const 0) (i32.const 0)) (i32.const 0))
+    (select (global.get $failed) (i32.const 0) (global.get $failed))))
