@@ -10,7 +10,7 @@ import (
 
 func TestNewGo(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "redact")
-	if err := NewGo(dir, "redact"); err != nil {
+	if err := New("go", dir, "redact"); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{
@@ -48,14 +48,14 @@ func TestNewGo(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte("mine"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := NewGo(dir, "redact"); !errors.Is(err, ErrExists) {
+	if err := New("go", dir, "redact"); !errors.Is(err, ErrExists) {
 		t.Errorf("got %v, want ErrExists", err)
 	}
 	if text, err := os.ReadFile(filepath.Join(dir, "main.go")); err != nil || string(text) != "mine" {
 		t.Errorf("main.go was overwritten: %s, %v", text, err)
 	}
 	for _, name := range []string{"", "A", "1a", "a/b", "a b", "..", "é"} {
-		if err := NewGo(filepath.Join(t.TempDir(), "x"), name); err == nil {
+		if err := New("go", filepath.Join(t.TempDir(), "x"), name); err == nil {
 			t.Errorf("%q was taken as a name", name)
 		}
 	}
