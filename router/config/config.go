@@ -47,6 +47,9 @@ type Config struct {
 type Server struct {
 	// Listen is host:port, always a loopback address.
 	Listen string
+	// PublicURL is where producers reach the router from outside, without a slash
+	// at its end; a request's path is appended to it. Empty where it is not known.
+	PublicURL string
 	// MaxBody is the largest request body in bytes.
 	MaxBody int64
 }

@@ -24,8 +24,8 @@ var (
 		laterBlocks: []string{"webhooks", "metrics", "tracing", "test", "variable", "locals"},
 	}
 	serverSchema = schema{
-		attributes:      []string{"listen", "max_body"},
-		laterAttributes: []string{"admin", "public_url", "token", "insecure", "mode"},
+		attributes:      []string{"listen", "public_url", "max_body"},
+		laterAttributes: []string{"admin", "token", "insecure", "mode"},
 		laterBlocks:     []string{"tls", "access"},
 	}
 	storeSchema = schema{

@@ -3,6 +3,7 @@ package config
 import (
 	"net"
 	"net/netip"
+	"net/url"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -45,6 +46,11 @@ func (l *loader) decodeServer(b *hclsyntax.Block) {
 				s.Listen = v
 			}
 		}
+		if a := attribute(b, "public_url"); a != nil {
+			if v, ok := l.text(a); ok {
+				s.PublicURL = l.publicURL(a.Expr.Range(), v)
+			}
+		}
 		s.MaxBody = l.size(attribute(b, "max_body"), s.MaxBody, 1, 8<<20)
 	}
 	l.config.Server = s
@@ -67,6 +73,18 @@ func (l *loader) checkListen(r hcl.Range, listen string) {
 	if !loopback(host) {
 		l.fail(r, "Not a loopback address", `Until tokens are supported the router listens on this machine only: write "127.0.0.1:%s".`, port)
 	}
+}
+
+// publicURL reads the address that producers use. It may have a path, where a
+// proxy in front takes that away.
+func (l *loader) publicURL(r hcl.Range, s string) string {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || !validPort(u) ||
+		u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.ContainsAny(s, " #") {
+		l.fail(r, "Not a URL", `A public_url is like "https://hooks.example.com": https: or http:, a host, and nothing behind the path.`)
+		return ""
+	}
+	return strings.TrimRight(s, "/")
 }
 
 // loopback says whether a host is this machine by its name alone.
