@@ -105,6 +105,7 @@ type Plugin struct {
 	slots chan struct{}
 	// called is when Run was last called, in nanoseconds since 1970.
 	called atomic.Int64
+	tally  tally
 
 	mu    sync.Mutex
 	ready []*instance
@@ -148,6 +149,7 @@ func (h *Host) Load(ctx context.Context, s Spec) (*Plugin, error) {
 		p.logger.Log(l.hclogLevel(), l.Text, "function", exportInit)
 	}
 	p.called.Store(time.Now().UnixNano())
+	p.tally.begin(time.Now().UTC())
 	h.add(p)
 	h.hold(p.give(first))
 	p.filler.Go(p.fill)
@@ -259,9 +261,11 @@ func (p *Plugin) Run(ctx context.Context, m *event.Message, route string) (*Resu
 	defer func() { <-p.slots }()
 	i, err := p.take()
 	if err != nil {
+		p.tally.count(nil, err)
 		return nil, err
 	}
 	r, err := i.run(m, route)
+	p.tally.count(r, err)
 	p.report(&i.call, m)
 	i.call.end()
 	p.host.hold(p.back(i))

@@ -38,10 +38,11 @@ const (
 
 // Difference is one event on which two builds do not agree.
 type Difference struct {
-	Kind  string    `json:"kind"`
-	Event string    `json:"event_id"`
-	Route string    `json:"route"`
-	Time  time.Time `json:"time"` // when it was seen
+	Kind   string    `json:"kind"`
+	Event  string    `json:"event_id"`
+	Source string    `json:"source"`
+	Route  string    `json:"route"`
+	Time   time.Time `json:"time"` // when it was seen
 	// Message is the number of the result that differs, from 0.
 	Message int `json:"message"`
 	// Plugin and Shadow are what each gave, at most 4 KiB.
@@ -63,7 +64,7 @@ type ShadowStats struct {
 	// 0 where nothing was compared.
 	Slower float64 `json:"slower"`
 	// Differences are the first ones of each kind.
-	Differences []Difference `json:"differences"`
+	Differences []Difference `json:"differences,omitempty"`
 }
 
 // Shadow runs another build on the events of a plugin and compares what they
@@ -167,7 +168,7 @@ func (s *Shadow) compare(o observation) {
 	}
 	for _, d := range found {
 		if s.stats.Kinds[d.Kind]++; s.stats.Kinds[d.Kind] <= shadowKept {
-			d.Event, d.Route, d.Time = o.message.ID, o.route, time.Now().UTC()
+			d.Event, d.Source, d.Route, d.Time = o.message.ID, o.message.Source, o.route, time.Now().UTC()
 			s.stats.Differences = append(s.stats.Differences, d)
 		}
 	}

@@ -23,6 +23,8 @@ func (e engine) Sending(lane string, ref store.Ref) bool {
 	return e.lanes.Sending(lane, ref)
 }
 
+func (e engine) Plugins() []api.Plugin { return e.setup.Load().pluginStatus() }
+
 // Accept stores events of a source as one record. It returns when they are on
 // disk: from then on they are not lost.
 func (e engine) Accept(ctx context.Context, s *source.Source, events []*event.Event) ([]store.Accepted, error) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/weirhq/weir/plugins"
+	"github.com/weirhq/weir/router/api"
 	"github.com/weirhq/weir/router/config"
 	"github.com/weirhq/weir/router/routing"
 )
@@ -125,4 +126,53 @@ func (r *Router) loadPlugin(ctx context.Context, p *config.Plugin) (*loadedPlugi
 	}
 	l.shadow = plugins.NewShadow(shadow)
 	return l, nil
+}
+
+// pluginStatus says of each plugin block what its build did.
+func (s *setup) pluginStatus() []api.Plugin {
+	list := make([]api.Plugin, 0, len(s.config.Plugins))
+	for _, p := range s.config.Plugins {
+		status := api.Plugin{
+			Name: p.Name, Wasm: p.Path, Build: p.SHA256, Status: "not_loaded", Isolation: p.Isolation, OnError: string(p.OnError),
+			Routes: []string{}, Filters: map[string]uint64{}, Transforms: map[string]uint64{}, Errors: map[string]uint64{},
+		}
+		for _, r := range s.config.Routes {
+			if slices.ContainsFunc(r.Through, func(through *config.Plugin) bool { return through.Name == p.Name }) {
+				status.Routes = append(status.Routes, r.Name)
+			}
+		}
+		if l := s.plugins[p.Name]; l != nil {
+			l.tell(&status)
+		}
+		list = append(list, status)
+	}
+	return list
+}
+
+// tell fills in what a loaded plugin did.
+func (l *loadedPlugin) tell(status *api.Plugin) {
+	stats := l.plugin.Stats()
+	status.Status, status.Kind = "active", string(l.plugin.Info().Kind)
+	status.Since, status.Calls, status.Fuel = &stats.Since, stats.Calls, stats.Fuel
+	status.Instances, status.Memory, status.Slow = stats.Instances, stats.Memory, l.plugin.Volatile()
+	for verdict, n := range stats.Filters {
+		status.Filters[string(verdict)] = n
+	}
+	for verdict, n := range stats.Transforms {
+		status.Transforms[string(verdict)] = n
+	}
+	for class, n := range stats.Errors {
+		status.Errors[string(class)] = n
+	}
+	if stats.Calls > 0 {
+		status.MeanMS = float64(stats.Duration) / float64(stats.Calls) / float64(time.Millisecond)
+	}
+	if held, ok := l.hold.Held(); ok {
+		status.Status = "held"
+		status.Held = &api.PluginHeld{Fault: held.Fault, Since: held.Since.UTC(), Until: held.Until.UTC(), TurnedAway: held.TurnedAway}
+	}
+	if l.shadow != nil {
+		seen := l.shadow.Stats()
+		status.Shadow = &seen
+	}
 }

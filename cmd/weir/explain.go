@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -54,6 +56,11 @@ func printExplanation(t *table, e *api.Explanation) {
 		t.line("✓ route " + r.Route)
 		for j := range r.Plugins {
 			t.line("    plugin " + pluginLine(&r.Plugins[j]))
+			for _, d := range r.Plugins[j].Shadow {
+				t.line("        its shadow differs in " + d.Kind + ":")
+				t.line("          plugin: " + strings.ReplaceAll(d.Plugin, "\n", "\n          "))
+				t.line("          shadow: " + strings.ReplaceAll(d.Shadow, "\n", "\n          "))
+			}
 			if text := r.Plugins[j].Error; text != "" && len(r.Deliveries) == 0 || text != "" && r.Deliveries[0].Kind != "routing" {
 				t.line("        " + strings.ReplaceAll(text, "\n", "\n        ")) // else the dead letter says it
 			}
@@ -82,6 +89,7 @@ func pluginLine(v *api.PluginVerdict) string {
 	if v.Class != "" {
 		line += "  failed (" + v.Class + ")"
 	}
+	line += fmt.Sprintf("  %d units of fuel in %s", v.Fuel, short(time.Duration(v.TimeMS*float64(time.Millisecond))))
 	if len(v.Build) >= 12 {
 		line += "  build " + v.Build[:12]
 	}

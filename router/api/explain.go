@@ -35,6 +35,7 @@ func (s *server) explain(c *fiber.Ctx, e *event.Event) (*Explanation, error) {
 	}
 	stored := map[string]*RouteVerdict{}
 	var order []string
+	loaded := s.engine.Plugins()
 	if routing != nil {
 		out.Routed, out.RoutedBy = true, routing.Config
 		for _, m := range routing.Matches {
@@ -44,7 +45,12 @@ func (s *server) explain(c *fiber.Ctx, e *event.Event) (*Explanation, error) {
 				stored[m.Route] = v
 				order = append(order, m.Route)
 			}
-			v.Plugins = append(v.Plugins, pluginVerdicts(m.Plugins)...)
+			for _, p := range pluginVerdicts(m.Plugins) {
+				if p.Message == 0 { // differences are told of the event, not of each message
+					p.Shadow = shadowed(loaded, p.Plugin, m.Route, &out.Event)
+				}
+				v.Plugins = append(v.Plugins, p)
+			}
 		}
 		// Some may be gone: retention takes what is done of an event that it keeps.
 		for _, d := range deliveries {
@@ -96,7 +102,7 @@ func pluginVerdicts(list []store.Verdict) []PluginVerdict {
 	for _, v := range list {
 		out = append(out, PluginVerdict{
 			Plugin: v.Plugin, Build: v.Build, Message: v.Message, Filter: v.Filter, Transform: v.Transform,
-			Error: v.Error, Class: v.Class, TimeMS: milliseconds(v.Duration),
+			Error: v.Error, Class: v.Class, TimeMS: milliseconds(v.Duration), Fuel: v.Fuel,
 		})
 	}
 	return out

@@ -29,6 +29,9 @@ func newQuery(c *fiber.Ctx, known ...string) *query {
 	q := &query{c: c}
 	for name := range c.Queries() {
 		if !slices.Contains(known, name) {
+			if len(known) == 0 {
+				q.fail("there is no parameter %q here, nor any other", name)
+			}
 			q.fail("there is no parameter %q here; there are %s", name, strings.Join(known, ", "))
 		}
 	}

@@ -45,6 +45,8 @@ type Engine interface {
 	// goes on where deliveries wait for a destination that would be gone. The
 	// error is a problem where the configuration is refused; the old one goes on.
 	Reload(ctx context.Context, orphan bool) (*Reloaded, error)
+	// Plugins are those of the configuration, in its order.
+	Plugins() []Plugin
 	// RetryDelivery makes a delivery due now and returns it as it is then.
 	RetryDelivery(ctx context.Context, r store.Ref) (*store.DeliveryStatus, error)
 }
@@ -124,6 +126,8 @@ func New(e Engine, o Options) *fiber.App {
 	api.Get("/deliveries", s.listDeliveries)
 	api.Get("/deliveries/:id", s.showDelivery)
 	api.Post("/deliveries/:id/retry", s.retryDelivery)
+	api.Get("/plugins", s.listPlugins)
+	api.Get("/plugins/:name", s.showPlugin)
 	api.Post("/reload", s.reload)
 
 	app.Use(func(c *fiber.Ctx) error {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/weirhq/weir/plugins"
 	"github.com/weirhq/weir/router/rawjson"
 )
 
@@ -160,6 +161,62 @@ type PluginVerdict struct {
 	Error     string  `json:"error,omitempty"`
 	Class     string  `json:"class,omitempty"`
 	TimeMS    float64 `json:"time_ms"`
+	// Fuel is what the call took, in units.
+	Fuel int64 `json:"fuel"`
+	// Shadow has what the plugin's shadow gave otherwise for this event, where it
+	// is among the first differences of its kind.
+	Shadow []plugins.Difference `json:"shadow,omitempty"`
+}
+
+// PluginList answers /api/plugins. The differences of shadows come with a single
+// plugin.
+type PluginList struct {
+	Plugins []Plugin `json:"plugins"`
+}
+
+// Plugin is a plugin block and what it did since its build was loaded.
+type Plugin struct {
+	Name string `json:"name"`
+	Wasm string `json:"wasm"`
+	// Build is the SHA-256 of the module in hex.
+	Build string `json:"build"`
+	Kind  string `json:"kind,omitempty"`
+	// Status is active, held, or not_loaded where no router runs.
+	Status    string `json:"status"`
+	Isolation string `json:"isolation"`
+	OnError   string `json:"on_error"`
+	// Routes are those that go through it, in the order of the configuration.
+	Routes []string `json:"routes"`
+	// Since is when the build was loaded, and what all below counts from.
+	Since *time.Time `json:"since,omitempty"`
+	Calls uint64     `json:"calls"`
+	// Filters and Transforms count the verdicts, Errors the calls that failed by
+	// class.
+	Filters    map[string]uint64 `json:"filters"`
+	Transforms map[string]uint64 `json:"transforms"`
+	Errors     map[string]uint64 `json:"errors"`
+	// Fuel is what all calls took, in units.
+	Fuel uint64 `json:"fuel"`
+	// MeanMS is the mean time of a call in milliseconds.
+	MeanMS float64 `json:"mean_ms"`
+	// Instances is how many there are, Memory what they take, in bytes.
+	Instances int   `json:"instances"`
+	Memory    int64 `json:"memory"`
+	// Slow says why each event needs an instance of its own.
+	Slow   string               `json:"slow,omitempty"`
+	Held   *PluginHeld          `json:"held,omitempty"`
+	Shadow *plugins.ShadowStats `json:"shadow,omitempty"`
+}
+
+// PluginHeld says why a plugin is not called.
+type PluginHeld struct {
+	Fault string    `json:"fault"`
+	Since time.Time `json:"since"`
+	// Until is when it is tried again.
+	Until time.Time `json:"until"`
+	// TurnedAway counts the calls that were not made since then: their events wait
+	// in the lane @routing.
+	TurnedAway uint64 `json:"turned_away"`
 }
 
 // Health answers /healthz and /readyz.

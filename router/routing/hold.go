@@ -33,20 +33,34 @@ type Hold struct {
 	missed  int
 	faults  int
 	held    bool
+	since   time.Time
 	until   time.Time
 	probing bool
 	last    string // fault
+	turned  uint64 // calls that it did not let through
 }
 
 // errHeld is a fault of the host: trying again later can help.
 var errHeld = errors.New("it is held, because it failed many times in a row")
 
-// Held says since which fault the plugin is held and when it is tried again. ok
-// is false where it is not held.
-func (h *Hold) Held() (fault string, until time.Time, ok bool) {
+// Holding is how a plugin is held.
+type Holding struct {
+	// Fault is the last that it had, Since the time of the first for which it is
+	// held.
+	Fault string
+	Since time.Time
+	// Until is when it is tried again.
+	Until time.Time
+	// TurnedAway counts the calls that were not made since then. Their events
+	// wait in the lane of routing.
+	TurnedAway uint64
+}
+
+// Held says how the plugin is held; ok is false where it is not.
+func (h *Hold) Held() (holding Holding, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.last, h.until, h.held
+	return Holding{Fault: h.last, Since: h.since, Until: h.until, TurnedAway: h.turned}, h.held
 }
 
 // check says whether the plugin may be called now. Of the calls after a hold one
@@ -58,6 +72,7 @@ func (h *Hold) check(plugin string, now time.Time) error {
 		return nil
 	}
 	if now.Before(h.until) || h.probing {
+		h.turned++
 		return fmt.Errorf("plugin %q: %w: %s", plugin, errHeld, h.last)
 	}
 	h.probing = true
@@ -88,7 +103,7 @@ func (h *Hold) count(err error, now time.Time) (held, changed bool) {
 		return h.held, false // the caller gave up: it says nothing of the plugin
 	case !failed || !e.Broke():
 		was := h.held
-		h.missed, h.faults, h.held, h.last = 0, 0, false, ""
+		h.missed, h.faults, h.turned, h.held, h.last = 0, 0, 0, false, ""
 		return false, was
 	}
 	h.faults++
@@ -100,6 +115,9 @@ func (h *Hold) count(err error, now time.Time) (held, changed bool) {
 	was := h.held
 	if was || h.missed >= holdAfterMissed || h.faults >= holdAfterFaults {
 		h.held, h.until, h.last = true, now.Add(holdFor), e.Text
+		if !was {
+			h.since = now
+		}
 	}
 	return h.held, h.held && !was
 }

@@ -90,8 +90,8 @@ func TestHold(t *testing.T) {
 	if err := h.check("p", now.Add(holdFor-1)); !errors.Is(err, errHeld) || !HostFault(err) {
 		t.Errorf("not held: %v", err)
 	}
-	if fault, until, ok := h.Held(); !ok || fault != "trap" || !until.Equal(now.Add(holdFor)) {
-		t.Errorf("it says %q, %v, %v", fault, until, ok)
+	if got, ok := h.Held(); !ok || got != (Holding{Fault: "trap", Since: now, Until: now.Add(holdFor), TurnedAway: 1}) {
+		t.Errorf("it says %+v, %v", got, ok)
 	}
 	now = now.Add(holdFor)
 	if err := h.check("p", now); err != nil {
@@ -104,9 +104,15 @@ func TestHold(t *testing.T) {
 	if err := h.check("p", now); err == nil {
 		t.Error("not held anew")
 	}
+	if got, ok := h.Held(); !ok || !got.Since.Equal(time.Unix(1000, 0)) || got.Fault != "late" || got.TurnedAway != 3 {
+		t.Errorf("held anew it says %+v, %v", got, ok)
+	}
 	times(1, nil)
 	if err := h.check("p", now); err != nil {
 		t.Errorf("held after a success: %v", err)
+	}
+	if got, ok := h.Held(); ok {
+		t.Errorf("after a success it says %+v", got)
 	}
 	if len(told) != 2 || told[0] != error(trap) || told[1] != nil {
 		t.Errorf("told %v", told)
