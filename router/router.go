@@ -188,7 +188,7 @@ func send(d *config.Destination, sender attempt.Sender) lane.Try {
 			},
 		}
 		if out.Gone {
-			result.Dead = store.ReasonGone
+			result.Dead, result.Gone = store.ReasonGone, true
 		}
 		return result
 	}

@@ -29,6 +29,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/weirhq/weir/router/attempt/guard"
 	"github.com/weirhq/weir/router/config"
 	"github.com/weirhq/weir/router/event"
 )
@@ -53,6 +54,10 @@ type Options struct {
 	// Stdout is where "stdout:" writes; os.Stdout when nil. Writes to it do not
 	// overlap, of all senders together.
 	Stdout io.Writer
+	// Guard, where not nil, is asked for each connection: the destination is a
+	// stranger's. No proxy of the environment is used then, and no answer's body
+	// is kept that came from one of the networks which the guard's rules allow.
+	Guard *guard.Guard
 }
 
 type kind func(c *config.Destination, o Options) (Sender, error)

@@ -20,6 +20,7 @@ type conn struct {
 	// interrupt closes the socket, from any goroutine: whatever reads or writes
 	// ends at once, and nobody can use the connection again.
 	interrupt func()
+	private   bool            // nothing of an answer's body is kept
 	kept      bool            // a request before has been answered on it
 	since     time.Time       // when it began to wait
 	control   syscall.RawConn // of the socket; nil where it has none
@@ -91,6 +92,7 @@ type exchange struct {
 
 	stage        stage
 	came         bool // the first byte of an answer
+	private      bool // nothing of an answer is to be told
 	wrote, first time.Time
 	phases       Phases
 }
@@ -129,7 +131,7 @@ func (x *exchange) free() {
 	}
 	x.in.Reset(nil)
 	x.out, x.apart = x.out[:0], nil
-	x.stage, x.came, x.phases = connecting, false, Phases{}
+	x.stage, x.came, x.private, x.phases = connecting, false, false, Phases{}
 	exchanges.Put(x)
 }
 
@@ -165,6 +167,9 @@ func (x *exchange) run(ctx context.Context, c *conn, deadline time.Time, o *Outc
 			err = errors.Join(err, failed)
 		}
 		keep = keep && failed == nil
+	}
+	if x.private = c.private; x.private {
+		o.Body = nil
 	}
 	if x.first.After(x.wrote) { // an answer may come before the request is out
 		x.phases.FirstByte = x.first.Sub(x.wrote)

@@ -5,10 +5,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/netip"
 	"net/url"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/weirhq/weir/router/attempt/guard"
 )
 
 // dialer tries all addresses of a name, IPv6 and IPv4 side by side (RFC 8305).
@@ -25,18 +28,13 @@ func (s *httpSender) dial(ctx context.Context, deadline time.Time, x *exchange) 
 	x.stage = connecting
 	watch := &stopwatch{}
 	defer func() { x.phases = watch.phases() }()
-	address := s.address
-	if s.proxy != nil {
-		address = s.proxy.address
-	}
-	socket, err := dialer.DialContext(watch.trace(ctx), "tcp", address)
+	socket, err := s.connect(watch.trace(ctx))
 	if err != nil {
-		if s.proxy != nil {
-			err = &net.OpError{Op: "proxyconnect", Net: "tcp", Err: err}
-		}
 		return nil, err
 	}
 	c := newConn(socket)
+	c.private = s.guard != nil && inside(s.guard, socket)
+	x.private = c.private
 	if s.proxy != nil {
 		err = s.proxy.lead(ctx, c, s, x, watch)
 	}
@@ -48,6 +46,27 @@ func (s *httpSender) dial(ctx context.Context, deadline time.Time, x *exchange) 
 		return nil, err
 	}
 	return c, nil
+}
+
+// connect opens the socket to the receiver, or to the proxy.
+func (s *httpSender) connect(ctx context.Context) (net.Conn, error) {
+	switch {
+	case s.proxy != nil:
+		socket, err := dialer.DialContext(ctx, "tcp", s.proxy.address)
+		if err != nil {
+			return nil, &net.OpError{Op: "proxyconnect", Net: "tcp", Err: err}
+		}
+		return socket, nil
+	case s.guard != nil:
+		return s.guard.Dial(ctx, s.url)
+	}
+	return dialer.DialContext(ctx, "tcp", s.address)
+}
+
+// inside reports whether the other side is in a network that g's rules allow.
+func inside(g *guard.Guard, socket net.Conn) bool {
+	to, err := netip.ParseAddrPort(socket.RemoteAddr().String())
+	return err != nil || g.Inside(to.Addr())
 }
 
 // handshake puts TLS over the connection's stream and verifies that the other

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	"github.com/weirhq/weir/router/attempt/guard"
 	"github.com/weirhq/weir/router/config"
 	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/sign"
@@ -38,6 +40,8 @@ func init() {
 type httpSender struct {
 	host    string // for messages
 	address string // of the receiver: host and port
+	url     *url.URL
+	guard   *guard.Guard // nil: it may point anywhere
 	tls     bool
 	roots   *x509.CertPool // nil: the system's
 	proxy   *proxy         // nil: none
@@ -48,7 +52,7 @@ type httpSender struct {
 	idle    idle
 }
 
-func openHTTP(c *config.Destination, _ Options) (Sender, error) {
+func openHTTP(c *config.Destination, o Options) (Sender, error) {
 	if c.Parsed.Host == "" {
 		return nil, errors.New("the URL has no host")
 	}
@@ -57,15 +61,16 @@ func openHTTP(c *config.Destination, _ Options) (Sender, error) {
 		return nil, fmt.Errorf("secret: %w", err)
 	}
 	s := &httpSender{
-		host: c.Parsed.Host, tls: c.Parsed.Scheme == "https",
+		host: c.Parsed.Host, url: c.Parsed, guard: o.Guard, tls: c.Parsed.Scheme == "https",
 		timeout: c.Timeout, signers: signers, idle: idle{most: max(c.Concurrency, 1)},
 	}
 	if s.address, err = address(c.Parsed); err != nil {
 		return nil, errors.New("the URL's host is no name")
 	}
-	// Of the environment: this destination is the operator's own.
-	if s.proxy, err = environmentProxy(c.Parsed); err != nil {
-		return nil, err
+	if s.guard == nil { // this destination is the operator's own
+		if s.proxy, err = environmentProxy(c.Parsed); err != nil {
+			return nil, err
+		}
 	}
 	forwarded := s.proxy.forwards(s)
 	if s.prelude, err = prelude(c.Parsed, forwarded); err != nil {
@@ -111,6 +116,9 @@ func (s *httpSender) Send(ctx context.Context, d *Delivery) Outcome {
 	o.Phases = x.phases
 	if err != nil {
 		o.Reason = s.reason(ctx, err, x.stage)
+		if s.guard != nil {
+			err = anonymous(err, x.private)
+		}
 		o.Error = s.explain(&o, err, x.stage)
 	}
 	return o

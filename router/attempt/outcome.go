@@ -1,6 +1,10 @@
 package attempt
 
-import "time"
+import (
+	"time"
+
+	"github.com/weirhq/weir/router/attempt/guard"
+)
 
 // Reasons why an attempt failed. They are stored, counted and documented in
 // docs/destinations.md, and never change their meaning.
@@ -11,7 +15,7 @@ const (
 	ReasonTLS      = "tls"       // handshake or certificate
 	ReasonTimeout  = "timeout"   // the whole answer did not come in time
 	ReasonStatus   = "status"    // a whole answer, but not 2xx
-	ReasonBlocked  = "blocked"   // the address is not allowed
+	ReasonBlocked  = guard.Code  // the address is not allowed
 	ReasonTooLarge = "too_large" // headers beyond a limit; on success, a body beyond one
 	ReasonProtocol = "protocol"  // what came is not HTTP
 	ReasonConfig   = "config"    // the delivery can't be made into a request

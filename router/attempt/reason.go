@@ -10,6 +10,8 @@ import (
 	"net"
 	"strings"
 	"syscall"
+
+	"github.com/weirhq/weir/router/attempt/guard"
 )
 
 // reason puts an error into one of the classes. ctx is the caller's, without
@@ -17,7 +19,10 @@ import (
 func (s *httpSender) reason(ctx context.Context, err error, at stage) string {
 	var dns *net.DNSError
 	var network net.Error
+	var blocked *guard.Blocked
 	switch {
+	case errors.As(err, &blocked):
+		return ReasonBlocked
 	case ctx.Err() != nil:
 		return ReasonStopped
 	case errors.Is(err, errSwitched):
@@ -65,6 +70,10 @@ func (s *httpSender) explain(o *Outcome, err error, at stage) string {
 	switch o.Reason {
 	case ReasonStopped:
 		return "the router stopped before the answer was there"
+	case ReasonBlocked:
+		var blocked *guard.Blocked
+		errors.As(err, &blocked)
+		return s.host + " is not allowed: " + blocked.Error()
 	case ReasonTimeout:
 		where := "waiting for the answer of " + s.host
 		switch {
@@ -94,6 +103,24 @@ func (s *httpSender) explain(o *Outcome, err error, at stage) string {
 		return s.host + " sent something before it had the request"
 	}
 	return fmt.Sprintf("%s did not answer in HTTP: %s", s.host, shorten(err.Error()))
+}
+
+// anonymous leaves out of an error what tells a stranger about the network that
+// the router is in: addresses, and where private is set, what the other side said.
+func anonymous(err error, private bool) error {
+	var blocked *guard.Blocked
+	var op *net.OpError
+	switch {
+	case errors.As(err, &blocked):
+		return blocked
+	case errors.Is(err, errUnasked):
+		return errUnasked
+	case private:
+		return errors.New("details are not kept for its network")
+	case errors.As(err, &op):
+		return op.Err
+	}
+	return err
 }
 
 // shorten cuts text that a receiver may have written.

@@ -69,6 +69,9 @@ type Result struct {
 	Attempt store.Attempt
 	// Dead, where set, ends the delivery without further tries.
 	Dead store.Reason
+	// Gone says that the receiver wants no more deliveries at all (410): the
+	// destination is to be disabled.
+	Gone bool
 	// RetryAfter is what the receiver asked for, 0 when it did not. Such a try
 	// costs no attempt. Hold makes the whole lane wait for it.
 	RetryAfter time.Duration
