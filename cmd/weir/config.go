@@ -12,13 +12,19 @@ import (
 // included, to w.
 func loadConfig(path string, w io.Writer) (*config.Config, error) {
 	c, report := config.Load(path, config.Options{CheckPlugin: checkPlugin})
+	return c, told(report, w)
+}
+
+// told prints what a report has. Its error is that of a configuration that can't be
+// used.
+func told(report *config.Report, w io.Writer) error {
 	if err := report.Write(w); err != nil {
-		return nil, fmt.Errorf("print diagnostics: %w", err)
+		return fmt.Errorf("print diagnostics: %w", err)
 	}
 	if report.HasErrors() {
-		return nil, &exitError{code: 1}
+		return &exitError{code: 1}
 	}
-	return c, nil
+	return nil
 }
 
 // checkPlugin says what is wrong with a module, without running it.

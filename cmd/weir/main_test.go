@@ -114,20 +114,28 @@ func (l *logBuffer) String() string {
 // server.listen.
 func serveFile(t *testing.T, config, address string, env ...string) *running {
 	t.Helper()
-	return launch(t, config, address, func(r *running) bool {
-		res, err := http.Get(r.base + "/readyz")
-		if err != nil {
-			return false
-		}
-		defer res.Body.Close()
-		return res.StatusCode == http.StatusOK
-	}, env...)
+	return launch(t, config, address, isReady, env...)
+}
+
+func isReady(r *running) bool {
+	res, err := http.Get(r.base + "/readyz")
+	if err != nil {
+		return false
+	}
+	defer res.Body.Close()
+	return res.StatusCode == http.StatusOK
 }
 
 func launch(t *testing.T, config, address string, up func(*running) bool, env ...string) *running {
 	t.Helper()
+	return launchArgs(t, []string{"serve", "--config", config}, address, up, env...)
+}
+
+// launchArgs is launch with a command line of the caller's.
+func launchArgs(t *testing.T, args []string, address string, up func(*running) bool, env ...string) *running {
+	t.Helper()
 	r := &running{base: "http://" + address, log: &logBuffer{}, done: make(chan struct{})}
-	r.cmd = exec.Command(weirBinary, "serve", "--config", config)
+	r.cmd = exec.Command(weirBinary, args...)
 	r.cmd.Env = append(os.Environ(), env...)
 	r.cmd.Stdout, r.cmd.Stderr = r.log, r.log
 	if err := r.cmd.Start(); err != nil {

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -57,18 +59,45 @@ func reload(cmd *cobra.Command, g *globals, c *client, orphan bool) error {
 	})
 }
 
-// reloader reads a router's configuration again. What is wrong with it becomes a
-// problem that shows it as validate does.
-func reloader(path string) func() (*config.Config, error) {
-	return func() (*config.Config, error) {
-		c, report := config.Load(path, config.Options{CheckPlugin: checkPlugin})
-		if !report.HasErrors() {
-			return c, nil
-		}
-		var text strings.Builder
-		if err := report.WriteText(&text, 0, false); err != nil {
-			return nil, err
-		}
-		return nil, problem.New(422, "config_rejected", "the configuration is refused, and the old one goes on:\n\n%s", strings.TrimSpace(text.String()))
+// files are those of a router's configuration.
+type files struct {
+	path string
+
+	mu     sync.Mutex
+	inputs config.Inputs
+}
+
+// first reads them for the start and prints what is wrong to w.
+func (f *files) first(w io.Writer) (*config.Config, error) {
+	c, report := f.load()
+	return c, told(report, w)
+}
+
+func (f *files) load() (*config.Config, *config.Report) {
+	c, report := config.Load(f.path, config.Options{CheckPlugin: checkPlugin})
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.inputs = report.Inputs
+	return c, report
+}
+
+// read is what was read last.
+func (f *files) read() config.Inputs {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.inputs
+}
+
+// again reads them again. What is wrong becomes a problem that shows it as validate
+// does.
+func (f *files) again() (*config.Config, error) {
+	c, report := f.load()
+	if !report.HasErrors() {
+		return c, nil
 	}
+	var text strings.Builder
+	if err := report.WriteText(&text, 0, false); err != nil {
+		return nil, err
+	}
+	return nil, problem.New(422, "config_rejected", "the configuration is refused, and the old one goes on:\n\n%s", strings.TrimSpace(text.String()))
 }

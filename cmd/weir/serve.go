@@ -25,24 +25,29 @@ import (
 const drain = 30 * time.Second
 
 func newServe(g *globals) *cobra.Command {
-	return &cobra.Command{
+	watching := false
+	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the router until it is told to stop",
 		Long: `Run the router. SIGTERM or Ctrl-C stops it: attempts in flight finish, and what
 was not sent stays in the store for the next start. A second signal stops at once.
-SIGHUP reloads the configuration, see weir reload.`,
+SIGHUP reloads the configuration, see weir reload. With --watch, so does every change
+of its files and modules; what is wrong with them is logged, and the old ones go on.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := loadConfig(g.config, os.Stderr)
+			f := &files{path: g.config}
+			c, err := f.first(os.Stderr)
 			if err != nil {
 				return err
 			}
-			return serve(cmd.Context(), c, reloader(g.config))
+			return serve(cmd.Context(), c, f, watching)
 		},
 	}
+	cmd.Flags().BoolVar(&watching, "watch", false, "reload when a file of the configuration or a module changes")
+	return cmd
 }
 
-func serve(ctx context.Context, c *config.Config, reload func() (*config.Config, error)) error {
+func serve(ctx context.Context, c *config.Config, f *files, watching bool) error {
 	log := hclog.New(&hclog.LoggerOptions{
 		Name: "weir", Level: hclog.LevelFromString(c.Log.Level), JSONFormat: c.Log.JSON, Output: os.Stderr,
 	})
@@ -63,7 +68,7 @@ func serve(ctx context.Context, c *config.Config, reload func() (*config.Config,
 	if err != nil {
 		return fmt.Errorf("listen on %s (server.listen): %w", c.Server.Listen, err)
 	}
-	r, err := router.New(stop, c, router.Options{Logger: log, CacheDir: filepath.Join(c.Store.Path, "plugins"), Load: reload})
+	r, err := router.New(stop, c, router.Options{Logger: log, CacheDir: filepath.Join(c.Store.Path, "plugins"), Load: f.again})
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
@@ -75,13 +80,30 @@ func serve(ctx context.Context, c *config.Config, reload func() (*config.Config,
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
+	var look <-chan time.Time // nil: never
+	var w watch
+	if watching {
+		ticker := time.NewTicker(watchEvery)
+		defer ticker.Stop()
+		look = ticker.C
+		w.reset(f.read())
+	}
 wait:
 	for {
 		select {
 		case <-hup:
-			if err := hangUp(stop, r, reload); err != nil {
-				log.Error("reload refused, the old configuration goes on", "error", err)
+			takeOver(stop, r, f, log)
+			w.reset(f.read())
+		case <-look:
+			if read := f.read(); !read.Equal(w.read) { // a reload over HTTP came between
+				w.reset(read)
 			}
+			if !w.due() {
+				continue
+			}
+			log.Info("files have changed", "files", w.last.Changed(w.read))
+			takeOver(stop, r, f, log)
+			w.reset(f.read())
 		case <-stop.Done():
 			break wait
 		case err = <-served:
@@ -100,13 +122,14 @@ wait:
 	return err
 }
 
-// hangUp is a reload by SIGHUP. Nobody is there to be asked, so it refuses what
-// would leave deliveries without a destination.
-func hangUp(ctx context.Context, r *router.Router, reload func() (*config.Config, error)) error {
-	c, err := reload()
-	if err != nil {
-		return err
+// takeOver is a reload by SIGHUP or by a change of files. Nobody is there to be
+// asked, so it refuses what would leave deliveries without a destination.
+func takeOver(ctx context.Context, r *router.Router, f *files, log hclog.Logger) {
+	c, err := f.again()
+	if err == nil {
+		_, err = r.Reload(ctx, c, false)
 	}
-	_, err = r.Reload(ctx, c, false)
-	return err
+	if err != nil {
+		log.Error("reload refused, the old configuration goes on", "error", err)
+	}
 }

@@ -86,7 +86,7 @@ func (l *loader) fileFunction(dir string) function.Function {
 			if !filepath.IsAbs(path) {
 				path = filepath.Join(dir, path)
 			}
-			b, err := readFile(path, maxTextSize)
+			b, err := l.read(path, maxTextSize)
 			if err != nil {
 				return cty.NilVal, &loadError{"File can't be read", err.Error()}
 			}

@@ -54,6 +54,7 @@ type Options struct {
 // may have warnings otherwise.
 func Load(path string, o Options) (*Config, *Report) {
 	l := newLoader(o)
+	l.report.Inputs.note(path)
 	files, dir, err := find(path)
 	if err != nil {
 		l.report.add(&hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Configuration can't be read", Detail: sentence(err.Error())})
@@ -63,7 +64,7 @@ func Load(path string, o Options) (*Config, *Report) {
 		dir = abs
 	}
 	for _, name := range files {
-		src, err := readFile(name, maxFileSize)
+		src, err := l.read(name, maxFileSize)
 		if err != nil {
 			l.report.add(&hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Configuration can't be read", Detail: sentence(err.Error())})
 			l.broken = true
@@ -114,6 +115,12 @@ func find(path string) (files []string, dir string, err error) {
 	}
 	sort.Strings(files)
 	return files, path, nil
+}
+
+// read reads a file that the configuration follows from.
+func (l *loader) read(name string, most int64) ([]byte, error) {
+	l.report.Inputs.note(name) // before it is read: a change in between counts as one
+	return readFile(name, most)
 }
 
 func readFile(name string, most int64) ([]byte, error) {
@@ -175,7 +182,7 @@ func newLoader(o Options) *loader {
 	}
 	return &loader{
 		opts:              o,
-		report:            &Report{Files: map[string]*hcl.File{}},
+		report:            &Report{Files: map[string]*hcl.File{}, Inputs: Inputs{}},
 		dirs:              map[string]string{},
 		sources:           map[string][]byte{},
 		contexts:          map[string]*hcl.EvalContext{},

@@ -95,7 +95,7 @@ func (l *loader) module(a *hclsyntax.Attribute, p *Plugin) (path string, wasm []
 	path = l.path(name, r)
 	if wasm, ok = l.modules[path]; !ok {
 		var err error
-		if wasm, err = readFile(path, maxModuleSize); err != nil && l.opts.ToAsk {
+		if wasm, err = l.read(path, maxModuleSize); err != nil && l.opts.ToAsk {
 			return path, nil, ""
 		} else if err != nil {
 			l.fail(r, "Module can't be read", "%s Build it first: weir plugin build.", sentence(err.Error()))

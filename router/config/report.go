@@ -21,6 +21,8 @@ type Report struct {
 	// Files are the files that were read, by the names that diagnostics use.
 	// Secrets in their bytes are masked.
 	Files map[string]*hcl.File
+	// Inputs are all the files that were read, or should have been.
+	Inputs Inputs
 }
 
 // Error is a configuration that can't be used, as an error.
