@@ -17,6 +17,7 @@ import (
 type engine struct{ *Router }
 
 func (e engine) Source(path string) *source.Source { return e.setup.Load().sources[path] }
+func (e engine) Keys() *api.Keys                   { return e.setup.Load().keys }
 func (e engine) Store() store.Store                { return e.store }
 func (e engine) Table() *routing.Table             { return e.reader.Table() }
 func (e engine) Sending(lane string, ref store.Ref) bool {

@@ -32,6 +32,8 @@ type setup struct {
 	publisher *source.Source
 	plugins   map[string]*loadedPlugin
 	senders   map[string]attempt.Sender
+	// keys open the HTTP side; nil where none is needed.
+	keys *api.Keys
 }
 
 // prepare makes a setup of c. It takes over from old what has not changed. When
@@ -55,6 +57,9 @@ func (r *Router) prepare(ctx context.Context, c *config.Config, old *setup) (*se
 	}
 	if r.inspect {
 		return s, nil
+	}
+	if s.keys = api.NewKeys(c.Server.Keys); r.keepsKeys(c) {
+		s.keys = old.keys
 	}
 	if err := r.loadPlugins(ctx, s, old); err != nil {
 		return nil, errors.Join(err, s.discard(old))
@@ -113,7 +118,7 @@ func (s *setup) table() *routing.Table {
 
 // Reload takes over another configuration without losing an event or stopping a
 // stream: an event is routed whole by the old one or by the new one. What can't
-// change while the router runs (server, store, log) is told as needs_restart. A
+// change while the router runs (the server's address, store, log) is told as needs_restart. A
 // destination that is gone keeps its lane, and nothing is sent to it; while
 // something waits there, Reload refuses with a problem unless orphan is set. When
 // it returns an error the old configuration goes on.
@@ -246,7 +251,7 @@ func (r *Router) changes(ctx context.Context, a, b *config.Config) ([]api.Change
 		out = append(out, api.Change{Block: block, Result: result})
 	}
 	// These are still as they were at the start.
-	fixed("server", r.config.Server == b.Server)
+	out = append(out, api.Change{Block: "server", Result: r.serverChange(a, b)})
 	fixed("store", r.config.Store == b.Store)
 	fixed("log", r.config.Log == b.Log)
 	out = append(out, compare("source", a.Sources, b.Sources, func(x *config.Source) string { return x.Name }, sameSource)...)
@@ -265,6 +270,29 @@ func (r *Router) changes(ctx context.Context, a, b *config.Config) ([]api.Change
 	out = append(out, lanes...)
 	out = append(out, compare("route", a.Routes, b.Routes, func(x *config.Route) string { return x.Name }, sameRoute)...)
 	return out, nil
+}
+
+// serverChange says what becomes of the server block: who may ask is taken over,
+// where the router listens is not.
+func (r *Router) serverChange(a, b *config.Config) string {
+	running, now := r.config.Server, b.Server
+	for _, s := range []*config.Server{&running, &now} {
+		s.Keys, s.PublicURL = nil, ""
+	}
+	switch {
+	case !reflect.DeepEqual(running, now) || r.keepsKeys(b):
+		return "needs_restart"
+	case !reflect.DeepEqual(a.Server, b.Server):
+		return "applied"
+	}
+	return "unchanged"
+}
+
+// keepsKeys says whether the tokens that run stay: without any, the address that
+// the router listens on would be open to everybody.
+func (r *Router) keepsKeys(c *config.Config) bool {
+	running := &r.config.Server
+	return len(c.Server.Keys) == 0 && len(running.Keys) > 0 && running.Exposed() && !running.Insecure
 }
 
 // compare says what became of each block of one type, in order of name.

@@ -316,7 +316,9 @@ func (r *Router) Handler() *fiber.App {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.app == nil {
-		r.app = api.New(engine{r}, api.Options{MaxBody: int(r.config.Server.MaxBody), Logger: r.log.Named("http")})
+		r.app = api.New(engine{r}, api.Options{
+			MaxBody: int(r.config.Server.MaxBody), AnyHost: r.config.Server.Insecure && r.config.Server.Exposed(), Logger: r.log.Named("http"),
+		})
 	}
 	return r.app
 }

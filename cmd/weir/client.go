@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/weirhq/weir/router"
 	"github.com/weirhq/weir/router/api"
@@ -47,14 +46,14 @@ func connect(ctx context.Context, g *globals) (*client, error) {
 // connectRunning finds the running router, or gives errNoRouter and the configuration.
 func connectRunning(ctx context.Context, g *globals) (*config.Config, *client, error) {
 	if g.server != "" {
-		return nil, remote(strings.TrimSuffix(g.server, "/")), nil
+		return nil, remote(g.server, g.token), nil
 	}
 	c, report := config.Load(g.config, config.Options{ToAsk: true})
 	if report.HasErrors() {
 		_ = report.Write(os.Stderr) // the error below says it too
 		return nil, nil, fmt.Errorf("%s does not load, so there is no router to ask: mend it, or name one with --server", g.config)
 	}
-	router := remote("http://" + c.Server.Listen)
+	router := local(c, g.token)
 	err := router.get(ctx, "/healthz", nil, &api.Health{})
 	switch {
 	case err == nil:
@@ -63,11 +62,6 @@ func connectRunning(ctx context.Context, g *globals) (*config.Config, *client, e
 		return c, nil, fmt.Errorf("%w at %s (server.listen)", errNoRouter, c.Server.Listen)
 	}
 	return nil, nil, fmt.Errorf("ask the router at %s: %w", router.base, err)
-}
-
-func remote(base string) *client {
-	h := &http.Client{Timeout: time.Minute}
-	return &client{do: h.Do, base: base, close: func() error { return nil }}
 }
 
 // offline answers from the store, by the same code that a router answers with.

@@ -76,7 +76,7 @@ func sandbox(t *testing.T, hcl, module string) (dir string, env []string) {
 		writeFile(t, dir, m[1], string(b))
 	}
 	for _, m := range envCall.FindAllStringSubmatch(hcl, -1) {
-		env = append(env, m[1]+"=a-secret-of-the-docs-test-0123456789")
+		env = append(env, m[1]+"=a-secret-of-the-docs-test-"+m[1])
 	}
 	writeFile(t, dir, "router.hcl", hcl)
 	return dir, env

@@ -32,7 +32,7 @@ router is asked. Exits with 1 when something fails; warnings are no failure.`,
 			if err := g.check(); err != nil {
 				return err
 			}
-			d := &doctor{machine: thisMachine(), configPath: g.config, server: strings.TrimSuffix(g.server, "/"), deep: deep, now: time.Now}
+			d := &doctor{machine: thisMachine(), configPath: g.config, server: g.server, token: g.token, deep: deep, now: time.Now}
 			d.examine(cmd.Context())
 			a := d.assessment()
 			if err := g.print(cmd.OutOrStdout(), a, a.write); err != nil {
@@ -96,6 +96,7 @@ type doctor struct {
 	machine    machine
 	configPath string
 	server     string
+	token      string
 	deep       bool
 	now        func() time.Time
 

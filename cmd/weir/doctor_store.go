@@ -24,7 +24,7 @@ import (
 // checkAddress finds out whether the router's address is free, or its own.
 func (d *doctor) checkAddress(ctx context.Context) {
 	if d.server != "" {
-		d.askRouter(ctx, remote(d.server), "the server that was named")
+		d.askRouter(ctx, remote(d.server, d.token), "the server that was named")
 		return
 	}
 	listen := d.config.Server.Listen
@@ -37,7 +37,7 @@ func (d *doctor) checkAddress(ctx context.Context) {
 		}
 		d.ok("address", "%s is free; no router runs", listen)
 	case errors.Is(err, syscall.EADDRINUSE):
-		d.askRouter(ctx, remote("http://"+listen), "server.listen")
+		d.askRouter(ctx, local(d.config, d.token), "server.listen")
 	case errors.Is(err, syscall.EACCES):
 		d.fail("address", "take a port from 1024 on in server.listen, or give the program the capability cap_net_bind_service", "this user may not listen on %s", listen)
 	default:

@@ -61,10 +61,21 @@ func weir(t *testing.T, dir string, args ...string) (stdout, stderr string, code
 	return weirStdin(t, dir, "", args...)
 }
 
+// weirEnv runs a command with more in its environment.
+func weirEnv(t *testing.T, dir string, env []string, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	return weirWith(t, dir, "", env, args...)
+}
+
 func weirStdin(t *testing.T, dir, stdin string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
+	return weirWith(t, dir, stdin, nil, args...)
+}
+
+func weirWith(t *testing.T, dir, stdin string, env []string, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
 	cmd := exec.Command(weirBinary, args...)
-	cmd.Dir = dir
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
 	var out, errOut bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errOut
 	err := cmd.Run()

@@ -12,6 +12,7 @@ import (
 type globals struct {
 	config string
 	server string
+	token  string
 	output string
 }
 
@@ -68,6 +69,13 @@ func newRoot() *cobra.Command {
 	f := root.PersistentFlags()
 	f.StringVarP(&g.config, "config", "c", envOr("WEIR_CONFIG", "router.hcl"), "a file, or a folder of *.hcl read in name order (WEIR_CONFIG)")
 	f.StringVar(&g.server, "server", os.Getenv("WEIR_SERVER"), "address of a running router, such as http://127.0.0.1:8080 (WEIR_SERVER)")
+	// Not its default, which help would show.
+	f.StringVar(&g.token, "token", "", "token that the running router asks for (WEIR_TOKEN)")
+	root.PersistentPreRun = func(*cobra.Command, []string) {
+		if g.token == "" {
+			g.token = os.Getenv("WEIR_TOKEN")
+		}
+	}
 	f.StringVarP(&g.output, "output", "o", "text", "text or json")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{code: 2, err: err} })
 	root.AddCommand(commands(g)...)

@@ -72,17 +72,16 @@ func (s *send) run(cmd *cobra.Command, g *globals) error {
 	if err != nil {
 		return err
 	}
-	server := g.server
-	if server == "" {
-		if cfgErr != nil {
-			return fmt.Errorf("the address is in the configuration, which can't be read; give --server, or mend it: %w", cfgErr)
-		}
-		server = defaultServer
-		if cfg != nil {
-			server = "http://" + cfg.Server.Listen
-		}
+	router := remote(defaultServer, g.token)
+	switch {
+	case g.server != "":
+		router = remote(g.server, g.token)
+	case cfgErr != nil:
+		return fmt.Errorf("the address is in the configuration, which can't be read; give --server, or mend it: %w", cfgErr)
+	case cfg != nil:
+		router = local(cfg, g.token)
 	}
-	return request.post(cmd, g, server)
+	return request.post(cmd, g, router)
 }
 
 // loadForSend returns neither a configuration nor an error where there is no
@@ -281,21 +280,21 @@ type answer struct {
 }
 
 // post sends the request and prints the answer.
-func (r *outgoing) post(cmd *cobra.Command, g *globals, server string) error {
+func (r *outgoing) post(cmd *cobra.Command, g *globals, router *client) error {
 	parent := cmd.Context()
 	if parent == nil {
 		parent = context.Background()
 	}
 	ctx, cancel := context.WithTimeout(parent, sendTimeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(server, "/")+r.path, bytes.NewReader(r.body))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, router.base+r.path, bytes.NewReader(r.body))
 	if err != nil {
 		return fmt.Errorf("the server's address: %w", err)
 	}
 	for _, f := range r.header {
 		request.Header.Set(f.Name, f.Value) // the user's come last and win
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := router.do(request)
 	if err != nil {
 		return fmt.Errorf("no answer; is the router running? %w", err)
 	}

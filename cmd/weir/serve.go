@@ -56,6 +56,10 @@ func serve(ctx context.Context, c *config.Config, f *files, watching bool) error
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(log.Named("library").StandardWriter(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}))
 	stop, cancel := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	// Before anybody can see the router: until then a hang-up would end it.
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 
 	var pacing sync.WaitGroup
 	pacing.Go(func() { paceMemory(stop) })
@@ -77,9 +81,6 @@ func serve(ctx context.Context, c *config.Config, f *files, watching bool) error
 	log.Info("ready", "address", "http://"+l.Addr().String(), "sources", len(c.Sources), "routes", len(c.Routes),
 		"destinations", len(c.Destinations), "plugins", len(c.Plugins), "config", c.Hash[:12])
 
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
 	var look <-chan time.Time // nil: never
 	var w watch
 	if watching {

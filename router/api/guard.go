@@ -15,17 +15,29 @@ import (
 	"github.com/weirhq/weir/router/problem"
 )
 
-// guard protects a router without tokens: it must not be reachable through a
-// browser that another site drives. So Host must be a loopback name, which a
-// rebound DNS name is not, and Origin, where there is one, this router itself.
-func guard(c *fiber.Ctx) error {
+// guard refuses what can be read in two ways, and protects a router without
+// tokens: it must not be reachable through a browser that another site drives. So
+// Host must be a loopback name, which a rebound DNS name is not, and Origin, where
+// there is one, this router itself.
+func (s *server) guard(c *fiber.Ctx) error {
 	if err := oneRequest(c.Request().Header.RawHeaders()); err != nil {
 		return err
 	}
-	host := string(c.Request().Host())
-	if !loopbackHost(host) {
+	// Of a target in absolute form Host must say the same (RFC 9112, section 3.2.2
+	// lets the target win).
+	named, host := string(c.Request().Header.Host()), string(c.Request().Host())
+	if named == "" {
+		named = host
+	}
+	if !plainHost(named) || !plainHost(host) {
+		return problem.New(http.StatusBadRequest, "malformed_header", "the header Host is malformed")
+	}
+	if s.engine.Keys().Any() {
+		return c.Next()
+	}
+	if !s.anyHost && !(loopbackHost(host) && loopbackHost(named)) {
 		return problem.New(http.StatusMisdirectedRequest, "host_not_allowed",
-			"this router has no token, so it answers only when Host is a loopback name such as localhost, not %q", host)
+			"this router has no token, so it answers only when Host is a loopback name such as localhost, not %q", named)
 	}
 	if origin := c.Get(fiber.HeaderOrigin); origin != "" && !ownOrigin(origin, host) {
 		return problem.New(http.StatusForbidden, "origin_not_allowed", "requests from the origin %q are refused", origin)
@@ -61,13 +73,25 @@ func oneRequest(raw []byte) error {
 }
 
 // once are the headers that a request may have once.
-var once = [...]string{contentLength: "content-length", transferEncoding: "transfer-encoding", 2: "host", 3: "origin", 4: "content-type"}
+var once = [...]string{contentLength: "content-length", transferEncoding: "transfer-encoding", 2: "host", 3: "origin", 4: "content-type", 5: "authorization"}
 
 // Places in once.
 const (
 	contentLength = iota
 	transferEncoding
 )
+
+// plainHost refuses what no Host can be: with a slash in it, fasthttp takes a part
+// of it for the path.
+func plainHost(host string) bool {
+	for i := 0; i < len(host); i++ {
+		c := host[i]
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-._~:[]%!$&'()*+,;=", rune(c)) {
+			return false
+		}
+	}
+	return true
+}
 
 // loopbackHost reports whether a Host header names this machine itself.
 func loopbackHost(host string) bool {

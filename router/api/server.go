@@ -33,6 +33,8 @@ type Engine interface {
 	Source(path string) *source.Source
 	// Accept stores events of a source and returns when they are on disk.
 	Accept(ctx context.Context, s *source.Source, events []*event.Event) ([]store.Accepted, error)
+	// Keys are the tokens that open the router now; nil: none is needed.
+	Keys() *Keys
 	// Ready is nil when events are taken and delivered, else why not.
 	Ready() error
 	// Store to look things up in.
@@ -55,6 +57,9 @@ type Engine interface {
 type Options struct {
 	// MaxBody is the largest request body in bytes.
 	MaxBody int
+	// AnyHost answers without keys whatever Host says, for a router that is meant
+	// to be open.
+	AnyHost bool
 	Logger  hclog.Logger
 	Now     func() time.Time
 }
@@ -74,14 +79,15 @@ const (
 )
 
 type server struct {
-	engine Engine
-	log    hclog.Logger
-	now    func() time.Time
+	engine  Engine
+	anyHost bool
+	log     hclog.Logger
+	now     func() time.Time
 }
 
 // New returns the application; the caller serves it and shuts it down.
 func New(e Engine, o Options) *fiber.App {
-	s := &server{engine: e, log: o.Logger, now: o.Now}
+	s := &server{engine: e, anyHost: o.AnyHost, log: o.Logger, now: o.Now}
 	if s.log == nil {
 		s.log = hclog.NewNullLogger()
 	}
@@ -95,13 +101,15 @@ func New(e Engine, o Options) *fiber.App {
 		ReadTimeout:           readTimeout,
 		WriteTimeout:          writeTimeout,
 		IdleTimeout:           idleTimeout,
+		// Paths have one spelling: /API is nothing.
+		CaseSensitive: true,
 		// Room for all the headers that a source may keep, and some.
 		ReadBufferSize: 32 << 10,
 		Concurrency:    maxConnections,
 		JSONEncoder:    marshal,
 		ErrorHandler:   s.fail(o.MaxBody),
 	})
-	app.Use(guard)
+	app.Use(s.guard)
 	app.Use(func(c *fiber.Ctx) error {
 		if len(c.Request().Body()) > o.MaxBody {
 			return fiber.ErrRequestEntityTooLarge
@@ -118,6 +126,8 @@ func New(e Engine, o Options) *fiber.App {
 		return problem.New(http.StatusNotFound, "unknown_source", "no source takes %s %s", c.Method(), c.Path())
 	})
 
+	// What is below needs a token, whatever it is and whether it exists or not.
+	app.Use(s.authorize)
 	api := app.Group("/api", jsonBody)
 	api.Get("/events", s.listEvents)
 	api.Get("/events/:id", s.showEvent)
@@ -212,7 +222,11 @@ func (s *server) healthz(c *fiber.Ctx) error {
 
 func (s *server) readyz(c *fiber.Ctx) error {
 	if err := s.engine.Ready(); err != nil {
-		return c.Status(http.StatusServiceUnavailable).JSON(Health{Status: "not ready", Reason: err.Error()})
+		health := Health{Status: "not ready"}
+		if s.known(c) {
+			health.Reason = err.Error()
+		}
+		return c.Status(http.StatusServiceUnavailable).JSON(health)
 	}
 	return c.JSON(Health{Status: "ready"})
 }
@@ -225,6 +239,9 @@ func (s *server) ingest(c *fiber.Ctx) error {
 	src := s.engine.Source(c.Path())
 	if src == nil {
 		return c.Next()
+	}
+	if err := s.mayIngest(c, src); err != nil {
+		return err
 	}
 	events, err := src.Accept(s.request(c))
 	if err != nil {

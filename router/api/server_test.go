@@ -23,6 +23,8 @@ type refusing struct {
 	Engine
 	source *source.Source
 	err    error
+	keys   *Keys
+	ready  error
 }
 
 func (r *refusing) Source(path string) *source.Source {
@@ -34,6 +36,8 @@ func (r *refusing) Source(path string) *source.Source {
 func (r *refusing) Accept(context.Context, *source.Source, []*event.Event) ([]store.Accepted, error) {
 	return nil, r.err
 }
+func (r *refusing) Keys() *Keys  { return r.keys }
+func (r *refusing) Ready() error { return r.ready }
 func (r *refusing) RetryDelivery(context.Context, store.Ref) (*store.DeliveryStatus, error) {
 	return nil, r.err
 }
@@ -44,11 +48,16 @@ func newRefusing(t *testing.T) *refusing {
 	if report.HasErrors() {
 		t.Fatal(report.Err())
 	}
+	return &refusing{source: newSource(t, c)}
+}
+
+func newSource(t *testing.T, c *config.Config) *source.Source {
+	t.Helper()
 	s, err := source.New(c.Source("events"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &refusing{source: s}
+	return s
 }
 
 func ask(t *testing.T, e Engine, path, body string) (*http.Response, map[string]any) {

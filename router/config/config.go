@@ -43,16 +43,48 @@ type Config struct {
 	Dir string
 }
 
-// Server is where the router listens.
+// Server is where the router listens, and whom it answers.
 type Server struct {
-	// Listen is host:port, always a loopback address.
+	// Listen is host:port. It is a loopback address unless there are Keys or
+	// Insecure is set.
 	Listen string
+	// Keys are the tokens that open the router: that of the server block, which
+	// has every scope, and those of its access blocks. Empty: none is needed.
+	Keys []Key
+	// Insecure lets a router without Keys listen off loopback.
+	Insecure bool
 	// PublicURL is where producers reach the router from outside, without a slash
 	// at its end; a request's path is appended to it. Empty where it is not known.
 	PublicURL string
 	// MaxBody is the largest request body in bytes.
 	MaxBody int64
 }
+
+// Key is a token and what it is good for.
+type Key struct {
+	// Name is that of the access block; empty for the token of the server block.
+	Name   string
+	Token  Secret
+	Scopes []Scope
+}
+
+// Scope is one thing that a token may do.
+type Scope string
+
+// The scopes.
+const (
+	// ScopeIngest may send events to sources that verify nothing by themselves.
+	ScopeIngest Scope = "ingest"
+	// ScopeRead may look at everything.
+	ScopeRead Scope = "read"
+	// ScopeWebhooks may change registered webhooks.
+	ScopeWebhooks Scope = "webhooks"
+	// ScopeAdmin may change everything.
+	ScopeAdmin Scope = "admin"
+)
+
+// Scopes returns all of them.
+func Scopes() []Scope { return []Scope{ScopeIngest, ScopeRead, ScopeWebhooks, ScopeAdmin} }
 
 // Store is where events are kept.
 type Store struct {

@@ -174,6 +174,8 @@ type loader struct {
 	pluginBlocks      map[string]*Plugin
 	destinationBlocks map[string]*Destination
 	defined           map[string]map[string]hcl.Range
+	// verifies has the names of sources with a verify block, be it of "none".
+	verifies map[string]bool
 }
 
 func newLoader(o Options) *loader {
@@ -193,6 +195,7 @@ func newLoader(o Options) *loader {
 		pluginBlocks:      map[string]*Plugin{},
 		destinationBlocks: map[string]*Destination{},
 		defined:           map[string]map[string]hcl.Range{},
+		verifies:          map[string]bool{},
 	}
 }
 
@@ -296,6 +299,7 @@ func (l *loader) decode() {
 		l.decodeSource(b)
 	}
 	l.finishSources()
+	l.warnOpenSources()
 	for _, b := range l.named("plugin") {
 		l.decodePlugin(b)
 	}
@@ -349,7 +353,7 @@ func (l *loader) named(kind string) []*hclsyntax.Block {
 		}
 		name := b.Labels[0]
 		if !validName(name) {
-			l.fail(b.LabelRanges[0], "Invalid name", "A name begins with a lower-case letter and has lower-case letters, digits, \"_\" and \"-\" (at most %d).", maxNameSize)
+			l.invalidName(b.LabelRanges[0])
 		}
 		if first, taken := seen[name]; taken {
 			l.fail(b.LabelRanges[0], fmt.Sprintf("Second %s %q", kind, name), "A %s with this name is at %s.", kind, place(first))
@@ -371,6 +375,10 @@ func (l *loader) oneLabel(b *hclsyntax.Block, form string) bool {
 }
 
 const maxNameSize = 64
+
+func (l *loader) invalidName(r hcl.Range) {
+	l.fail(r, "Invalid name", "A name begins with a lower-case letter and has lower-case letters, digits, \"_\" and \"-\" (at most %d).", maxNameSize)
+}
 
 func validName(s string) bool {
 	if s == "" || len(s) > maxNameSize || s[0] < 'a' || s[0] > 'z' {

@@ -132,7 +132,7 @@ route "rest" {
 func TestLoadFolder(t *testing.T) {
 	dir := folder(t, whole())
 	c := load(t, filepath.Join(dir, "a"))
-	if c.Server != (Server{Listen: "localhost:0", MaxBody: 2 << 20}) {
+	if !reflect.DeepEqual(c.Server, Server{Listen: "localhost:0", MaxBody: 2 << 20}) {
 		t.Errorf("server %+v", c.Server)
 	}
 	wantStore := Store{Kind: "badger", Path: filepath.Join(dir, "data"), Retention: 36 * time.Hour, MinFree: 0, MaxAge: 30 * 24 * time.Hour}
@@ -201,7 +201,7 @@ destination "d" {
 }
 `})
 	c := load(t, filepath.Join(dir, "router.hcl"))
-	if c.Server != (Server{Listen: "127.0.0.1:8080", MaxBody: 1 << 20}) || c.Log != (Log{Level: "info"}) ||
+	if !reflect.DeepEqual(c.Server, Server{Listen: "127.0.0.1:8080", MaxBody: 1 << 20}) || c.Log != (Log{Level: "info"}) ||
 		c.Store != (Store{Kind: "badger", Path: filepath.Join(dir, "data"), Retention: 7 * 24 * time.Hour, MinFree: 1 << 30, MaxAge: 30 * 24 * time.Hour}) {
 		t.Errorf("%+v", c)
 	}

@@ -24,11 +24,13 @@ var (
 		laterBlocks: []string{"webhooks", "metrics", "tracing", "test", "variable", "locals"},
 	}
 	serverSchema = schema{
-		attributes:      []string{"listen", "public_url", "max_body"},
-		laterAttributes: []string{"admin", "token", "insecure", "mode"},
-		laterBlocks:     []string{"tls", "access"},
+		attributes:      []string{"listen", "public_url", "token", "insecure", "max_body"},
+		blocks:          []string{"access"},
+		laterAttributes: []string{"admin", "mode"},
+		laterBlocks:     []string{"tls"},
 	}
-	storeSchema = schema{
+	accessSchema = schema{attributes: []string{"token", "scopes"}}
+	storeSchema  = schema{
 		attributes:      []string{"path", "retention", "min_free"},
 		laterAttributes: []string{"max_age"},
 	}

@@ -40,9 +40,11 @@ func (l *loader) decodeServer(b *hclsyntax.Block) {
 	if b != nil {
 		l.noLabels(b)
 		l.check(b.Body, serverSchema, "server")
+		s.Keys = l.keys(b)
+		s.Insecure = l.boolean(attribute(b, "insecure"), false)
 		if a := attribute(b, "listen"); a != nil {
 			if v, ok := l.text(a); ok {
-				l.checkListen(a.Expr.Range(), v)
+				l.checkListen(a.Expr.Range(), v, s)
 				s.Listen = v
 			}
 		}
@@ -56,7 +58,7 @@ func (l *loader) decodeServer(b *hclsyntax.Block) {
 	l.config.Server = s
 }
 
-func (l *loader) checkListen(r hcl.Range, listen string) {
+func (l *loader) checkListen(r hcl.Range, listen string, s Server) {
 	if strings.HasPrefix(listen, "unix:") {
 		l.later(r, "unix:")
 		return
@@ -70,9 +72,19 @@ func (l *loader) checkListen(r hcl.Range, listen string) {
 		l.fail(r, "Not an address", "%q is no port: a number from 0 (any free one) to 65535.", port)
 		return
 	}
-	if !loopback(host) {
-		l.fail(r, "Not a loopback address", `Until tokens are supported the router listens on this machine only: write "127.0.0.1:%s".`, port)
+	if !loopback(host) && len(s.Keys) == 0 && !s.Insecure && !l.opts.ToAsk {
+		l.fail(r, "No token", `On this address others reach the router, so it needs a token: set token = env("WEIR_TOKEN") in the server block (it may not be empty), or insecure = true to let everybody do everything. Without one, listen on "127.0.0.1:%s".`, port)
 	}
+}
+
+// Open says whether everybody who reaches the router may do everything: it
+// listens off loopback, and has no tokens.
+func (s *Server) Open() bool { return len(s.Keys) == 0 && s.Exposed() }
+
+// Exposed says whether other machines reach the router.
+func (s *Server) Exposed() bool {
+	host, _, err := net.SplitHostPort(s.Listen)
+	return err == nil && !loopback(host)
 }
 
 // publicURL reads the address that producers use. It may have a path, where a

@@ -23,7 +23,7 @@ const (
 var reservedSources = []string{"weir", "reply"}
 
 // reservedPaths are the router's own, with all below them but for /in.
-var reservedPaths = []string{"/api", "/events", "/healthz", "/readyz", "/metrics", "/openapi.json", "/assets"}
+var reservedPaths = []string{"/api", "/events", "/healthz", "/readyz", "/metrics", "/openapi.json", "/assets", "/login", "/logout"}
 
 func (l *loader) decodeSource(b *hclsyntax.Block) {
 	name := b.Labels[0]
@@ -66,6 +66,7 @@ func (l *loader) decodeSource(b *hclsyntax.Block) {
 	if len(verify) > 0 {
 		l.onlyOne(verify)
 		s.Verify = l.decodeVerify(verify[0])
+		l.verifies[name] = true
 	}
 	if l.sourceBlocks[name] == nil {
 		l.sourceBlocks[name] = s

@@ -30,7 +30,7 @@ const reservedPrefix = "weir."
 // Source is one way in. It is immutable and safe for concurrent use.
 type Source struct {
 	name, path       string
-	native           bool
+	native, verified bool
 	scheme           verify.Scheme
 	credentials      []string
 	typ, id, subject *expr.Program
@@ -56,7 +56,8 @@ func New(c *config.Source) (*Source, error) {
 	}
 	s := &Source{
 		name: c.Name, path: c.Path, scheme: scheme, credentials: scheme.Credentials(),
-		typ: c.Type, id: c.ID, subject: c.Subject, dedupe: c.Dedupe,
+		verified: c.Verify.Kind != "none",
+		typ:      c.Type, id: c.ID, subject: c.Subject, dedupe: c.Dedupe,
 	}
 	switch c.Format {
 	case config.SourceNative:
@@ -73,6 +74,9 @@ func (s *Source) Name() string { return s.name }
 
 // Path is that of the URL behind which the source answers.
 func (s *Source) Path() string { return s.path }
+
+// Verified says whether the source knows its producers by itself.
+func (s *Source) Verified() bool { return s.verified }
 
 // Dedupe is how long the ids of producers are remembered.
 func (s *Source) Dedupe() time.Duration { return s.dedupe }

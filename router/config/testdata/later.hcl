@@ -7,13 +7,9 @@ locals {
 server {
   listen   = "unix:///run/weir.sock"
   admin    = "127.0.0.1:9000"
-  insecure = true
   mode     = "sidecar"
   tls {
     cert = "c.pem"
-  }
-  access "ops" {
-    token = "hunter2"
   }
 }
 

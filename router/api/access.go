@@ -1,0 +1,170 @@
+package api
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/utils"
+
+	"github.com/weirhq/weir/router/config"
+	"github.com/weirhq/weir/router/problem"
+	"github.com/weirhq/weir/router/source"
+)
+
+// Keys are the tokens that open a router. They are kept as digests, so that
+// neither a dump of memory nor the time of a comparison tells one. A nil *Keys
+// has none. It is immutable.
+type Keys struct {
+	salt [sha256.Size]byte
+	list []key
+}
+
+type key struct {
+	digest [sha256.Size]byte
+	grant  Grant
+}
+
+// Grant is what a request may do, by its token.
+type Grant struct {
+	// Name is that of the access block; empty for the router's own token.
+	Name   string
+	Scopes []config.Scope
+}
+
+// allows says whether one of the scopes is granted.
+func (g *Grant) allows(scopes []config.Scope) bool {
+	return slices.ContainsFunc(scopes, func(s config.Scope) bool { return slices.Contains(g.Scopes, s) })
+}
+
+// NewKeys takes the tokens of a configuration; nil where it has none.
+func NewKeys(list []config.Key) *Keys {
+	if len(list) == 0 {
+		return nil
+	}
+	k := &Keys{}
+	_, _ = rand.Read(k.salt[:]) // it never fails
+	for _, c := range list {
+		k.list = append(k.list, key{k.digest(c.Token.Reveal()), Grant{Name: c.Name, Scopes: c.Scopes}})
+	}
+	return k
+}
+
+// Any says whether a token is needed.
+func (k *Keys) Any() bool { return k != nil }
+
+func (k *Keys) digest(token string) [sha256.Size]byte {
+	return sha256.Sum256(append(k.salt[:len(k.salt):len(k.salt)], token...))
+}
+
+// find compares with every key, in a time that does not depend on which fits.
+func (k *Keys) find(token string) *Grant {
+	digest := k.digest(token)
+	var found *Grant
+	for i := range k.list {
+		if subtle.ConstantTimeCompare(digest[:], k.list[i].digest[:]) == 1 {
+			found = &k.list[i].grant
+		}
+	}
+	return found
+}
+
+// grant finds what the request's token is good for. The error is a problem.
+func (s *server) grant(c *fiber.Ctx, keys *Keys) (*Grant, error) {
+	token, ok := bearer(c.Get(fiber.HeaderAuthorization))
+	if !ok {
+		c.Set(fiber.HeaderWWWAuthenticate, "Bearer")
+		return nil, problem.New(http.StatusUnauthorized, "token_missing", "this needs a token: send Authorization: Bearer TOKEN (weir has --token and WEIR_TOKEN)")
+	}
+	g := keys.find(token)
+	if g == nil {
+		c.Set(fiber.HeaderWWWAuthenticate, `Bearer error="invalid_token"`)
+		return nil, problem.New(http.StatusUnauthorized, "token_unknown", "this router does not know the token")
+	}
+	return g, nil
+}
+
+// bearer takes the token out of an Authorization header (RFC 6750, section 2.1).
+// The scheme's case does not count.
+func bearer(header string) (token string, ok bool) {
+	scheme, token, _ := strings.Cut(header, " ")
+	token = strings.TrimLeft(token, " ")
+	return token, token != "" && strings.EqualFold(scheme, "bearer")
+}
+
+// require passes requests whose token has one of the scopes.
+func (s *server) require(c *fiber.Ctx, scopes ...config.Scope) error {
+	keys := s.engine.Keys()
+	if !keys.Any() {
+		return nil
+	}
+	g, err := s.grant(c, keys)
+	if err != nil {
+		return err
+	}
+	if !g.allows(scopes) {
+		c.Set(fiber.HeaderWWWAuthenticate, `Bearer error="insufficient_scope"`)
+		return problem.New(http.StatusForbidden, "scope_missing", "the token may not do this: it needs the scope %s", join(scopes)).With("needs", scopes)
+	}
+	return nil
+}
+
+func join(scopes []config.Scope) string {
+	list := make([]string, len(scopes))
+	for i, s := range scopes {
+		list[i] = string(s)
+	}
+	return strings.Join(list, " or ")
+}
+
+// mayIngest asks for a token where the source knows nobody by itself.
+func (s *server) mayIngest(c *fiber.Ctx, src *source.Source) error {
+	if src.Verified() {
+		return nil
+	}
+	return s.require(c, config.ScopeIngest)
+}
+
+// authorize stands before everything but ingest and health, so that what is
+// added later is closed by itself.
+func (s *server) authorize(c *fiber.Ctx) error {
+	if err := s.require(c, needed(c.Method(), c.Path())...); err != nil {
+		return err
+	}
+	return c.Next()
+}
+
+// needed is what a call takes, one of them. A call that it does not know is a
+// change of the router.
+func needed(method, path string) []config.Scope {
+	switch method {
+	case fiber.MethodGet, fiber.MethodHead, fiber.MethodOptions:
+		return []config.Scope{config.ScopeRead}
+	}
+	path = strings.TrimRight(path, "/")
+	switch {
+	case path == "/api/webhooks" || strings.HasPrefix(path, "/api/webhooks/"):
+		return []config.Scope{config.ScopeWebhooks, config.ScopeAdmin}
+	case path == "/api/explain": // it asks, with a body
+		return []config.Scope{config.ScopeRead}
+	}
+	return []config.Scope{config.ScopeAdmin}
+}
+
+// known says whether a request may see more than a stranger does.
+func (s *server) known(c *fiber.Ctx) bool {
+	keys := s.engine.Keys()
+	if !keys.Any() {
+		return true
+	}
+	token, ok := bearer(utils.UnsafeString(c.Request().Header.Peek(fiber.HeaderAuthorization)))
+	if !ok {
+		return false
+	}
+	g := keys.find(token)
+	return g != nil && g.allows([]config.Scope{config.ScopeRead})
+}
