@@ -1,0 +1,456 @@
+package stats
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/weirhq/weir/router/store"
+	"github.com/weirhq/weir/router/store/storetest"
+)
+
+var noon = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+
+// desk is a book over a store in memory, with a clock that tests move.
+type desk struct {
+	t      *testing.T
+	system storetest.System
+	store  store.Store
+	*Book
+	at time.Time
+}
+
+func newDesk(t *testing.T) *desk {
+	t.Helper()
+	system, err := storetest.NewMemory()()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &desk{t: t, system: system, at: noon}
+	d.open()
+	return d
+}
+
+func (d *desk) open() {
+	d.t.Helper()
+	ctx := context.Background()
+	st, err := d.system.Open(ctx, storetest.Options{Now: func() time.Time { return d.at }})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.store = st
+	if d.Book, err = Open(ctx, st, Options{Now: func() time.Time { return d.at }}); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// crash ends the store as kill -9 would and opens it again.
+func (d *desk) crash() {
+	d.t.Helper()
+	if err := d.system.Crash(context.Background()); err != nil {
+		d.t.Fatal(err)
+	}
+	d.open()
+}
+
+// commit counts observations in one record.
+func (d *desk) commit(all ...Observation) {
+	d.t.Helper()
+	t := d.Tally()
+	for _, o := range all {
+		t.Add(&o)
+	}
+	doc, ok := t.Document()
+	if !ok {
+		d.t.Fatal("nothing to count")
+	}
+	if _, err := d.store.Commit(context.Background(), &store.Record{Documents: []store.Document{doc}}); err != nil {
+		d.t.Fatal(err)
+	}
+	t.Committed(doc)
+}
+
+func (d *desk) fold() {
+	d.t.Helper()
+	if err := d.Fold(context.Background()); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+func (d *desk) ask(q Query) *Answer {
+	d.t.Helper()
+	if q.Until.IsZero() {
+		q.Until = d.at
+	}
+	a, err := d.Ask(q)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return a
+}
+
+func (d *desk) documents(kind string) int {
+	d.t.Helper()
+	all, err := d.store.Documents(context.Background(), kind)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return len(all)
+}
+
+func success(at time.Time, typ, destination string, latency time.Duration) Observation {
+	return Observation{At: at, Key: Key{typ, destination}, Tried: true, Latency: latency, End: Delivered, SinceReceived: 2 * latency}
+}
+
+// Invariant 1: whatever is folded when, and whenever the process is killed, the
+// counts are those of the records that were committed.
+func TestCountsAreExactAcrossCrashes(t *testing.T) {
+	d := newDesk(t)
+	rng := rand.New(rand.NewPCG(1, 2))
+	want := map[Key]*Counts{}
+	for i := range 400 {
+		var all []Observation
+		for range 1 + rng.IntN(20) {
+			o := Observation{
+				At:  d.at.Add(-time.Duration(rng.IntN(180)) * time.Second),
+				Key: Key{fmt.Sprintf("type.%d", rng.IntN(5)), fmt.Sprintf("d%d", rng.IntN(4))},
+			}
+			w := want[o.Key]
+			if w == nil {
+				w = &Counts{}
+				want[o.Key] = w
+			}
+			switch rng.IntN(5) {
+			case 0:
+				o.Event = true
+				w.Events++
+			case 1:
+				o.Tried, o.Retry, o.Reason = true, true, []string{"status", "timeout"}[rng.IntN(2)]
+				w.Attempts++
+				w.Retries++
+				w.fail(o.Reason, 1)
+			case 2:
+				o.Tried, o.Reason, o.End = true, "refused", Dead
+				w.Attempts++
+				w.Dead++
+				w.fail("refused", 1)
+			case 3:
+				o.End = Cancelled
+				w.Cancelled++
+			default:
+				o.Tried, o.End, o.Latency = true, Delivered, time.Millisecond
+				w.Attempts++
+				w.Delivered++
+			}
+			all = append(all, o)
+		}
+		d.commit(all...)
+		switch rng.IntN(6) {
+		case 0:
+			d.fold()
+		case 1:
+			d.crash()
+		}
+		if i%40 == 0 {
+			d.at = d.at.Add(5 * time.Minute)
+		}
+	}
+	for _, window := range []time.Duration{3 * time.Hour, 24 * time.Hour, MaxWindow} {
+		a := d.ask(Query{ByType: true, ByDestination: true, Window: window})
+		if len(a.Rows) != len(want) {
+			t.Fatalf("%s: %d rows, want %d", window, len(a.Rows), len(want))
+		}
+		for _, r := range a.Rows {
+			if got, want := fmt.Sprint(r.Counts), fmt.Sprint(*want[r.Key]); got != want {
+				t.Errorf("%s: %v is %s, want %s", window, r.Key, got, want)
+			}
+		}
+	}
+}
+
+// A record whose commit failed after all is not counted, and one that the caller
+// never learned of is, after a start.
+func TestCountsFollowTheStore(t *testing.T) {
+	d := newDesk(t)
+	lost := d.Tally()
+	o := success(d.at, "a", "x", time.Second)
+	lost.Add(&o)
+	if _, ok := lost.Document(); !ok {
+		t.Fatal("nothing to count")
+	}
+	stored := d.Tally()
+	stored.Add(&o)
+	doc, _ := stored.Document()
+	if _, err := d.store.Commit(context.Background(), &store.Record{Documents: []store.Document{doc}}); err != nil {
+		t.Fatal(err)
+	}
+	if rows := d.ask(Query{Window: time.Hour}).Rows; len(rows) != 0 {
+		t.Errorf("counted before it was committed: %v", rows)
+	}
+	d.crash()
+	if rows := d.ask(Query{Window: time.Hour}).Rows; len(rows) != 1 || rows[0].Delivered != 1 {
+		t.Errorf("got %v, want the stored one", rows)
+	}
+}
+
+// failing refuses commits with documents of slots.
+type failing struct {
+	store.Store
+	after bool // the record is stored all the same
+	left  int
+}
+
+func (f *failing) Commit(ctx context.Context, r *store.Record) (store.Result, error) {
+	if f.left > 0 {
+		f.left--
+		if f.after {
+			if _, err := f.Store.Commit(ctx, r); err != nil {
+				return store.Result{}, err
+			}
+		}
+		return store.Result{}, errors.New("the disk is slow")
+	}
+	return f.Store.Commit(ctx, r)
+}
+
+// A fold that fails, stored or not, is made up for by the next one.
+func TestFoldAgain(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		d := newDesk(t)
+		d.commit(success(d.at, "a", "x", time.Second))
+		d.Book.store = &failing{Store: d.store, after: after, left: 1}
+		if err := d.Fold(context.Background()); err == nil {
+			t.Fatal("the failure was swallowed")
+		}
+		d.commit(success(d.at, "a", "x", time.Second))
+		d.fold()
+		if n := d.documents(kindDelta); n != 0 {
+			t.Errorf("%d deltas are left", n)
+		}
+		d.crash()
+		if rows := d.ask(Query{Window: time.Hour}).Rows; len(rows) != 1 || rows[0].Delivered != 2 {
+			t.Errorf("stored %v: got %v, want 2 delivered", after, rows)
+		}
+	}
+}
+
+// Quantiles are within 1 % of the true ones, the average is exact, also when added
+// up over slots and after a restart.
+func TestQuantiles(t *testing.T) {
+	d := newDesk(t)
+	rng := rand.New(rand.NewPCG(3, 4))
+	var all []time.Duration
+	var sum time.Duration
+	for range 50 {
+		var batch []Observation
+		for range 100 {
+			l := time.Duration(rng.ExpFloat64() * float64(20*time.Millisecond))
+			all = append(all, l)
+			sum += l
+			batch = append(batch, success(d.at, "a", "x", l))
+		}
+		d.commit(batch...)
+		d.at = d.at.Add(7 * time.Minute)
+		d.fold()
+	}
+	d.crash()
+	r := d.ask(Query{Window: 24 * time.Hour}).Rows[0]
+	slices.Sort(all)
+	for name, c := range map[string]struct {
+		got time.Duration
+		at  float64
+	}{"p50": {r.Attempt.P50, 0.5}, "p95": {r.Attempt.P95, 0.95}, "p99": {r.Attempt.P99, 0.99}} {
+		want := all[int(c.at*float64(len(all)-1))]
+		if ratio := float64(c.got) / float64(want); ratio < 1-Accuracy-1e-9 || ratio > 1+Accuracy+1e-9 {
+			t.Errorf("%s is %s, want %s within 1 %%", name, c.got, want)
+		}
+	}
+	if want := sum / time.Duration(len(all)); r.Attempt.Average != want || r.Attempt.Count != uint64(len(all)) {
+		t.Errorf("average %s of %d, want %s of %d", r.Attempt.Average, r.Attempt.Count, want, len(all))
+	}
+}
+
+// Invariant 3: many series share the last ones, and the totals stay.
+func TestSeriesAreBounded(t *testing.T) {
+	d := newDesk(t)
+	const types, destinations = 200, 40
+	for i := range types {
+		var all []Observation
+		for k := range destinations {
+			all = append(all, success(d.at, fmt.Sprintf("type.%d", i), fmt.Sprintf("d%d", k), time.Millisecond))
+		}
+		d.commit(all...)
+	}
+	d.fold()
+	d.crash()
+	if rows := d.ask(Query{ByType: true, ByDestination: true, Window: time.Hour}).Rows; len(rows) > MaxSeries {
+		t.Errorf("%d series", len(rows))
+	}
+	rows := d.ask(Query{ByDestination: true, Window: time.Hour}).Rows
+	if len(rows) != destinations {
+		t.Fatalf("%d destinations, want %d", len(rows), destinations)
+	}
+	for _, r := range rows {
+		if r.Delivered != types {
+			t.Errorf("%s: %d delivered, want %d", r.Destination, r.Delivered, types)
+		}
+	}
+	for i := range 3 * MaxSeries {
+		d.commit(success(d.at, "a", fmt.Sprintf("many%d", i), time.Millisecond))
+	}
+	rows = d.ask(Query{ByType: true, ByDestination: true, Window: time.Hour}).Rows
+	var sum uint64
+	for _, r := range rows {
+		sum += r.Delivered
+	}
+	if want := uint64(types*destinations + 3*MaxSeries); len(rows) > MaxSeries || sum != want {
+		t.Errorf("%d series with %d delivered, want %d", len(rows), sum, want)
+	}
+}
+
+// A week later everything is gone, also from the store; and a slot that is still
+// asked for is not.
+func TestOldSlotsGo(t *testing.T) {
+	d := newDesk(t)
+	for range 10 * 24 {
+		d.commit(success(d.at, "a", "x", time.Millisecond))
+		d.at = d.at.Add(time.Hour)
+		d.fold()
+	}
+	if rows := d.ask(Query{Window: MaxWindow}).Rows; rows[0].Delivered != 7*24 {
+		t.Errorf("%d in a week, want %d", rows[0].Delivered, 7*24)
+	}
+	most := 0
+	for _, r := range resolutions {
+		most += r.keep + 1
+	}
+	if n := d.documents(kindSlot); n > most {
+		t.Errorf("%d slots are kept, want at most %d", n, most)
+	}
+	d.at = d.at.Add(8 * 24 * time.Hour)
+	d.fold()
+	if n := d.documents(kindSlot) + d.documents(kindDelta); n != 0 {
+		t.Errorf("%d documents are left after a quiet week", n)
+	}
+}
+
+// Windows begin at a slot's beginning, and points add up to their row.
+func TestWindowsAndPoints(t *testing.T) {
+	d := newDesk(t)
+	for i := range 60 {
+		d.commit(success(d.at.Add(-time.Duration(i)*time.Minute), "a", "x", time.Millisecond),
+			Observation{At: d.at.Add(-time.Duration(i) * time.Minute), Key: Key{Type: "a"}, Event: true})
+	}
+	for window, want := range map[time.Duration]uint64{time.Minute: 2, 10 * time.Minute: 11, 59 * time.Minute: 60} {
+		a := d.ask(Query{Window: window, Points: 10})
+		if a.Rows[0].Delivered != want || a.Rows[0].Events != want {
+			t.Errorf("%s: %d delivered of %d, want %d", window, a.Rows[0].Delivered, a.Rows[0].Events, want)
+		}
+		var sum uint64
+		for i, p := range a.Rows[0].Points {
+			sum += p.Delivered
+			if want := a.Since.Add(time.Duration(i) * a.Step); !p.Begin.Equal(want) {
+				t.Errorf("%s: point %d begins %s, want %s", window, i, p.Begin, want)
+			}
+		}
+		if sum != want || len(a.Rows[0].Points) > 10 {
+			t.Errorf("%s: %d points with %d delivered, want %d", window, len(a.Rows[0].Points), sum, want)
+		}
+	}
+	for _, bad := range []time.Duration{0, -time.Hour, MaxWindow + 1} {
+		if _, err := d.Ask(Query{Until: d.at, Window: bad}); err == nil {
+			t.Errorf("a window of %s was taken", bad)
+		}
+	}
+}
+
+// Invariant 4: an hour back and forth loses nothing.
+func TestClockJumps(t *testing.T) {
+	d := newDesk(t)
+	for _, jump := range []time.Duration{0, time.Hour, -2 * time.Hour, time.Hour} {
+		d.at = d.at.Add(jump)
+		d.commit(success(d.at, "a", "x", -time.Second))
+		d.fold()
+		d.crash()
+	}
+	d.at = d.at.Add(2 * time.Hour)
+	if rows := d.ask(Query{Window: 24 * time.Hour}).Rows; rows[0].Delivered != 4 || rows[0].Attempt.Average != 0 {
+		t.Errorf("got %+v, want 4 delivered", rows[0])
+	}
+}
+
+// A document that is damaged is left out, and the rest counts.
+func TestDamagedDocuments(t *testing.T) {
+	d := newDesk(t)
+	d.commit(success(d.at, "a", "x", time.Second))
+	d.fold()
+	_, err := d.store.Commit(context.Background(), &store.Record{Documents: []store.Document{
+		{Kind: kindDelta, Name: "zz", Value: []byte{1}}, {Kind: kindDelta, Name: "00000000000000ff", Value: []byte{9, 9}},
+		{Kind: kindSlot, Name: "1m0s 0", Value: []byte("x")}, {Kind: kindSlot, Name: "nothing", Value: nil},
+		{Kind: kindSlot, Name: "3m0s 60", Value: []byte{1, 0}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.crash()
+	d.commit(success(d.at, "a", "x", time.Second))
+	d.fold()
+	if rows := d.ask(Query{Window: time.Hour}).Rows; len(rows) != 1 || rows[0].Delivered != 2 {
+		t.Errorf("got %v, want 2 delivered", rows)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	t := table{}
+	o := success(noon, "a", "x", time.Second)
+	if err := t.get(o.Key).observe(&o); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(encodeSlot(t))
+	f.Add(encodeDelta(map[int64]table{60: t}))
+	f.Add([]byte{1, 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if got, err := decodeSlot(b); err == nil {
+			again, err := decodeSlot(encodeSlot(got))
+			if err != nil || !bytes.Equal(encodeSlot(again), encodeSlot(got)) {
+				t.Errorf("%v: encoded and decoded it is another", err)
+			}
+		}
+		if got, err := decodeDelta(b); err == nil {
+			if _, err := decodeDelta(encodeDelta(got)); err != nil {
+				t.Errorf("encoded and decoded: %v", err)
+			}
+		}
+	})
+}
+
+func BenchmarkTally(b *testing.B) {
+	system, err := storetest.NewMemory()()
+	if err != nil {
+		b.Fatal(err)
+	}
+	st, err := system.Open(context.Background(), storetest.Options{Now: time.Now})
+	if err != nil {
+		b.Fatal(err)
+	}
+	book, err := Open(context.Background(), st, Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	t := book.Tally()
+	for i := range b.N {
+		o := success(noon, "order.paid", "crm", time.Duration(i%1000)*time.Microsecond)
+		t.Add(&o)
+		if i%1000 == 999 {
+			d, _ := t.Document()
+			t.Committed(d)
+			t = book.Tally()
+		}
+	}
+}

@@ -1,0 +1,143 @@
+package stats
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// Query selects what to add up.
+type Query struct {
+	// ByType and ByDestination say what has a row of its own.
+	ByType, ByDestination bool
+	// Type and Destination select series, all where they are empty.
+	Type, Destination string
+	// Until is the end of the window, and Window its length: more than 0, at most
+	// [MaxWindow]. It begins at the beginning of a slot, so it may be longer by a
+	// minute, from 60 minutes on by a quarter of an hour, and from a day on by an
+	// hour.
+	Until  time.Time
+	Window time.Duration
+	// Points asks for the counts over time, in about so many steps; 0 for none.
+	Points int
+}
+
+// Row is the sum of the series with the same Key, whose fields are empty where the
+// query does not tell them apart.
+type Row struct {
+	Key
+	Counts
+	// Attempt is how long attempts took, Delivery the time from an event's arrival
+	// to its success.
+	Attempt, Delivery Latency
+	Points            []Point
+}
+
+// Point is a row's counts in one step of time.
+type Point struct {
+	// Begin of the step.
+	Begin                                    time.Time
+	Events, Delivered, Dead, Failed, Retries uint64
+}
+
+// Answer to a query.
+type Answer struct {
+	// Since is when the window begins, and Step the time between points.
+	Since time.Time
+	Step  time.Duration
+	// Rows are in the order of their keys.
+	Rows []Row
+}
+
+// Ask adds up.
+func (b *Book) Ask(q Query) (*Answer, error) {
+	if q.Window <= 0 || q.Window > MaxWindow {
+		return nil, fmt.Errorf("a window is more than 0 and at most %s, not %s", MaxWindow, q.Window)
+	}
+	i := resolutionFor(q.Window)
+	width := int64(resolutions[i].width / time.Second)
+	first := q.Until.Add(-q.Window).Unix()
+	first -= mod(first, width)
+	last := q.Until.Unix()
+	a := &Answer{Since: time.Unix(first, 0).UTC()}
+	steps := 0
+	step := width
+	if q.Points > 0 {
+		slots := (last-first)/width + 1
+		step = width * max(1, (slots+int64(q.Points)-1)/int64(q.Points))
+		steps = int((last-first)/step) + 1
+		a.Step = time.Duration(step) * time.Second
+	}
+	sums := map[Key]*series{}
+	points := map[Key][]Point{}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for at, s := range b.slots[i] {
+		if at < first || at > last {
+			continue
+		}
+		t := s.live
+		if t == nil {
+			var err error
+			if t, err = decodeSlot(s.sealed); err != nil {
+				return nil, fmt.Errorf("statistics: %w", err)
+			}
+		}
+		for k, one := range t {
+			if q.Type != "" && q.Type != k.Type || q.Destination != "" && q.Destination != k.Destination {
+				continue
+			}
+			if !q.ByType {
+				k.Type = ""
+			}
+			if !q.ByDestination {
+				k.Destination = ""
+			}
+			sum := sums[k]
+			if sum == nil {
+				sum = &series{}
+				sums[k] = sum
+				if steps > 0 {
+					points[k] = newPoints(first, step, steps)
+				}
+			}
+			if err := sum.merge(one); err != nil {
+				return nil, fmt.Errorf("statistics: %w", err)
+			}
+			if steps > 0 {
+				p := &points[k][(at-first)/step]
+				p.Events += one.Events
+				p.Delivered += one.Delivered
+				p.Dead += one.Dead
+				p.Failed += one.Failed()
+				p.Retries += one.Retries
+			}
+		}
+	}
+	for k, s := range sums {
+		r := Row{Key: k, Counts: s.Counts, Points: points[k]}
+		var err error
+		if r.Attempt, err = s.attempts.summary(); err != nil {
+			return nil, err
+		}
+		if r.Delivery, err = s.deliveries.summary(); err != nil {
+			return nil, err
+		}
+		r.Failures = maps.Clone(s.Failures)
+		a.Rows = append(a.Rows, r)
+	}
+	slices.SortFunc(a.Rows, func(x, y Row) int {
+		return cmp.Or(cmp.Compare(x.Type, y.Type), cmp.Compare(x.Destination, y.Destination))
+	})
+	return a, nil
+}
+
+func newPoints(first, step int64, n int) []Point {
+	all := make([]Point, n)
+	for i := range all {
+		all[i].Begin = time.Unix(first+int64(i)*step, 0).UTC()
+	}
+	return all
+}
