@@ -10,6 +10,7 @@ import (
 	"github.com/weirhq/weir/router/routing"
 	"github.com/weirhq/weir/router/source"
 	"github.com/weirhq/weir/router/store"
+	"github.com/weirhq/weir/router/stream"
 )
 
 // engine is the router as its HTTP side sees it: more than an embedding program
@@ -25,6 +26,7 @@ func (e engine) Sending(lane string, ref store.Ref) bool {
 }
 
 func (e engine) Plugins() []api.Plugin { return e.setup.Load().pluginStatus() }
+func (e engine) Stream() *stream.Hub   { return e.stream }
 
 // Accept stores events of a source as one record. It returns when they are on
 // disk: from then on they are not lost.

@@ -30,6 +30,7 @@ import (
 	"github.com/weirhq/weir/router/routing"
 	"github.com/weirhq/weir/router/store"
 	"github.com/weirhq/weir/router/store/badger"
+	"github.com/weirhq/weir/router/stream"
 )
 
 // Options of a router. The zero value is that of a quiet embedded one.
@@ -64,6 +65,7 @@ type Router struct {
 	lanes   *lane.Set
 	reader  *routing.Reader
 	health  health
+	stream  *stream.Hub
 
 	setup     atomic.Pointer[setup]
 	reloading sync.Mutex
@@ -85,7 +87,7 @@ type Router struct {
 // New opens the store, compiles the plugins and starts to route and deliver what
 // the store holds. Close ends it.
 func New(ctx context.Context, c *config.Config, o Options) (*Router, error) {
-	r := &Router{config: c, log: o.Logger, inspect: o.Inspect, stdout: o.Stdout, loader: o.Load, ended: make(chan struct{})}
+	r := &Router{config: c, log: o.Logger, inspect: o.Inspect, stdout: o.Stdout, loader: o.Load, stream: stream.NewHub(nil), ended: make(chan struct{})}
 	if r.log == nil {
 		r.log = hclog.NewNullLogger()
 	}
@@ -124,7 +126,7 @@ func (r *Router) open(ctx context.Context, o Options) error {
 	}
 	r.setup.Store(current)
 	r.reader = routing.NewReader(st, current.table(), r.log.Named("routing"), taker{r})
-	r.lanes = lane.NewSet(st, lane.Options{Logger: r.log.Named("delivery"), Observer: r.health.observe})
+	r.lanes = lane.NewSet(st, lane.Options{Logger: r.log.Named("delivery"), Observer: r.observe})
 	if o.Inspect {
 		return nil
 	}
@@ -149,6 +151,12 @@ func (r *Router) open(ctx context.Context, o Options) error {
 	r.owned.Go(func() { r.reader.Run(readerCtx) })
 	r.owned.Go(func() { r.retain(readerCtx) })
 	return nil
+}
+
+// observe is told of each attempt.
+func (r *Router) observe(destination string, w *lane.Work, result *lane.Result, o *store.Outcome) {
+	r.health.observe(destination, w, result, o)
+	r.tellAttempt(destination, w, result, o)
 }
 
 // warnOrphans tells of lanes whose destination the configuration has no more:
@@ -254,6 +262,7 @@ func (t taker) Decided(e *event.Event, d *routing.Decision, early bool) {
 func (t taker) Committed(e *event.Event, d *routing.Decision) {
 	r := t.Router
 	r.lanes.Posted(d.Routing)
+	r.tellRouted(e, d)
 	for route, err := range d.Failed {
 		r.log.Debug("a condition could not be evaluated, so the route does not match", "route", route, "event", e.ID, "error", err)
 	}
@@ -360,6 +369,7 @@ func (r *Router) Close(ctx context.Context) error {
 	r.endLife()
 
 	r.lanes.Stop()
+	r.stream.Close() // the server waits for those who listen
 	var errs []error
 	if app != nil {
 		if err := app.ShutdownWithContext(ctx); err != nil {

@@ -25,6 +25,7 @@ import (
 	"github.com/weirhq/weir/router/routing"
 	"github.com/weirhq/weir/router/source"
 	"github.com/weirhq/weir/router/store"
+	"github.com/weirhq/weir/router/stream"
 )
 
 // Engine is the router that the API speaks for.
@@ -49,6 +50,8 @@ type Engine interface {
 	Reload(ctx context.Context, orphan bool) (*Reloaded, error)
 	// Plugins are those of the configuration, in its order.
 	Plugins() []Plugin
+	// Stream tells what happens.
+	Stream() *stream.Hub
 	// RetryDelivery makes a delivery due now and returns it as it is then.
 	RetryDelivery(ctx context.Context, r store.Ref) (*store.DeliveryStatus, error)
 }
@@ -138,6 +141,7 @@ func New(e Engine, o Options) *fiber.App {
 	api.Post("/deliveries/:id/retry", s.retryDelivery)
 	api.Get("/plugins", s.listPlugins)
 	api.Get("/plugins/:name", s.showPlugin)
+	api.Get("/stream", s.stream)
 	api.Post("/reload", s.reload)
 
 	app.Use(func(c *fiber.Ctx) error {
@@ -188,7 +192,7 @@ func (s *server) problem(c *fiber.Ctx, err error, maxBody int) *problem.Problem 
 		p := problem.New(http.StatusServiceUnavailable, "busy", "the store cannot keep up, try again")
 		p.RetryAfter = 1
 		return p
-	case errors.Is(err, store.ErrClosed):
+	case errors.Is(err, store.ErrClosed) || errors.Is(err, stream.ErrClosed):
 		p := problem.New(http.StatusServiceUnavailable, "stopping", "the router is stopping, try again")
 		p.RetryAfter = 5
 		return p
