@@ -118,7 +118,7 @@ func (s *setup) table() *routing.Table {
 
 // Reload takes over another configuration without losing an event or stopping a
 // stream: an event is routed whole by the old one or by the new one. What can't
-// change while the router runs (the server's address, store, log) is told as needs_restart. A
+// change while the router runs (the server's addresses, store, log) is told as needs_restart. A
 // destination that is gone keeps its lane, and nothing is sent to it; while
 // something waits there, Reload refuses with a problem unless orphan is set. When
 // it returns an error the old configuration goes on.
@@ -278,6 +278,9 @@ func (r *Router) serverChange(a, b *config.Config) string {
 	running, now := r.config.Server, b.Server
 	for _, s := range []*config.Server{&running, &now} {
 		s.Keys, s.PublicURL = nil, ""
+		if s.TLS != nil {
+			s.TLS = &config.TLS{} // the certificate is taken over
+		}
 	}
 	switch {
 	case !reflect.DeepEqual(running, now) || r.keepsKeys(b):

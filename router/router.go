@@ -13,16 +13,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/gofiber/fiber/v2"
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/weirhq/weir/plugins"
-	"github.com/weirhq/weir/router/api"
 	"github.com/weirhq/weir/router/attempt"
 	"github.com/weirhq/weir/router/config"
 	"github.com/weirhq/weir/router/event"
@@ -76,12 +73,13 @@ type Router struct {
 	stopReader context.CancelFunc
 	owned      sync.WaitGroup // the reader, retention and the HTTP server
 
-	mu       sync.Mutex
-	app      *fiber.App
-	listener net.Listener
-	closed   bool
-	ended    chan struct{} // closed when Close is through
-	closeErr error
+	mu sync.Mutex
+	// front is what server.listen answers, back what server.admin does, where it is
+	// another address.
+	front, back door
+	closed      bool
+	ended       chan struct{} // closed when Close is through
+	closeErr    error
 }
 
 // New opens the store, compiles the plugins and starts to route and deliver what
@@ -307,7 +305,7 @@ func failedRoute(r *store.Routing, route string) bool {
 // Ready is nil when events are taken and delivered, else it says why not.
 func (r *Router) Ready() error {
 	r.mu.Lock()
-	listening, closed := r.listener != nil, r.closed
+	listening, closed := r.front.listener != nil, r.closed
 	r.mu.Unlock()
 	switch {
 	case closed:
@@ -318,38 +316,6 @@ func (r *Router) Ready() error {
 		return errors.New("the listener is not up")
 	}
 	return r.store.Err()
-}
-
-// Handler is the HTTP side, for a server of the caller's.
-func (r *Router) Handler() *fiber.App {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.app == nil {
-		r.app = api.New(engine{r}, api.Options{
-			MaxBody: int(r.config.Server.MaxBody), AnyHost: r.config.Server.Insecure && r.config.Server.Exposed(), Logger: r.log.Named("http"),
-		})
-	}
-	return r.app
-}
-
-// Serve answers HTTP on l until Close, and then returns nil. It can be called
-// once.
-func (r *Router) Serve(l net.Listener) error {
-	app := r.Handler()
-	r.mu.Lock()
-	if r.closed || r.listener != nil {
-		r.mu.Unlock()
-		return errors.Join(errors.New("the router is closed, or serves already"), l.Close())
-	}
-	r.listener = l
-	r.owned.Add(1)
-	r.mu.Unlock()
-	defer r.owned.Done()
-	err := app.Listener(l)
-	if errors.Is(err, net.ErrClosed) {
-		return nil // Close came before the server had begun
-	}
-	return err
 }
 
 // Close stops taking events, stops routing, lets attempts in flight finish until
@@ -363,7 +329,7 @@ func (r *Router) Close(ctx context.Context) error {
 		return r.closeErr
 	}
 	r.closed = true
-	app, l := r.app, r.listener
+	doors := []door{r.front, r.back}
 	r.mu.Unlock()
 	defer close(r.ended)
 	r.endLife()
@@ -371,16 +337,8 @@ func (r *Router) Close(ctx context.Context) error {
 	r.lanes.Stop()
 	r.stream.Close() // the server waits for those who listen
 	var errs []error
-	if app != nil {
-		if err := app.ShutdownWithContext(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("stop the HTTP server: %w", err))
-		}
-	}
-	if l != nil {
-		// The server knows its listener only once it serves.
-		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-			errs = append(errs, fmt.Errorf("close the listener: %w", err))
-		}
+	for _, d := range doors {
+		errs = append(errs, d.close(ctx))
 	}
 	// A reload under way finishes, those that come later see that it is closed.
 	// Not before the server has stopped: it waits for a reload that was asked for

@@ -58,10 +58,18 @@ func connectRunning(ctx context.Context, g *globals) (*config.Config, *client, e
 	switch {
 	case err == nil:
 		return c, router, nil
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return c, nil, fmt.Errorf("%w at %s (server.listen)", errNoRouter, c.Server.Listen)
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, os.ErrNotExist): // of a socket
+		return c, nil, fmt.Errorf("%w at %s (%s)", errNoRouter, c.Server.AdminAddress(), addressName(c))
 	}
 	return nil, nil, fmt.Errorf("ask the router at %s: %w", router.base, err)
+}
+
+// addressName is the attribute that says where the API is.
+func addressName(c *config.Config) string {
+	if c.Server.Admin != "" {
+		return "server.admin"
+	}
+	return "server.listen"
 }
 
 // offline answers from the store, by the same code that a router answers with.
@@ -71,11 +79,11 @@ func offline(ctx context.Context, c *config.Config) (*client, error) {
 		if abs, err := filepath.Abs(path); err == nil {
 			path = abs
 		}
-		return nil, fmt.Errorf("no router runs at %s, and there is no store at %s yet: start one with weir serve", c.Server.Listen, path)
+		return nil, fmt.Errorf("no router runs at %s, and there is no store at %s yet: start one with weir serve", c.Server.AdminAddress(), path)
 	}
 	r, err := router.New(ctx, c, router.Options{Inspect: true})
 	if err != nil {
-		return nil, fmt.Errorf("no router runs at %s: %w", c.Server.Listen, err)
+		return nil, fmt.Errorf("no router runs at %s: %w", c.Server.AdminAddress(), err)
 	}
 	app := r.Handler()
 	return &client{

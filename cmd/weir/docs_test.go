@@ -78,6 +78,9 @@ func sandbox(t *testing.T, hcl, module string) (dir string, env []string) {
 	for _, m := range envCall.FindAllStringSubmatch(hcl, -1) {
 		env = append(env, m[1]+"=a-secret-of-the-docs-test-"+m[1])
 	}
+	if strings.Contains(hcl, `"weir.crt"`) {
+		writeCertificate(t, dir, "hooks.example.com")
+	}
 	writeFile(t, dir, "router.hcl", hcl)
 	return dir, env
 }

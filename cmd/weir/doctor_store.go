@@ -27,7 +27,11 @@ func (d *doctor) checkAddress(ctx context.Context) {
 		d.askRouter(ctx, remote(d.server, d.token), "the server that was named")
 		return
 	}
-	listen := d.config.Server.Listen
+	listen := d.config.Server.AdminAddress()
+	if path, socket := config.SocketPath(listen); socket {
+		d.checkSocket(ctx, path)
+		return
+	}
 	l, err := net.Listen("tcp", listen)
 	switch {
 	case err == nil:
@@ -37,11 +41,30 @@ func (d *doctor) checkAddress(ctx context.Context) {
 		}
 		d.ok("address", "%s is free; no router runs", listen)
 	case errors.Is(err, syscall.EADDRINUSE):
-		d.askRouter(ctx, local(d.config, d.token), "server.listen")
+		d.askRouter(ctx, local(d.config, d.token), addressName(d.config))
 	case errors.Is(err, syscall.EACCES):
 		d.fail("address", "take a port from 1024 on in server.listen, or give the program the capability cap_net_bind_service", "this user may not listen on %s", listen)
 	default:
 		d.fail("address", "write an address of this machine in server.listen", "the router can't listen on %s: %s", listen, err)
+	}
+}
+
+// checkSocket does it for a socket. A file that nobody answers at is replaced by
+// the next start.
+func (d *doctor) checkSocket(ctx context.Context, path string) {
+	c, err := net.Dial("unix", path)
+	switch {
+	case err == nil:
+		_ = c.Close() // it was only asked whether somebody is there
+		d.askRouter(ctx, local(d.config, d.token), addressName(d.config))
+	case errors.Is(err, syscall.EACCES):
+		d.fail("address", "run weir doctor as the router's user, or one of its group", "this user may not use the socket %s", path)
+	default:
+		if _, err := os.Stat(filepath.Dir(path)); err != nil {
+			d.fail("address", "make the folder of the socket", "%s", err)
+			return
+		}
+		d.ok("address", "no router runs at %s", path)
 	}
 }
 
@@ -231,7 +254,7 @@ func (d *doctor) judge(ctx context.Context, path string, c *badger.Checkup) {
 	switch {
 	case c.InUse && d.running == nil:
 		d.fail(check, "find the process (fuser "+filepath.Join(path, "weir.lock")+") and end it, or let server.listen be its address",
-			"another process has it open, and no router answers at %s", d.config.Server.Listen)
+			"another process has it open, and no router answers at %s", d.config.Server.AdminAddress())
 		return
 	case c.InUse:
 		d.ok(check, "open in the running router, and so not looked into; stop the router to have its files checked")

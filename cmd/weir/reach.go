@@ -2,8 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -12,10 +16,37 @@ import (
 
 // remote asks the router that --server names: http://…, https://… or
 // unix:///path.sock. Every request carries the token, where there is one.
-func remote(server, token string) *client {
+func remote(server, token string) *client { return reach(server, token, nil) }
+
+// local asks the router of a configuration, by its own token where none is
+// given: where it answers everything but ingest.
+func local(c *config.Config, token string) *client {
+	return ownAt(c, c.Server.AdminAddress(), token)
+}
+
+// entrance is where the router of a configuration takes events.
+func entrance(c *config.Config, token string) *client {
+	return ownAt(c, c.Server.Listen, token)
+}
+
+func ownAt(c *config.Config, address, token string) *client {
+	if token == "" && len(c.Server.Keys) > 0 && c.Server.Keys[0].Name == "" {
+		token = c.Server.Keys[0].Token.Reveal()
+	}
+	if _, socket := config.SocketPath(address); socket {
+		return reach(address, token, nil)
+	}
+	if c.Server.TLS != nil {
+		return reach("https://"+reachable(address), token, trusting(c.Server.TLS.Cert))
+	}
+	return reach("http://"+reachable(address), token, nil)
+}
+
+func reach(server, token string, trust *tls.Config) *client {
 	base := strings.TrimSuffix(server, "/")
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	if path, ok := strings.CutPrefix(base, "unix://"); ok {
+	transport.TLSClientConfig = trust
+	if path, ok := config.SocketPath(base); ok {
 		base = "http://localhost"
 		transport.Proxy = nil
 		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -37,13 +68,36 @@ func remote(server, token string) *client {
 	return &client{do: do, base: base, close: func() error { h.CloseIdleConnections(); return nil }}
 }
 
-// local asks the router of a configuration, by its own token where none is
-// given.
-func local(c *config.Config, token string) *client {
-	if token == "" && len(c.Server.Keys) > 0 && c.Server.Keys[0].Name == "" {
-		token = c.Server.Keys[0].Token.Reveal()
+// trusting is for a router on this machine, whose certificate has another name
+// than its address and may be signed by nobody: it must have the name of the file
+// that the configuration names, and be signed by that or by who is trusted anyway.
+// nil where the file can't be read: then the usual rules hold.
+func trusting(cert string) *tls.Config {
+	text, err := os.ReadFile(cert)
+	if err != nil {
+		return nil
 	}
-	return remote("http://"+reachable(c.Server.Listen), token)
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil
+	}
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	pool.AppendCertsFromPEM(text)
+	c := &tls.Config{RootCAs: pool}
+	switch {
+	case len(leaf.DNSNames) > 0:
+		c.ServerName = strings.Replace(leaf.DNSNames[0], "*", "router", 1)
+	case len(leaf.IPAddresses) > 0:
+		c.ServerName = leaf.IPAddresses[0].String()
+	}
+	return c
 }
 
 // reachable turns the address of all interfaces into one that can be dialled.

@@ -79,7 +79,7 @@ func (s *send) run(cmd *cobra.Command, g *globals) error {
 	case cfgErr != nil:
 		return fmt.Errorf("the address is in the configuration, which can't be read; give --server, or mend it: %w", cfgErr)
 	case cfg != nil:
-		router = local(cfg, g.token)
+		router = entrance(cfg, g.token)
 	}
 	return request.post(cmd, g, router)
 }

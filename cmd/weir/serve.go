@@ -66,19 +66,33 @@ func serve(ctx context.Context, c *config.Config, f *files, watching bool) error
 	defer pacing.Wait()
 	defer cancel()
 
-	// The address is taken first: a second router on it should not get as far as
-	// the store.
-	l, err := net.Listen("tcp", c.Server.Listen)
+	// The addresses are taken first: a second router on them should not get as far
+	// as the store.
+	l, err := router.Listen(c.Server.Listen)
 	if err != nil {
 		return fmt.Errorf("listen on %s (server.listen): %w", c.Server.Listen, err)
 	}
+	var admin net.Listener
+	if c.Server.Admin != "" {
+		if admin, err = router.Listen(c.Server.Admin); err != nil {
+			return errors.Join(fmt.Errorf("listen on %s (server.admin): %w", c.Server.Admin, err), l.Close())
+		}
+	}
 	r, err := router.New(stop, c, router.Options{Logger: log, CacheDir: filepath.Join(c.Store.Path, "plugins"), Load: f.again})
 	if err != nil {
-		return errors.Join(err, l.Close())
+		err = errors.Join(err, l.Close())
+		if admin != nil {
+			err = errors.Join(err, admin.Close())
+		}
+		return err
 	}
-	served := make(chan error, 1)
+	served := make(chan error, 2)
 	go func() { served <- r.Serve(l) }()
-	log.Info("ready", "address", "http://"+l.Addr().String(), "sources", len(c.Sources), "routes", len(c.Routes),
+	if admin != nil {
+		go func() { served <- r.ServeAdmin(admin) }()
+		log.Info("everything but ingest is at", "address", shown(c, admin))
+	}
+	log.Info("ready", "address", shown(c, l), "sources", len(c.Sources), "routes", len(c.Routes),
 		"destinations", len(c.Destinations), "plugins", len(c.Plugins), "config", c.Hash[:12])
 
 	var look <-chan time.Time // nil: never
@@ -121,6 +135,17 @@ wait:
 	err = errors.Join(err, r.Close(deadline))
 	log.Info("stopped")
 	return err
+}
+
+// shown is how an address is written that the router listens on.
+func shown(c *config.Config, l net.Listener) string {
+	switch {
+	case l.Addr().Network() == "unix":
+		return "unix://" + l.Addr().String()
+	case c.Server.TLS != nil:
+		return "https://" + l.Addr().String()
+	}
+	return "http://" + l.Addr().String()
 }
 
 // takeOver is a reload by SIGHUP or by a change of files. Nobody is there to be

@@ -132,6 +132,7 @@ func (s *server) mayIngest(c *fiber.Ctx, src *source.Source) error {
 // authorize stands before everything but ingest and health, so that what is
 // added later is closed by itself.
 func (s *server) authorize(c *fiber.Ctx) error {
+	secure(c)
 	if err := s.require(c, needed(c.Method(), c.Path())...); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -56,10 +57,27 @@ type Engine interface {
 	RetryDelivery(ctx context.Context, r store.Ref) (*store.DeliveryStatus, error)
 }
 
+// Part is what of the HTTP side an application answers.
+type Part int
+
+// The parts.
+const (
+	// Whole answers everything.
+	Whole Part = iota
+	// IngestOnly answers what sources take.
+	IngestOnly
+	// AdminOnly answers the rest.
+	AdminOnly
+)
+
 // Options of the server.
 type Options struct {
 	// MaxBody is the largest request body in bytes.
 	MaxBody int
+	// Part is what of it is answered.
+	Part Part
+	// Connections is how many may be open at a time, 2048 when 0.
+	Connections int
 	// AnyHost answers without keys whatever Host says, for a router that is meant
 	// to be open.
 	AnyHost bool
@@ -108,7 +126,7 @@ func New(e Engine, o Options) *fiber.App {
 		CaseSensitive: true,
 		// Room for all the headers that a source may keep, and some.
 		ReadBufferSize: 32 << 10,
-		Concurrency:    maxConnections,
+		Concurrency:    cmp.Or(o.Connections, maxConnections),
 		JSONEncoder:    marshal,
 		ErrorHandler:   s.fail(o.MaxBody),
 	})
@@ -120,14 +138,21 @@ func New(e Engine, o Options) *fiber.App {
 		return c.Next()
 	})
 
-	app.Get("/healthz", s.healthz)
-	app.Get("/readyz", s.readyz)
-
-	// Sources come and go with a reload, so their paths are looked up.
-	app.Use(s.ingest)
-	app.All("/in/:source", func(c *fiber.Ctx) error {
-		return problem.New(http.StatusNotFound, "unknown_source", "no source takes %s %s", c.Method(), c.Path())
-	})
+	if o.Part != IngestOnly {
+		app.Get("/healthz", s.healthz)
+		app.Get("/readyz", s.readyz)
+	}
+	if o.Part != AdminOnly {
+		// Sources come and go with a reload, so their paths are looked up.
+		app.Use(s.ingest)
+		app.All("/in/:source", func(c *fiber.Ctx) error {
+			return problem.New(http.StatusNotFound, "unknown_source", "no source takes %s %s", c.Method(), c.Path())
+		})
+	}
+	if o.Part == IngestOnly {
+		app.Use(nothing)
+		return app
+	}
 
 	// What is below needs a token, whatever it is and whether it exists or not.
 	app.Use(s.authorize)
@@ -144,10 +169,12 @@ func New(e Engine, o Options) *fiber.App {
 	api.Get("/stream", s.stream)
 	api.Post("/reload", s.reload)
 
-	app.Use(func(c *fiber.Ctx) error {
-		return problem.New(http.StatusNotFound, "not_found", "there is nothing at %s %s", c.Method(), c.Path())
-	})
+	app.Use(nothing)
 	return app
+}
+
+func nothing(c *fiber.Ctx) error {
+	return problem.New(http.StatusNotFound, "not_found", "there is nothing at %s %s", c.Method(), c.Path())
 }
 
 // fail turns every error into a problem. What is not one of ours is logged and
@@ -162,6 +189,7 @@ func (s *server) fail(maxBody int) fiber.ErrorHandler {
 		if p.RetryAfter > 0 {
 			c.Set(fiber.HeaderRetryAfter, strconv.Itoa(p.RetryAfter))
 		}
+		secure(c)
 		c.Set(fiber.HeaderContentType, problem.ContentType)
 		return c.Status(p.Status).Send(body)
 	}
@@ -221,10 +249,12 @@ func marshal(v any) ([]byte, error) {
 }
 
 func (s *server) healthz(c *fiber.Ctx) error {
+	secure(c)
 	return c.JSON(Health{Status: "ok"})
 }
 
 func (s *server) readyz(c *fiber.Ctx) error {
+	secure(c)
 	if err := s.engine.Ready(); err != nil {
 		health := Health{Status: "not ready"}
 		if s.known(c) {

@@ -15,6 +15,7 @@
 package config
 
 import (
+	"crypto/tls"
 	"net/url"
 	"time"
 
@@ -45,9 +46,16 @@ type Config struct {
 
 // Server is where the router listens, and whom it answers.
 type Server struct {
-	// Listen is host:port. It is a loopback address unless there are Keys or
-	// Insecure is set.
+	// Listen is host:port, or unix:///path of a socket. It is a loopback address or
+	// a socket unless there are Keys or Insecure is set.
 	Listen string
+	// Admin is where everything but ingest is answered instead, of the same form.
+	// Empty: at Listen.
+	Admin string
+	// TLS is nil where the router speaks plain HTTP. Sockets always do.
+	TLS *TLS
+	// Sidecar asks for small limits: the router lives beside one program.
+	Sidecar bool
 	// Keys are the tokens that open the router: that of the server block, which
 	// has every scope, and those of its access blocks. Empty: none is needed.
 	Keys []Key
@@ -58,6 +66,15 @@ type Server struct {
 	PublicURL string
 	// MaxBody is the largest request body in bytes.
 	MaxBody int64
+}
+
+// TLS is what the router proves its name with.
+type TLS struct {
+	// Cert and Key are the files, in PEM.
+	Cert, Key string
+	// Pair is what they hold. It is nil where a configuration is only loaded to ask
+	// a router.
+	Pair *tls.Certificate
 }
 
 // Key is a token and what it is good for.

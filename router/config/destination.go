@@ -38,6 +38,9 @@ func (l *loader) decodeDefaults(b *hclsyntax.Block) Destination {
 		Format: FormatEnvelope, Timeout: DefaultTimeout, Schedule: DefaultSchedule(),
 		Jitter: DefaultJitter, Concurrency: DefaultConcurrency,
 	}
+	if l.config.Server.Sidecar {
+		d.Concurrency = SidecarConcurrency
+	}
 	if b != nil {
 		l.noLabels(b)
 		if a := attribute(b, "url"); a != nil {

@@ -24,13 +24,12 @@ var (
 		laterBlocks: []string{"webhooks", "metrics", "tracing", "test", "variable", "locals"},
 	}
 	serverSchema = schema{
-		attributes:      []string{"listen", "public_url", "token", "insecure", "max_body"},
-		blocks:          []string{"access"},
-		laterAttributes: []string{"admin", "mode"},
-		laterBlocks:     []string{"tls"},
+		attributes: []string{"listen", "admin", "public_url", "token", "insecure", "max_body", "mode"},
+		blocks:     []string{"tls", "access"},
 	}
-	accessSchema = schema{attributes: []string{"token", "scopes"}}
-	storeSchema  = schema{
+	serverTLSSchema = schema{attributes: []string{"cert", "key"}}
+	accessSchema    = schema{attributes: []string{"token", "scopes"}}
+	storeSchema     = schema{
 		attributes:      []string{"path", "retention", "min_free"},
 		laterAttributes: []string{"max_age"},
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/tls"
 	"net"
 	"net/netip"
 	"net/url"
@@ -26,6 +27,13 @@ const (
 	DefaultLogLevel  = "info"
 )
 
+// What mode = "sidecar" makes smaller, where nothing else is written.
+const (
+	SidecarRetention   = 24 * time.Hour
+	SidecarMinFree     = 256 << 20
+	SidecarConcurrency = 4
+)
+
 // attribute returns the attribute called name, nil where the block or the
 // attribute is not there.
 func attribute(b *hclsyntax.Block, name string) *hclsyntax.Attribute {
@@ -42,10 +50,12 @@ func (l *loader) decodeServer(b *hclsyntax.Block) {
 		l.check(b.Body, serverSchema, "server")
 		s.Keys = l.keys(b)
 		s.Insecure = l.boolean(attribute(b, "insecure"), false)
-		if a := attribute(b, "listen"); a != nil {
-			if v, ok := l.text(a); ok {
-				l.checkListen(a.Expr.Range(), v, s)
-				s.Listen = v
+		s.Sidecar = l.oneOf(attribute(b, "mode"), "central", []string{"central", "sidecar"}, nil) == "sidecar"
+		s.Listen = l.address(attribute(b, "listen"), s.Listen, s)
+		if a := attribute(b, "admin"); a != nil {
+			s.Admin = l.address(a, "", s)
+			if s.Admin == s.Listen && !strings.HasSuffix(s.Admin, ":0") {
+				l.fail(a.Expr.Range(), "The same address", `The address of "admin" is that of "listen". Leave it out, or write another.`)
 			}
 		}
 		if a := attribute(b, "public_url"); a != nil {
@@ -54,28 +64,59 @@ func (l *loader) decodeServer(b *hclsyntax.Block) {
 			}
 		}
 		s.MaxBody = l.size(attribute(b, "max_body"), s.MaxBody, 1, 8<<20)
+		var tlsBlocks []*hclsyntax.Block
+		for _, x := range b.Body.Blocks {
+			if x.Type == "tls" {
+				tlsBlocks = append(tlsBlocks, x)
+			}
+		}
+		if len(tlsBlocks) > 0 {
+			l.onlyOne(tlsBlocks)
+			s.TLS = l.decodeServerTLS(tlsBlocks[0])
+		}
 	}
 	l.config.Server = s
 }
 
-func (l *loader) checkListen(r hcl.Range, listen string, s Server) {
-	if strings.HasPrefix(listen, "unix:") {
-		l.later(r, "unix:")
-		return
+// address reads where the router listens.
+func (l *loader) address(a *hclsyntax.Attribute, fallback string, s Server) string {
+	if a == nil {
+		return fallback
+	}
+	listen, ok := l.text(a)
+	if !ok {
+		return fallback
+	}
+	r := a.Expr.Range()
+	if path, ok := SocketPath(listen); ok || strings.HasPrefix(listen, "unix:") {
+		switch {
+		case !strings.HasPrefix(path, "/") || strings.HasSuffix(path, "/"):
+			l.fail(r, "Not a socket", `A socket is written with three slashes and an absolute path: "unix:///run/weir.sock".`)
+		case len(path) > maxSocketPath:
+			l.fail(r, "Not a socket", "The path of a socket has at most %d bytes. That is the system's rule.", maxSocketPath)
+		}
+		return listen
 	}
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
-		l.fail(r, "Not an address", `The value of "listen" is a host and a port, such as %q.`, DefaultListen)
-		return
+		l.fail(r, "Not an address", `The value of %q is a host and a port, such as %q.`, a.Name, DefaultListen)
+		return listen
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
 		l.fail(r, "Not an address", "%q is no port: a number from 0 (any free one) to 65535.", port)
-		return
+		return listen
 	}
 	if !loopback(host) && len(s.Keys) == 0 && !s.Insecure && !l.opts.ToAsk {
 		l.fail(r, "No token", `On this address others reach the router, so it needs a token: set token = env("WEIR_TOKEN") in the server block (it may not be empty), or insecure = true to let everybody do everything. Without one, listen on "127.0.0.1:%s".`, port)
 	}
+	return listen
 }
+
+// maxSocketPath is the shortest limit of the systems that have sockets.
+const maxSocketPath = 103
+
+// SocketPath takes the path out of an address such as unix:///run/weir.sock.
+func SocketPath(address string) (path string, ok bool) { return strings.CutPrefix(address, "unix://") }
 
 // Open says whether everybody who reaches the router may do everything: it
 // listens off loopback, and has no tokens.
@@ -83,8 +124,71 @@ func (s *Server) Open() bool { return len(s.Keys) == 0 && s.Exposed() }
 
 // Exposed says whether other machines reach the router.
 func (s *Server) Exposed() bool {
-	host, _, err := net.SplitHostPort(s.Listen)
-	return err == nil && !loopback(host)
+	for _, address := range []string{s.Listen, s.Admin} {
+		if host, _, err := net.SplitHostPort(address); err == nil && !strings.HasPrefix(address, "unix:") && !loopback(host) {
+			return true
+		}
+	}
+	return false
+}
+
+// AdminAddress is where everything but ingest is answered.
+func (s *Server) AdminAddress() string {
+	if s.Admin != "" {
+		return s.Admin
+	}
+	return s.Listen
+}
+
+// decodeServerTLS reads the certificate and its key, so that a pair that does not
+// fit is found before a router stands there without one.
+func (l *loader) decodeServerTLS(b *hclsyntax.Block) *TLS {
+	l.noLabels(b)
+	l.check(b.Body, serverTLSSchema, "tls")
+	t := &TLS{}
+	read := func(name, example string) []byte {
+		a := attribute(b, name)
+		if a == nil {
+			l.missing(b, name, name+` = "`+example+`"`)
+			return nil
+		}
+		v, ok := l.text(a)
+		if !ok {
+			return nil
+		}
+		path := l.path(v, a.SrcRange)
+		if name == "cert" {
+			t.Cert = path
+		} else {
+			t.Key = path
+		}
+		if l.opts.ToAsk {
+			return nil // the key may be the router's alone
+		}
+		l.report.Inputs.note(path)
+		pem, err := readFile(path, maxTextSize)
+		if err != nil {
+			l.fail(a.Expr.Range(), "File can't be read", "%s", sentence(err.Error()))
+			return nil
+		}
+		l.digest(name, pem)
+		return pem
+	}
+	cert, key := read("cert", "weir.crt"), read("key", "weir.key")
+	if cert == nil || key == nil {
+		return t
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		// Its words name what is wrong with the files, and hold nothing of them.
+		l.fail(b.DefRange(), "Certificate can't be used", "%s", sentence(strings.TrimPrefix(err.Error(), "tls: ")))
+		return t
+	}
+	if leaf := pair.Leaf; leaf != nil && time.Now().After(leaf.NotAfter) {
+		l.warn(attribute(b, "cert").Expr.Range(), "Certificate has expired", "It was valid until %s.", leaf.NotAfter.UTC().Format(time.DateOnly))
+	}
+	t.Pair = &pair
+	return t
 }
 
 // publicURL reads the address that producers use. It may have a path, where a
@@ -118,6 +222,9 @@ func (l *loader) decodeStore(b *hclsyntax.Block) {
 	s := Store{
 		Kind: "badger", Path: filepath.Join(l.config.Dir, DefaultStorePath),
 		Retention: DefaultRetention, MinFree: DefaultMinFree, MaxAge: DefaultMaxAge,
+	}
+	if l.config.Server.Sidecar {
+		s.Retention, s.MinFree = SidecarRetention, SidecarMinFree
 	}
 	if b != nil {
 		if l.oneLabel(b, `store "badger"`) {

@@ -4,15 +4,6 @@ locals {
   a = 1
 }
 
-server {
-  listen   = "unix:///run/weir.sock"
-  admin    = "127.0.0.1:9000"
-  mode     = "sidecar"
-  tls {
-    cert = "c.pem"
-  }
-}
-
 store "nats" {
   max_age = "30d"
 }
