@@ -1,12 +1,10 @@
 package verify
 
 import (
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
 
-	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/problem"
 )
 
@@ -18,7 +16,7 @@ const (
 	githubPrefix    = "sha256="
 )
 
-func init() { register("github", newGitHub) }
+func init() { register(Preset{Kind: "github", Needs: []string{"secrets"}, new: newGitHub}) }
 
 // github is HMAC-SHA256 over the body in lower-case hex, after sha256=.
 type github struct{ keys [][]byte }
@@ -32,30 +30,40 @@ func newGitHub(o Options) (Scheme, error) {
 }
 
 func (s *github) Verify(r *Request) *problem.Problem {
-	value, ok := r.value("x-hub-signature-256")
+	value, ok := r.value(githubHeader)
 	if !ok || value == "" {
-		if _, old := r.value("x-hub-signature"); old {
+		if _, old := r.value(githubOldHeader); old {
 			return refuse("signature_unsupported",
 				"the request is signed with SHA-1 only (%s), which can be forged; set a secret so that %s is sent too",
 				githubOldHeader, githubHeader)
 		}
 		return missing(githubHeader)
 	}
-	digits, ok := strings.CutPrefix(value, githubPrefix)
-	given, err := hex.DecodeString(digits)
-	if !ok || err != nil || len(given) != sha256.Size {
+	given, ok := githubGiven(value)
+	if !ok {
 		return malformed(githubHeader, "sha256= and 64 hex digits")
 	}
-	if !anyHMAC(sha256.New, s.keys, r.Body, given) {
+	if !anyMAC(sha256.New, s.keys, [][]byte{given}, r.Body) {
 		return mismatch(githubHeader)
 	}
 	return nil
 }
 
-func (s *github) Sign(r *Request) []event.Field {
-	mac := hmac.New(sha256.New, s.keys[0])
-	mac.Write(r.Body)
-	return []event.Field{{Name: "x-hub-signature-256", Value: githubPrefix + hex.EncodeToString(mac.Sum(nil))}}
+func githubGiven(value string) ([]byte, bool) {
+	digits, ok := strings.CutPrefix(value, githubPrefix)
+	given, good := unhex(digits, sha256.Size)
+	return given, ok && good
+}
+
+func (s *github) Signature(r *Request) []byte {
+	value, _ := r.value(githubHeader)
+	given, _ := githubGiven(value)
+	return given
+}
+
+func (s *github) Sign(r *Request) error {
+	r.set("x-hub-signature-256", githubPrefix+hex.EncodeToString(sum(sha256.New, s.keys[0], r.Body)))
+	return nil
 }
 
 func (s *github) Credentials() []string { return nil }

@@ -30,8 +30,11 @@ func TestGitHub(t *testing.T) {
 }
 
 func TestGitHubSigns(t *testing.T) {
-	got := scheme(t, "github", Options{Secrets: []string{githubSecret}}).Sign(&Request{Body: []byte(githubBody)})
-	if len(got) != 1 || got[0].Name != "x-hub-signature-256" || got[0].Value != githubSignature {
-		t.Errorf("signs with %v", got)
+	r := &Request{Body: []byte(githubBody)}
+	if err := scheme(t, "github", Options{Secrets: []string{githubSecret}}).Sign(r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Header) != 1 || r.Header[0].Name != "x-hub-signature-256" || r.Header[0].Value != githubSignature {
+		t.Errorf("signs with %v", r.Header)
 	}
 }

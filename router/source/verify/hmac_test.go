@@ -1,6 +1,9 @@
 package verify
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // Test case 2 of RFC 2202 (SHA-1) and RFC 4231 (SHA-2).
 const (
@@ -10,6 +13,8 @@ const (
 	rfcSHA256 = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
 	rfcSHA512 = "164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea250554" +
 		"9758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d4a6b4b636e070a38bce737"
+	// rfcTimed is SHA-256 over 1614265330, a dot and the data, by Python's hmac.
+	rfcTimed  = "28bf12ac4fe98e509a57f9a63082e1ea612208d47decac51def2ea4070447d7e"
 	rfcBase64 = "W9zBRr9gdU5qBCQmCJV1x1oAPwidJzmDnexYuWTsOEM=" // of SHA-256
 )
 
@@ -42,6 +47,13 @@ func TestHMAC(t *testing.T) {
 			{"cut off", field("x-sig", rfcBase64[:40]), rfcData, "signature_malformed"},
 			{"hex", field("x-sig", rfcSHA256), rfcData, "signature_malformed"},
 		}},
+		{"timestamp", Options{TimestampHeader: "X-Time"}, []signed{
+			{"vector", fields("x-sig", rfcTimed, "x-time", "1614265330"), rfcData, ""},
+			{"tampered time", fields("x-sig", rfcTimed, "x-time", "1614265331"), rfcData, "signature_mismatch"},
+			{"body alone", fields("x-sig", rfcSHA256, "x-time", "1614265330"), rfcData, "signature_mismatch"},
+			{"no time", field("x-sig", rfcTimed), rfcData, "timestamp_missing"},
+			{"no number", fields("x-sig", rfcTimed, "x-time", "1614265330.0"), rfcData, "timestamp_malformed"},
+		}},
 		{"prefix", Options{Prefix: "v0="}, []signed{
 			{"vector", field("x-sig", "v0="+rfcSHA256), rfcData, ""},
 			{"no prefix", field("x-sig", rfcSHA256), rfcData, "signature_malformed"},
@@ -52,4 +64,11 @@ func TestHMAC(t *testing.T) {
 			check(t, scheme(t, "hmac", tt.options), []string{rfcKey}, tt.cases)
 		})
 	}
+}
+
+func TestHMACWindow(t *testing.T) {
+	s := scheme(t, "hmac", Options{Secrets: []string{rfcKey}, Header: "X-Sig", TimestampHeader: "X-Time"})
+	window(t, s, nil, signed{header: fields("x-sig", rfcTimed, "x-time", "1614265330"), body: rfcData})
+	wider := scheme(t, "hmac", Options{Secrets: []string{rfcKey}, Header: "X-Sig", TimestampHeader: "X-Time", Tolerance: time.Hour})
+	checkAt(t, wider, nil, time.Unix(signedAt+3600, 0), "", []signed{{"wider", fields("x-sig", rfcTimed, "x-time", "1614265330"), rfcData, ""}})
 }

@@ -27,7 +27,9 @@ func FuzzSign(f *testing.F) {
 					t.Fatal(err)
 				}
 				r := &Request{Body: body, Time: time.Unix(1700000000, 0)}
-				r.Header = s.Sign(r)
+				if err := s.Sign(r); err != nil {
+					t.Fatal(err)
+				}
 				if p := s.Verify(r); p != nil {
 					t.Fatalf("%s: its own signature %v of %q is refused: %v", kind, r.Header, body, p)
 				}
@@ -40,7 +42,8 @@ func FuzzSign(f *testing.F) {
 				if p := s.Verify(&Request{Header: r.Header, Body: other, Time: r.Time}); p == nil || p.Status != 401 {
 					t.Fatalf("%s: the signature of %q is taken for %q: %v", kind, body, other, p)
 				}
-				value := []byte(r.Header[0].Value)
+				own := r.Header[0].Value
+				value := []byte(own)
 				if i := at % len(value); flip != 0 && i >= 0 && r.Header[0].Value[i] != '=' {
 					value[i] ^= flip
 				} else {
@@ -48,7 +51,7 @@ func FuzzSign(f *testing.F) {
 				}
 				r.Header[0].Value = string(value)
 				// Hex is read in both cases, and base64 with loose last bits.
-				if p := s.Verify(r); p == nil && !bytes.EqualFold(value, []byte(s.Sign(r)[0].Value)) && encoding == "hex" {
+				if p := s.Verify(r); p == nil && !bytes.EqualFold(value, []byte(own)) && encoding == "hex" {
 					t.Fatalf("%s: %q is taken for %q", kind, value, body)
 				}
 			}
