@@ -2,10 +2,12 @@ package router
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"net/http"
+	"strconv"
 
 	"github.com/weirhq/weir/router/api"
-	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/problem"
 	"github.com/weirhq/weir/router/routing"
 	"github.com/weirhq/weir/router/source"
@@ -28,15 +30,34 @@ func (e engine) Sending(lane string, ref store.Ref) bool {
 func (e engine) Plugins() []api.Plugin { return e.setup.Load().pluginStatus() }
 func (e engine) Stream() *stream.Hub   { return e.stream }
 
-// Accept stores events of a source as one record. It returns when they are on
+// Tally counts what sources take and refuse.
+func (e engine) Tally() *source.Tally { return &e.tally }
+
+// Accept stores the events of a request as one record. It returns when they are on
 // disk: from then on they are not lost.
-func (e engine) Accept(ctx context.Context, s *source.Source, events []*event.Event) ([]store.Accepted, error) {
-	record := &store.Record{Events: make([]store.NewEvent, len(events))}
-	for i, x := range events {
-		record.Events[i] = store.NewEvent{Event: x, Dedupe: s.Dedupe()}
+func (e engine) Accept(ctx context.Context, s *source.Source, taken source.Taken) ([]store.Accepted, error) {
+	if len(taken.Events) == 0 {
+		return nil, nil
+	}
+	record := &store.Record{Events: make([]store.NewEvent, len(taken.Events))}
+	for i, x := range taken.Events {
+		record.Events[i] = store.NewEvent{Event: x, Dedupe: s.Dedupe(), Alias: alias(taken.Signature, i)}
 	}
 	result, err := e.store.Commit(ctx, record)
+	if err == nil {
+		e.tally.Took(s.Name(), len(taken.Events))
+	}
 	return result.Events, err
+}
+
+// alias is the second name of event i of a request with a signature, empty where
+// none is remembered.
+func alias(signature []byte, i int) string {
+	if len(signature) == 0 {
+		return ""
+	}
+	sum := sha256.Sum256(signature)
+	return strconv.Itoa(i) + " " + hex.EncodeToString(sum[:])
 }
 
 // Reload reads the configuration again and takes it over.

@@ -41,13 +41,13 @@ func (r *Router) Publish(ctx context.Context, p Event) (Receipt, error) {
 		return Receipt{}, err
 	}
 	publisher := r.setup.Load().publisher
-	events, err := publisher.Accept(&source.Request{
-		Path: publisher.Path(), Header: jsonHeader, ContentType: "application/json", Body: body, Received: time.Now().UTC(),
+	taken, err := publisher.Accept(&source.Request{
+		Method: http.MethodPost, Path: publisher.Path(), Header: jsonHeader, ContentType: "application/json", Body: body, Received: time.Now().UTC(),
 	})
 	if err != nil {
 		return Receipt{}, err
 	}
-	accepted, err := engine{r}.Accept(ctx, publisher, events)
+	accepted, err := engine{r}.Accept(ctx, publisher, taken)
 	if err != nil {
 		return Receipt{}, err
 	}

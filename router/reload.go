@@ -36,6 +36,16 @@ type setup struct {
 	keys *api.Keys
 }
 
+// source finds one by its name, nil where there is none.
+func (s *setup) source(name string) *source.Source {
+	for _, src := range s.sources {
+		if src.Name() == name {
+			return src
+		}
+	}
+	return nil
+}
+
 // prepare makes a setup of c. It takes over from old what has not changed. When
 // it fails, nothing of it is left, and old is as it was.
 func (r *Router) prepare(ctx context.Context, c *config.Config, old *setup) (*setup, error) {
@@ -45,11 +55,14 @@ func (r *Router) prepare(ctx context.Context, c *config.Config, old *setup) (*se
 		if err != nil {
 			return nil, err
 		}
+		if old != nil {
+			src.Inherit(old.source(x.Name))
+		}
 		s.sources[src.Path()] = src
 		if x.Name == "events" {
 			s.sources["/events"] = src
 			trusted := *x
-			trusted.Verify = config.Verify{Kind: "none"}
+			trusted.Verify, trusted.DedupeSignature = config.Verify{Kind: "none"}, false
 			if s.publisher, err = source.New(&trusted); err != nil {
 				return nil, err
 			}

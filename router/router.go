@@ -25,6 +25,7 @@ import (
 	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/lane"
 	"github.com/weirhq/weir/router/routing"
+	"github.com/weirhq/weir/router/source"
 	"github.com/weirhq/weir/router/store"
 	"github.com/weirhq/weir/router/store/badger"
 	"github.com/weirhq/weir/router/stream"
@@ -63,6 +64,10 @@ type Router struct {
 	reader  *routing.Reader
 	health  health
 	stream  *stream.Hub
+	// tally counts what sources take and refuse, outcomes is for producers that
+	// wait for what becomes of their events.
+	tally    source.Tally
+	outcomes outcomes
 
 	setup     atomic.Pointer[setup]
 	reloading sync.Mutex
@@ -151,9 +156,10 @@ func (r *Router) open(ctx context.Context, o Options) error {
 	return nil
 }
 
-// observe is told of each attempt.
+// observe tells of an attempt to all who want to know, see [lane.Observer].
 func (r *Router) observe(destination string, w *lane.Work, result *lane.Result, o *store.Outcome) {
 	r.health.observe(destination, w, result, o)
+	r.outcomes.observe(destination, w, result, o)
 	r.tellAttempt(destination, w, result, o)
 }
 
@@ -252,6 +258,7 @@ type taker struct{ *Router }
 
 // Decided lets the lanes send what is decided for an event.
 func (t taker) Decided(e *event.Event, d *routing.Decision, early bool) {
+	t.outcomes.decided(e, d.Routing)
 	t.lanes.Offer(e, d.Routing, early)
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,18 +48,19 @@ it goes to that source as its provider would send it: data is the whole body,
 signed as the source's verify block says. The address, paths and secrets come
 from the configuration unless flags give them.`,
 		Example: `  weir send --type order.created --data '{"total": 120}'
-  weir send --source github --type push --data @push.json`,
+  weir send --source github --type push --data @push.json
+  weir send --source payments --sign stripe --secret whsec_... --data @invoice.json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd, g) },
 	}
 	f := c.Flags()
 	f.StringVar(&s.source, "source", "", "source to send to; without it, POST /events")
-	f.StringVar(&s.typ, "type", "", `type of the event (default "test"; github: "ping")`)
+	f.StringVar(&s.typ, "type", "", `type of the event (default "test"; github: "ping"); also for shopify and gitlab`)
 	f.StringVar(&s.data, "data", "{}", "data: JSON, `@file`, or - for standard input")
-	f.StringVar(&s.id, "id", "", "id of the event (github: of the delivery)")
+	f.StringVar(&s.id, "id", "", "id of the event, or of the provider's delivery")
 	f.StringVar(&s.subject, "subject", "", "subject of the event")
 	f.StringVar(&s.sign, "sign", "", "sign as this provider: "+strings.Join(verify.Kinds(), ", ")+" (default: what the source's verify block says)")
-	f.StringVar(&s.secret, "secret", "", "secret to sign with (default: the first one of the source)")
+	f.StringVar(&s.secret, "secret", "", "secret to sign with (default: the first one of the source; basic: user:password; sendgrid: a private key)")
 	f.StringArrayVar(&s.headers, "header", nil, "one more header, as `name=value`; may be repeated")
 	return c
 }
@@ -165,11 +168,10 @@ func (s *send) request(cfg *config.Config, cfgErr error, data []byte) (*outgoing
 	if err != nil {
 		return nil, err
 	}
-	signature, err := s.signature(block, kind, cfgErr, r.body)
-	if err != nil {
+	if err := s.prove(r, block, kind, cfgErr); err != nil {
 		return nil, err
 	}
-	r.header = append(append(r.header, signature...), extra...)
+	r.header = append(r.header, extra...)
 	return r, nil
 }
 
@@ -197,66 +199,82 @@ func (s *send) native(r *outgoing, data []byte) error {
 	return nil
 }
 
+// providers are the headers in which a provider says what an event is.
+var providers = map[string]struct{ typ, id, agent, defaultType string }{
+	"github":   {"x-github-event", "x-github-delivery", "GitHub-Hookshot/weir", "ping"},
+	"gitlab":   {"x-gitlab-event", "x-gitlab-event-uuid", "GitLab/weir", "Push Hook"},
+	"shopify":  {"x-shopify-topic", "x-shopify-event-id", "Shopify-Captain-Hook", "orders/create"},
+	"standard": {"", "webhook-id", "", ""},
+}
+
 // provider sends data as it is, with the headers that the provider adds.
 func (s *send) provider(r *outgoing, kind string, data []byte) error {
 	r.body = data
 	contentType := "text/plain; charset=utf-8"
-	if rawjson.Valid(data) == nil {
+	switch {
+	case rawjson.Valid(data) == nil:
 		contentType = "application/json"
+	case slices.Contains([]string{"twilio", "slack", "mailgun"}, kind):
+		contentType = "application/x-www-form-urlencoded"
 	}
 	r.header = []event.Field{{Name: "content-type", Value: contentType}}
-	if kind == "github" {
-		id, typ := s.id, s.typ
-		if id == "" {
-			id = uuid.NewString()
-		}
-		if typ == "" {
-			typ = "ping"
-		}
-		r.header = append(r.header,
-			event.Field{Name: "user-agent", Value: "GitHub-Hookshot/weir"},
-			event.Field{Name: "x-github-event", Value: typ},
-			event.Field{Name: "x-github-delivery", Value: id},
-		)
-	} else if s.typ != "" || s.id != "" {
-		return usage("this source finds type and id in the request: give them by --header or in --data")
+	p := providers[kind]
+	if p.typ == "" && s.typ != "" {
+		return usage("this source finds the type in the request: give it by --header or in --data")
+	}
+	if p.id == "" && s.id != "" {
+		return usage("this source finds the id in the request: give it by --header or in --data")
 	}
 	if s.subject != "" {
 		return usage("this source finds the subject in the request: give it by --header or in --data")
 	}
+	if p.agent != "" {
+		r.header = append(r.header, event.Field{Name: "user-agent", Value: p.agent})
+	}
+	if p.typ != "" {
+		r.header = append(r.header, event.Field{Name: p.typ, Value: cmp.Or(s.typ, p.defaultType)})
+	}
+	if p.id != "" {
+		r.header = append(r.header, event.Field{Name: p.id, Value: cmp.Or(s.id, uuid.NewString())})
+	}
 	return nil
 }
 
-// signature signs as kind. The block's own attributes count where it is of that
-// kind.
-func (s *send) signature(block *config.Source, kind string, cfgErr error, body []byte) ([]event.Field, error) {
+// prove signs as kind. The block's own attributes count where it is of that kind.
+func (s *send) prove(r *outgoing, block *config.Source, kind string, cfgErr error) error {
 	if kind == "" || kind == "none" {
 		if s.secret != "" {
-			return nil, usage("--secret is given, but nothing says how to sign: add --sign")
+			return usage("--secret is given, but nothing says how to sign: add --sign")
 		}
-		return nil, nil
+		return nil
 	}
 	var o verify.Options
-	if v := block.Verify; v.Kind == kind {
-		o = verify.Options{Header: v.Header, Algorithm: v.Algorithm, Encoding: v.Encoding, Prefix: v.Prefix}
-		for _, secret := range v.Secrets {
-			o.Secrets = append(o.Secrets, secret.Reveal())
-		}
+	if block.Verify.Kind == kind {
+		o = block.Verify.Options()
 	}
 	if s.secret != "" {
 		o.Secrets = []string{s.secret}
+		if user, password, ok := strings.Cut(s.secret, ":"); ok && kind == "basic" {
+			o.Username, o.Secrets = user, []string{password}
+		}
 	}
 	if len(o.Secrets) == 0 {
 		if cfgErr != nil {
-			return nil, fmt.Errorf("the secret is in the configuration, which can't be read; give --secret, or mend it: %w", cfgErr)
+			return fmt.Errorf("the secret is in the configuration, which can't be read; give --secret, or mend it: %w", cfgErr)
 		}
-		return nil, usage("--sign %s needs --secret, or a source in the configuration with verify %q", kind, kind)
+		return usage("--sign %s needs --secret, or a source in the configuration with verify %q", kind, kind)
 	}
 	scheme, err := verify.New(kind, o)
 	if err != nil {
-		return nil, usage("sign: %w", err)
+		return usage("sign: %w", err)
 	}
-	return scheme.Sign(&verify.Request{Body: body, Time: time.Now()}), nil
+	base := cmp.Or(block.PublicURL, defaultServer)
+	signed := &verify.Request{Header: r.header, Body: r.body, URL: base + r.path, Time: time.Now()}
+	if err := scheme.Sign(signed); err != nil {
+		return usage("sign as %s: %w", kind, err)
+	}
+	r.header, r.body, r.path = signed.Header, signed.Body, strings.TrimPrefix(signed.URL, base)
+	return nil
 }
 
 func parseHeaders(list []string) ([]event.Field, error) {

@@ -209,7 +209,7 @@ func TestSendWrongUsage(t *testing.T) {
 	}{
 		"data that is no JSON":       {[]string{"--data", "{"}, 2, "not JSON"},
 		"a header without a value":   {[]string{"--header", "x-a"}, 2, "name=value"},
-		"a type that can't be given": {[]string{"--source", "shop", "--type", "a"}, 2, "finds type and id"},
+		"a type that can't be given": {[]string{"--source", "shop", "--type", "a"}, 2, "finds the type"},
 		"a subject":                  {[]string{"--source", "github", "--subject", "a"}, 2, "subject"},
 		"a secret for nothing":       {[]string{"--source", "plain", "--secret", "a"}, 2, "add --sign"},
 		"a scheme without a secret":  {[]string{"--source", "plain", "--sign", "github"}, 2, "needs --secret"},

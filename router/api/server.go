@@ -12,16 +12,13 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
-	"github.com/gofiber/fiber/v2/utils"
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/problem"
 	"github.com/weirhq/weir/router/routing"
 	"github.com/weirhq/weir/router/source"
@@ -33,10 +30,15 @@ import (
 type Engine interface {
 	// Source is the one that takes requests at a path, nil where none does.
 	Source(path string) *source.Source
-	// Accept stores events of a source and returns when they are on disk.
-	Accept(ctx context.Context, s *source.Source, events []*event.Event) ([]store.Accepted, error)
+	// Accept stores what a source has taken and returns when it is on disk.
+	Accept(ctx context.Context, s *source.Source, taken source.Taken) ([]store.Accepted, error)
 	// Keys are the tokens that open the router now; nil: none is needed.
 	Keys() *Keys
+	// Follow begins to watch what events lead to that are accepted next. The error
+	// is a problem where too many watch already.
+	Follow() (Watch, error)
+	// Tally counts what sources take and refuse.
+	Tally() *source.Tally
 	// Ready is nil when events are taken and delivered, else why not.
 	Ready() error
 	// Store to look things up in.
@@ -104,11 +106,12 @@ type server struct {
 	anyHost bool
 	log     hclog.Logger
 	now     func() time.Time
+	maxBody int
 }
 
 // New returns the application; the caller serves it and shuts it down.
 func New(e Engine, o Options) *fiber.App {
-	s := &server{engine: e, anyHost: o.AnyHost, log: o.Logger, now: o.Now}
+	s := &server{engine: e, anyHost: o.AnyHost, log: o.Logger, now: o.Now, maxBody: o.MaxBody}
 	if s.log == nil {
 		s.log = hclog.NewNullLogger()
 	}
@@ -128,15 +131,9 @@ func New(e Engine, o Options) *fiber.App {
 		ReadBufferSize: 32 << 10,
 		Concurrency:    cmp.Or(o.Connections, maxConnections),
 		JSONEncoder:    marshal,
-		ErrorHandler:   s.fail(o.MaxBody),
+		ErrorHandler:   s.fail,
 	})
 	app.Use(s.guard)
-	app.Use(func(c *fiber.Ctx) error {
-		if len(c.Request().Body()) > o.MaxBody {
-			return fiber.ErrRequestEntityTooLarge
-		}
-		return c.Next()
-	})
 
 	if o.Part != IngestOnly {
 		app.Get("/healthz", s.healthz)
@@ -153,6 +150,12 @@ func New(e Engine, o Options) *fiber.App {
 		app.Use(nothing)
 		return app
 	}
+	app.Use(func(c *fiber.Ctx) error {
+		if len(c.Request().Body()) > o.MaxBody {
+			return fiber.ErrRequestEntityTooLarge
+		}
+		return c.Next()
+	})
 
 	// What is below needs a token, whatever it is and whether it exists or not.
 	app.Use(s.authorize)
@@ -179,23 +182,21 @@ func nothing(c *fiber.Ctx) error {
 
 // fail turns every error into a problem. What is not one of ours is logged and
 // told without its text.
-func (s *server) fail(maxBody int) fiber.ErrorHandler {
-	return func(c *fiber.Ctx, err error) error {
-		p := s.problem(c, err, maxBody)
-		body, err := json.Marshal(p)
-		if err != nil {
-			return err
-		}
-		if p.RetryAfter > 0 {
-			c.Set(fiber.HeaderRetryAfter, strconv.Itoa(p.RetryAfter))
-		}
-		secure(c)
-		c.Set(fiber.HeaderContentType, problem.ContentType)
-		return c.Status(p.Status).Send(body)
+func (s *server) fail(c *fiber.Ctx, err error) error {
+	p := s.problem(c, err)
+	body, err := json.Marshal(p)
+	if err != nil {
+		return err
 	}
+	if p.RetryAfter > 0 {
+		c.Set(fiber.HeaderRetryAfter, strconv.Itoa(p.RetryAfter))
+	}
+	secure(c)
+	c.Set(fiber.HeaderContentType, problem.ContentType)
+	return c.Status(p.Status).Send(body)
 }
 
-func (s *server) problem(c *fiber.Ctx, err error, maxBody int) *problem.Problem {
+func (s *server) problem(c *fiber.Ctx, err error) *problem.Problem {
 	var p *problem.Problem
 	var fe *fiber.Error
 	switch {
@@ -204,7 +205,7 @@ func (s *server) problem(c *fiber.Ctx, err error, maxBody int) *problem.Problem 
 	case errors.As(err, &fe):
 		switch fe.Code {
 		case http.StatusRequestEntityTooLarge:
-			return problem.New(fe.Code, "body_too_large", "the body is larger than max_body, which is %d bytes", maxBody)
+			return problem.New(fe.Code, "body_too_large", "the body is larger than max_body, which is %d bytes", s.maxBody)
 		case http.StatusMethodNotAllowed:
 			return problem.New(fe.Code, "method_not_allowed", "%s is not allowed at %s", c.Method(), c.Path())
 		case http.StatusRequestTimeout:
@@ -263,52 +264,4 @@ func (s *server) readyz(c *fiber.Ctx) error {
 		return c.Status(http.StatusServiceUnavailable).JSON(health)
 	}
 	return c.JSON(Health{Status: "ready"})
-}
-
-// ingest takes what is for a source, and answers only when it is on disk.
-func (s *server) ingest(c *fiber.Ctx) error {
-	if c.Method() != fiber.MethodPost {
-		return c.Next()
-	}
-	src := s.engine.Source(c.Path())
-	if src == nil {
-		return c.Next()
-	}
-	if err := s.mayIngest(c, src); err != nil {
-		return err
-	}
-	events, err := src.Accept(s.request(c))
-	if err != nil {
-		return err
-	}
-	accepted, err := s.engine.Accept(c.Context(), src, events)
-	if err != nil {
-		return err
-	}
-	a := accepted[0]
-	answer := Accepted{EventID: a.ID, Status: "accepted", Differs: a.Differs}
-	if a.Duplicate {
-		answer.Status = "duplicate"
-	}
-	c.Context().Response.Header.SetContentType(fiber.MIMEApplicationJSON)
-	c.Context().Response.SetBodyRaw(answer.appendJSON(make([]byte, 0, 128)))
-	c.Status(http.StatusAccepted)
-	return nil
-}
-
-// request holds the connection's own buffers: the source copies what it keeps.
-// The body is the raw one: Fiber's own accessor would decompress it unbounded.
-func (s *server) request(c *fiber.Ctx) *source.Request {
-	r := &source.Request{
-		Path: c.Path(), ContentType: c.Get(fiber.HeaderContentType),
-		Body: c.Request().Body(), Received: s.now().UTC(), Header: make([]event.Field, 0, 16),
-	}
-	c.Request().Header.VisitAll(func(name, value []byte) {
-		r.Header = append(r.Header, event.Field{Name: utils.UnsafeString(name), Value: utils.UnsafeString(value)})
-	})
-	if query := c.Request().URI().QueryString(); len(query) > 0 {
-		// What can't be parsed is left out, as net/http does.
-		r.Query, _ = url.ParseQuery(string(query))
-	}
-	return r
 }

@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/weirhq/weir/router/config"
-	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/lane"
 	"github.com/weirhq/weir/router/problem"
 	"github.com/weirhq/weir/router/source"
@@ -22,10 +21,13 @@ import (
 type refusing struct {
 	Engine
 	source *source.Source
+	tally  source.Tally
 	err    error
 	keys   *Keys
 	ready  error
 }
+
+func (r *refusing) Tally() *source.Tally { return &r.tally }
 
 func (r *refusing) Source(path string) *source.Source {
 	if path == "/events" {
@@ -33,7 +35,7 @@ func (r *refusing) Source(path string) *source.Source {
 	}
 	return nil
 }
-func (r *refusing) Accept(context.Context, *source.Source, []*event.Event) ([]store.Accepted, error) {
+func (r *refusing) Accept(context.Context, *source.Source, source.Taken) ([]store.Accepted, error) {
 	return nil, r.err
 }
 func (r *refusing) Keys() *Keys  { return r.keys }

@@ -23,6 +23,7 @@ import (
 
 	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/expr"
+	"github.com/weirhq/weir/router/source/verify"
 )
 
 // Config is a whole configuration.
@@ -143,25 +144,28 @@ type Source struct {
 	Path   string
 	Format SourceFormat
 	Verify Verify
-	// Type, ID and Subject are nil where the default holds: the source's name
-	// (native: the envelope's), no id of the producer's, no subject.
-	Type, ID, Subject *expr.Program
-	// Dedupe is how long the ids of producers are remembered.
-	Dedupe time.Duration
+	// Type, ID, Subject and Tenant are nil where the default holds: the source's
+	// name (native: the envelope's), no id of the producer's, no subject, no tenant.
+	Type, ID, Subject, Tenant *expr.Program
+	// Dedupe is how long the ids of producers are remembered, and with
+	// DedupeSignature the signatures too.
+	Dedupe          time.Duration
+	DedupeSignature bool
+	// Schema is what data must fit, nil for anything.
+	Schema *BodySchema
+	// Rate is how many events are taken, nil for any number.
+	Rate *Rate
+	// KeepHeaders are patterns of the headers that are stored, in lower case. Nil
+	// means all, but credentials never are.
+	KeepHeaders []string
+	// Reply answers requests that were taken, nil is JSON with the events' ids.
+	Reply *verify.Answer
+	// Handshake answers challenges by GET, nil for none.
+	Handshake *Handshake
+	// PublicURL is the server's, empty where it is not known.
+	PublicURL string
 	// Range is where the block is written; empty for a source that is not.
 	Range hcl.Range
-}
-
-// Verify is how a source knows its producer.
-type Verify struct {
-	// Kind is "none", "github" or "hmac".
-	Kind string
-	// Secrets are never empty unless Kind is "none". Any of them will do.
-	Secrets []Secret
-	// Header (lower case), Algorithm ("sha256", "sha512", "sha1"), Encoding
-	// ("hex", "base64") and Prefix (what stands before the signature) are set
-	// for every kind but "none".
-	Header, Algorithm, Encoding, Prefix string
 }
 
 // OnError is what happens to a message when a plugin fails on it.

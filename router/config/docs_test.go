@@ -4,6 +4,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/weirhq/weir/router/source/verify"
 )
 
 // TestDocumentation loads each block of docs/configuration.md by itself, and
@@ -31,7 +33,7 @@ func TestDocumentation(t *testing.T) {
 		t.Fatalf("%d examples", n)
 	}
 	_, later, _ := strings.Cut(text, "## Not supported yet")
-	for _, s := range []schema{topSchema, serverSchema, storeSchema, sourceSchema, pluginSchema, destinationSchema, routeSchema, verifySchemas["hmac"]} {
+	for _, s := range []schema{topSchema, serverSchema, storeSchema, sourceSchema, pluginSchema, destinationSchema, routeSchema, replySchema, verifySchema("hmac"), verifySchema("basic")} {
 		for _, name := range join(s.laterAttributes, s.laterBlocks) {
 			if !strings.Contains(later, "`"+name+"`") {
 				t.Errorf("%s is not in the list of what is not supported yet", name)
@@ -43,9 +45,14 @@ func TestDocumentation(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range laterVerify {
-		if !strings.Contains(later, "`"+name+"`") {
-			t.Errorf("verify %s is not in the list", name)
+	for _, kind := range verify.Kinds() {
+		if !strings.Contains(text, "`\""+kind+"\"`") {
+			t.Errorf("verify %s is not described", kind)
+		}
+	}
+	for _, kind := range verify.Handshakes() {
+		if !strings.Contains(text, "`\""+kind+"\"`") {
+			t.Errorf("handshake %s is not described", kind)
 		}
 	}
 	for name := range sharedFunctions {

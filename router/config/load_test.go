@@ -152,7 +152,7 @@ func TestLoadFolder(t *testing.T) {
 	if github.Path != "/in/github" || github.Format != SourceRaw || github.Dedupe != time.Hour || github.Subject != nil {
 		t.Errorf("github %+v", github)
 	}
-	if !reflect.DeepEqual(github.Verify, Verify{Kind: "github", Secrets: []Secret{"s3cret-value", "old"}, Header: "x-hub-signature-256", Algorithm: "sha256", Encoding: "hex", Prefix: "sha256="}) {
+	if !reflect.DeepEqual(github.Verify, Verify{Kind: "github", Secrets: []Secret{"s3cret-value", "old"}}) {
 		t.Error("verify of github")
 	}
 	if !reflect.DeepEqual(shop.Verify, Verify{Kind: "hmac", Secrets: []Secret{"s3cret-value"}, Header: "x-shop-signature", Algorithm: "sha256", Encoding: "base64", Prefix: "v1="}) || shop.Path != "/hooks/shop" || shop.Format != SourceNative {

@@ -15,6 +15,9 @@ import (
 // errs on the side of hiding.
 func isSecret(name string) bool {
 	name = strings.ToLower(name)
+	if name == "dedupe_signature" {
+		return false
+	}
 	for _, part := range []string{"secret", "token", "password", "passwd", "apikey", "api_key", "api-key", "authorization", "cookie", "private", "credential", "signature"} {
 		if strings.Contains(name, part) {
 			return true

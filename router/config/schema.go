@@ -36,11 +36,10 @@ var (
 	logSchema    = schema{attributes: []string{"level", "json"}}
 	retrySchema  = schema{attributes: []string{"schedule", "jitter"}}
 	sourceSchema = schema{
-		attributes:      []string{"path", "format", "type", "id", "subject", "dedupe"},
-		blocks:          []string{"verify"},
-		laterAttributes: []string{"tenant", "schema", "dedupe_signature", "rate", "keep_headers"},
-		laterBlocks:     []string{"reply", "handshake"},
+		attributes: []string{"path", "format", "type", "id", "subject", "tenant", "dedupe", "dedupe_signature", "schema", "rate", "keep_headers"},
+		blocks:     []string{"verify", "reply", "handshake"},
 	}
+	replySchema  = schema{attributes: []string{"status", "content_type", "body"}}
 	pluginSchema = schema{
 		attributes: []string{"wasm", "config", "memory", "fuel", "init_fuel", "deadline", "isolation", "abi", "on_error", "shadow"},
 	}
@@ -62,15 +61,6 @@ var (
 		attributes:      []string{"from", "events", "when", "through", "to", "fallback"},
 		laterAttributes: []string{"for_each"},
 	}
-	verifySchemas = map[string]schema{
-		"none":   {},
-		"github": {attributes: []string{"secrets"}},
-		"hmac": {
-			attributes:      []string{"secrets", "header", "algorithm", "encoding", "prefix"},
-			laterAttributes: []string{"timestamp_header", "tolerance"},
-		},
-	}
-	laterVerify = []string{"stripe", "shopify", "slack", "twilio", "standard", "gitlab", "sendgrid", "mailgun", "basic", "bearer", "token"}
 )
 
 func without(list []string, names ...string) []string {

@@ -8,8 +8,8 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
-	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/expr"
+	"github.com/weirhq/weir/router/source/verify"
 )
 
 const (
@@ -56,21 +56,48 @@ func (l *loader) decodeSource(b *hclsyntax.Block) {
 	s.Type = l.program(b, "type", expr.SourceScope)
 	s.ID = l.program(b, "id", expr.SourceScope)
 	s.Subject = l.program(b, "subject", expr.SourceScope)
-
-	var verify []*hclsyntax.Block
-	for _, v := range b.Body.Blocks {
-		if v.Type == "verify" {
-			verify = append(verify, v)
-		}
+	s.Tenant = l.program(b, "tenant", expr.SourceScope)
+	s.Rate = l.rate(attribute(b, "rate"))
+	s.KeepHeaders = l.keepHeaders(attribute(b, "keep_headers"))
+	if a := attribute(b, "schema"); a != nil {
+		s.Schema = l.bodySchema(a)
 	}
-	if len(verify) > 0 {
-		l.onlyOne(verify)
-		s.Verify = l.decodeVerify(verify[0])
+
+	if v := l.inner(b, "verify"); v != nil {
+		s.Verify = l.decodeVerify(v)
 		l.verifies[name] = true
+	}
+	s.Reply = verify.Find(s.Verify.Kind).Answer
+	if v := l.inner(b, "reply"); v != nil {
+		s.Reply = l.decodeReply(v)
+	}
+	if v := l.inner(b, "handshake"); v != nil {
+		s.Handshake = l.decodeHandshake(v)
+	}
+	s.PublicURL = l.config.Server.PublicURL
+	if a := attribute(b, "dedupe_signature"); a != nil {
+		if s.DedupeSignature = l.boolean(a, false); s.DedupeSignature {
+			l.checkDedupeSignature(a.Expr.Range(), &s.Verify)
+		}
 	}
 	if l.sourceBlocks[name] == nil {
 		l.sourceBlocks[name] = s
 	}
+}
+
+// inner returns the one block of a type within another, nil where there is none.
+func (l *loader) inner(b *hclsyntax.Block, kind string) *hclsyntax.Block {
+	var list []*hclsyntax.Block
+	for _, x := range b.Body.Blocks {
+		if x.Type == kind {
+			list = append(list, x)
+		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	l.onlyOne(list)
+	return list[0]
 }
 
 // checkPath refuses what is no plain path and what is the router's own.
@@ -103,7 +130,7 @@ func (l *loader) finishSources() {
 		l.defined["source"][nativeSource] = hcl.Range{}
 		l.sourceBlocks[nativeSource] = &Source{
 			Name: nativeSource, Path: "/in/" + nativeSource, Format: SourceNative,
-			Verify: Verify{Kind: "none"}, Dedupe: DefaultDedupe,
+			Verify: Verify{Kind: "none"}, Dedupe: DefaultDedupe, PublicURL: l.config.Server.PublicURL,
 		}
 	}
 	list := make([]*Source, 0, len(l.sourceBlocks))
@@ -133,50 +160,6 @@ func (l *loader) finishSources() {
 	}
 	sort.Slice(list, func(i, j int) bool { return list[i].Name < list[j].Name })
 	l.config.Sources = list
-}
-
-func (l *loader) decodeVerify(b *hclsyntax.Block) Verify {
-	v := Verify{Kind: "none"}
-	if !l.oneLabel(b, `verify "github"`) {
-		return v
-	}
-	kind := b.Labels[0]
-	if !l.choice(b.LabelRanges[0], kind, []string{"github", "hmac", "none"}, laterVerify) {
-		if a := attribute(b, "secrets"); a != nil {
-			l.secrets(a) // its own mistakes are told in the same go
-		}
-		return v
-	}
-	l.check(b.Body, verifySchemas[kind], `verify "`+kind+`"`)
-	v.Kind = kind
-	if kind == "none" {
-		return v
-	}
-	if a := attribute(b, "secrets"); a != nil {
-		v.Secrets = l.secrets(a)
-	} else {
-		l.missing(b, "secrets", `secrets = [env("SECRET")]`)
-	}
-	if kind == "github" {
-		v.Header, v.Algorithm, v.Encoding, v.Prefix = "x-hub-signature-256", "sha256", "hex", "sha256="
-		return v
-	}
-	if a := attribute(b, "header"); a != nil {
-		if s, ok := l.text(a); ok {
-			if !event.ValidHeaderName(s) {
-				l.fail(a.Expr.Range(), "Invalid header", "%q is no name of a header.", s)
-			}
-			v.Header = strings.ToLower(s)
-		}
-	} else {
-		l.missing(b, "header", `header = "x-signature"`)
-	}
-	v.Algorithm = l.oneOf(attribute(b, "algorithm"), "sha256", []string{"sha256", "sha512", "sha1"}, nil)
-	v.Encoding = l.oneOf(attribute(b, "encoding"), "hex", []string{"hex", "base64"}, nil)
-	if a := attribute(b, "prefix"); a != nil {
-		v.Prefix, _ = l.text(a)
-	}
-	return v
 }
 
 // missing refuses a block that lacks an attribute.

@@ -16,6 +16,10 @@ var reserved = []string{
 	"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "expect",
 }
 
+// Credentials are the headers of a request that carry credentials, in lower
+// case. They are never stored.
+var Credentials = []string{"authorization", "proxy-authorization", "cookie"}
+
 // ReservedHeader reports whether a plugin must leave the header called name, in
 // any case, to the router: host, user-agent, authorization, content-length,
 // content-type, connection, keep-alive, te, trailer, transfer-encoding, upgrade,

@@ -2,6 +2,8 @@ package source
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -31,53 +33,106 @@ type envelope struct {
 	event, data, timestamp, eventID, subject, tenant []byte
 }
 
-// acceptNative takes one event in Weir's own envelope.
-func (s *Source) acceptNative(e *event.Event, r *Request) error {
-	if err := nativeType(r); err != nil {
-		return err
+// native takes one event or many, by the request's content type.
+func (m *making) native() error {
+	r := m.request
+	mediaType := event.MediaType(r.ContentType)
+	switch {
+	case mediaType == structuredType:
+		return m.structured()
+	case mediaType == batchedType:
+		return m.batched()
+	case strings.HasPrefix(mediaType, "application/cloudevents"):
+		return problem.New(http.StatusUnsupportedMediaType, "unsupported_media_type",
+			"the Content-Type is %q; CloudEvents are taken as %s, %s, or in binary mode", clip(mediaType), structuredType, batchedType)
+	case r.header("ce-specversion") != "":
+		return m.binary()
+	case mediaType == "application/x-ndjson", mediaType == "application/ndjson":
+		return m.lines()
+	case mediaType == "" || event.IsJSON(mediaType):
+		return m.document()
 	}
-	if err := rawjson.Valid(r.Body); err != nil {
+	return problem.New(http.StatusUnsupportedMediaType, "unsupported_media_type",
+		"the Content-Type is %q; this source takes application/json, application/x-ndjson and CloudEvents", clip(mediaType))
+}
+
+// document takes an envelope, or an array of them.
+func (m *making) document() error {
+	body := m.request.Body
+	if err := rawjson.Valid(body); err != nil {
 		return malformed(err)
 	}
-	v, err := parseEnvelope(r.Body)
-	if err != nil {
-		return err
+	if rawjson.KindOf(body) != rawjson.Array {
+		return m.envelope(body)
 	}
-	if err := v.fill(e); err != nil {
-		return err
-	}
-	if e.ID == "" {
-		if key := strings.Clone(r.header("idempotency-key")); key != "" {
-			if len(key) > event.MaxOriginID {
-				return problem.New(http.StatusBadRequest, "bad_id",
-					"Idempotency-Key has %d bytes, more than %d", len(key), event.MaxOriginID)
+	return m.array(body, m.envelope)
+}
+
+// array takes each element of a valid JSON array, or none.
+func (m *making) array(body []byte, take func([]byte) error) error {
+	m.taken.Batch = true
+	var err error
+	rawjson.EachElement(body, func(element []byte) bool {
+		if err = m.room(); err == nil {
+			err = take(element)
+		}
+		if err != nil {
+			err = of(len(m.taken.Events), err)
+		}
+		return err == nil
+	})
+	return err
+}
+
+// lines takes an envelope a line. Empty lines count for nothing.
+func (m *making) lines() error {
+	m.taken.Batch = true
+	number := 0
+	for line := range bytes.Lines(m.request.Body) {
+		number++
+		line = bytes.TrimSpace(line)
+		if len(line) == 0 {
+			continue
+		}
+		err := m.room()
+		if err == nil {
+			if syntax := rawjson.Valid(line); syntax != nil {
+				err = malformedLine(number, syntax)
+			} else {
+				err = m.envelope(line)
 			}
-			setOriginID(e, key)
+		}
+		if err != nil {
+			return of(len(m.taken.Events), err)
 		}
 	}
-	e.ContentType = "application/json"
 	return nil
 }
 
-// nativeType refuses what is not one JSON document, and CloudEvents.
-func nativeType(r *Request) error {
-	mediaType := event.MediaType(r.ContentType)
-	later := func(what string) error {
-		return problem.New(http.StatusUnsupportedMediaType, "not_supported_yet",
-			"%s is not supported yet; send one event as application/json", what)
+// malformedLine is the problem of a line that is not JSON. Its place is that in
+// the body.
+func malformedLine(number int, err error) error {
+	p := problem.New(http.StatusBadRequest, "malformed_json", "line %d is not JSON: %s", number, err).With("line", number)
+	var s *rawjson.SyntaxError
+	if errors.As(err, &s) {
+		p.Detail = fmt.Sprintf("line %d, column %d is not JSON: %s", number, s.Column, s.Msg)
+		p.With("column", s.Column)
 	}
-	switch {
-	case strings.HasPrefix(mediaType, "application/cloudevents"):
-		return later("CloudEvents (" + clip(mediaType) + ")")
-	case r.header("ce-specversion") != "":
-		return later("CloudEvents in binary mode (ce-specversion)")
-	case mediaType == "application/x-ndjson", mediaType == "application/ndjson":
-		return later(mediaType)
-	case mediaType == "", event.IsJSON(mediaType):
-		return nil
+	return p
+}
+
+// envelope takes one event in Weir's own form, which is valid JSON.
+func (m *making) envelope(body []byte) error {
+	v, err := parseEnvelope(body)
+	if err != nil {
+		return err
 	}
-	return problem.New(http.StatusUnsupportedMediaType, "unsupported_media_type",
-		"the Content-Type is %q; this source takes application/json", clip(mediaType))
+	e := m.event()
+	if err := v.fill(e); err != nil {
+		return err
+	}
+	e.ContentType = "application/json"
+	return m.add(e, m.header, body)
 }
 
 // parseEnvelope finds the members in body, which is valid JSON. Of duplicate
@@ -85,11 +140,8 @@ func nativeType(r *Request) error {
 func parseEnvelope(body []byte) (*envelope, error) {
 	switch kind := rawjson.KindOf(body); kind {
 	case rawjson.Object:
-	case rawjson.Array:
-		return nil, problem.New(http.StatusBadRequest, "not_supported_yet",
-			"an array of events is not supported yet; send one event, an object")
 	default:
-		return nil, problem.New(http.StatusBadRequest, "wrong_type", "the body is a JSON %s; an event is an object", kind)
+		return nil, problem.New(http.StatusBadRequest, "wrong_type", "this is a JSON %s; an event is an object", kind)
 	}
 	var v envelope
 	var unknown []byte
@@ -132,6 +184,10 @@ func unknownMember(key []byte) *problem.Problem {
 	name, _ := rawjson.Unquote(key)
 	name = clip(name)
 	p := problem.New(http.StatusBadRequest, "unknown_member", "an event has no member %q", name).With("member", name)
+	if name == "specversion" {
+		p.Detail += "; a CloudEvent is sent as " + structuredType
+		return p
+	}
 	near := nearMember(name)
 	if near == "" {
 		p.Detail += "; it has " + strings.Join(members, ", ")

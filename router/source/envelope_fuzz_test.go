@@ -21,14 +21,14 @@ func FuzzEnvelope(f *testing.F) {
 		`{"event":"a","event":"b","data":1,"data":2,"tenant":"t","subject":"s\ud800"}`,
 		`{"subject":"s","tenant":"t","event_id":"i","timestamp":"2024-01-01T00:00:00Z","event":"a","data":1,"subject":"u","tenant":"v","event_id":"j","timestamp":"2025-01-01T00:00:00Z"}`, `{"\u0065vent":"a","data":null,"event_id":null}`,
 		`{"Event":"a","data":1}`, `{"event":"weir.x","data":1}`, `{"event":"a b","data":1}`, `{"event":7,"data":1}`, ` {"event":"é","data":"é"}`,
-		`{"event":"a","data":1,"timestamp":"2024-02-30T00:00:00Z"}`, `[]`, `{}`, `{"event":"a","data":1,"x":1}`,
+		`{"event":"a","data":1,"timestamp":"2024-02-30T00:00:00Z"}`, `[]`, `{}`, `[{"event":"a","data":1},{"event":"b","data":2}]`, `{"event":"a","data":1,"x":1}`,
 	} {
 		f.Add([]byte(seed))
 	}
 	s := native(f)
 	f.Fuzz(func(t *testing.T, body []byte) {
 		before := bytes.Clone(body)
-		events, err := s.Accept(&Request{Body: body, Received: received})
+		taken, err := s.Accept(&Request{Body: body, Received: received})
 		if !bytes.Equal(body, before) {
 			t.Fatalf("the body was changed from %q to %q", before, body)
 		}
@@ -44,6 +44,13 @@ func FuzzEnvelope(f *testing.F) {
 			}
 			return
 		}
+		if taken.Batch {
+			var list []json.RawMessage
+			if err := json.Unmarshal(body, &list); err != nil || len(list) != len(taken.Events) {
+				t.Fatalf("%q is taken as %d events: %v", body, len(taken.Events), err)
+			}
+			return
+		}
 		if wantErr != nil {
 			t.Fatalf("taken: %q, but %v", body, wantErr)
 		}
@@ -55,7 +62,7 @@ func FuzzEnvelope(f *testing.F) {
 			}
 			return s
 		}
-		e := events[0]
+		e := taken.Events[0]
 		if e.Type != member("event") || e.Subject != member("subject") || e.Tenant != member("tenant") {
 			t.Fatalf("%q is taken as %+v", body, e)
 		}
@@ -106,7 +113,7 @@ func FuzzRaw(f *testing.F) {
 	f.Add("image/png", []byte{0xff})
 	s := open(f, config.Source{})
 	f.Fuzz(func(t *testing.T, contentType string, body []byte) {
-		events, err := s.Accept(&Request{ContentType: contentType, Body: body, Received: received})
+		taken, err := s.Accept(&Request{ContentType: contentType, Body: body, Received: received})
 		if err != nil {
 			var p *problem.Problem
 			if !errors.As(err, &p) || p.Status < 400 || p.Status > 499 || p.Code == "" {
@@ -114,7 +121,7 @@ func FuzzRaw(f *testing.F) {
 			}
 			return
 		}
-		e := events[0]
+		e := taken.Events[0]
 		if !bytes.Equal(e.Data, body) || event.CheckContentType(e.ContentType) != nil {
 			t.Fatalf("%q %q is taken as %+v", contentType, body, e)
 		}

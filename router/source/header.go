@@ -14,9 +14,6 @@ const (
 	MaxHeaderBytes = 16 << 10 // names and values together
 )
 
-// neverStored are the headers that carry credentials.
-var neverStored = []string{"authorization", "proxy-authorization", "cookie"}
-
 // kept returns a copy, with lower-case names, of the headers that are stored: all
 // but credentials. One string backs all of them.
 func (s *Source) kept(fields []event.Field) ([]event.Field, error) {
@@ -56,8 +53,25 @@ func (s *Source) kept(fields []event.Field) ([]event.Field, error) {
 	return list, nil
 }
 
+// stored returns those of the kept headers that the source's keep_headers names.
+func (s *Source) stored(header []event.Field) []event.Field {
+	if s.keep == nil {
+		return header
+	}
+	list := make([]event.Field, 0, len(header))
+	for _, f := range header {
+		for _, pattern := range s.keep {
+			if event.MatchType(pattern, f.Name) {
+				list = append(list, f)
+				break
+			}
+		}
+	}
+	return list
+}
+
 func (s *Source) secret(name string) bool {
-	return containsFold(neverStored, name) || containsFold(s.credentials, name)
+	return containsFold(event.Credentials, name) || containsFold(s.credentials, name)
 }
 
 // containsFold compares lengths first: nearly all names differ from all of list

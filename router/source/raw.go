@@ -12,11 +12,12 @@ import (
 	"github.com/weirhq/weir/router/rawjson"
 )
 
-// acceptRaw takes the body as the event's data.
-func (s *Source) acceptRaw(e *event.Event, r *Request) error {
+// raw takes the body as the event's data.
+func (m *making) raw() error {
+	r := m.request
 	contentType := strings.TrimSpace(r.ContentType)
 	if err := event.CheckContentType(contentType); err != nil {
-		return problem.New(http.StatusUnsupportedMediaType, "bad_content_type", "the Content-Type header %s", err)
+		return badContentType("the Content-Type header", err)
 	}
 	switch {
 	case contentType == "":
@@ -26,10 +27,24 @@ func (s *Source) acceptRaw(e *event.Event, r *Request) error {
 			return malformed(err)
 		}
 	}
-	e.Type = s.name
+	e := m.event()
+	e.Type = m.source.name
 	e.ContentType = strings.Clone(contentType)
 	e.Data = bytes.Clone(r.Body)
-	return nil
+	var view []byte
+	if m.source.seesBody() {
+		view, _ = event.View(e.ContentType, e.Data)
+	}
+	return m.add(e, m.header, view)
+}
+
+func badContentType(where string, err error) error {
+	return problem.New(http.StatusUnsupportedMediaType, "bad_content_type", "%s %s", where, err)
+}
+
+// seesBody reports whether any expression needs the view of a body.
+func (s *Source) seesBody() bool {
+	return s.typ != nil || s.id != nil || s.subject != nil || s.tenant != nil
 }
 
 // guess names the content type of a body that came without one.

@@ -8,6 +8,7 @@
 //   - Data holds the producer's own bytes. Nothing of an event shares memory
 //     with the request.
 //   - Credentials are neither stored nor seen by expressions.
+//   - Of a request all events are taken, or none.
 //   - Every error is a *problem.Problem.
 package source
 
@@ -16,6 +17,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/weirhq/weir/router/config"
 	"github.com/weirhq/weir/router/event"
@@ -27,37 +30,59 @@ import (
 // reservedPrefix begins the types of the router's own events.
 const reservedPrefix = "weir."
 
-// Source is one way in. It is immutable and safe for concurrent use.
+// Source is one way in. It is safe for concurrent use.
 type Source struct {
-	name, path       string
-	native, verified bool
-	scheme           verify.Scheme
-	credentials      []string
-	typ, id, subject *expr.Program
-	dedupe           time.Duration
+	name, path               string
+	native                   bool
+	preset                   *verify.Preset
+	scheme                   verify.Scheme
+	credentials              []string
+	publicURL                string
+	typ, id, subject, tenant *expr.Program
+	dedupe                   time.Duration
+	signed                   verify.Signed // nil where signatures are not remembered
+	schema                   *config.BodySchema
+	rate                     *config.Rate
+	limiter                  *rate.Limiter
+	keep                     []string
+	reply                    *verify.Answer
+	handshake                *config.Handshake
+}
+
+// Taken is what a request was made into.
+type Taken struct {
+	// Events own all their memory. A batch may have none.
+	Events []*event.Event
+	// Batch says that the request held a list, so that it is answered by one.
+	Batch bool
+	// Signature is what the request was signed with, where the source remembers
+	// signatures. A request of the same one is a duplicate.
+	Signature []byte
 }
 
 // New returns the source that c describes. Errors name the attribute that is
 // wrong.
 func New(c *config.Source) (*Source, error) {
-	secrets := make([]string, len(c.Verify.Secrets))
-	for i, s := range c.Verify.Secrets {
-		secrets[i] = s.Reveal()
-	}
-	scheme, err := verify.New(c.Verify.Kind, verify.Options{
-		Secrets:   secrets,
-		Header:    c.Verify.Header,
-		Algorithm: c.Verify.Algorithm,
-		Encoding:  c.Verify.Encoding,
-		Prefix:    c.Verify.Prefix,
-	})
+	options := c.Verify.Options()
+	scheme, err := verify.New(c.Verify.Kind, options)
 	if err != nil {
 		return nil, fmt.Errorf("source %q: %w", c.Name, err)
 	}
 	s := &Source{
-		name: c.Name, path: c.Path, scheme: scheme, credentials: scheme.Credentials(),
-		verified: c.Verify.Kind != "none",
-		typ:      c.Type, id: c.ID, subject: c.Subject, dedupe: c.Dedupe,
+		name: c.Name, path: c.Path, preset: verify.Find(c.Verify.Kind), scheme: scheme, credentials: scheme.Credentials(),
+		publicURL: c.PublicURL, typ: c.Type, id: c.ID, subject: c.Subject, tenant: c.Tenant, dedupe: c.Dedupe,
+		schema: c.Schema, rate: c.Rate, keep: c.KeepHeaders, reply: c.Reply, handshake: c.Handshake,
+	}
+	if s.preset.URL && s.publicURL == "" {
+		return nil, fmt.Errorf("source %q: verify %q needs the server's public_url", c.Name, c.Verify.Kind)
+	}
+	if c.DedupeSignature {
+		if s.signed, _ = scheme.(verify.Signed); s.signed == nil {
+			return nil, fmt.Errorf("source %q: dedupe_signature does not go with verify %q", c.Name, c.Verify.Kind)
+		}
+	}
+	if c.Rate != nil {
+		s.limiter = rate.NewLimiter(rate.Limit(float64(c.Rate.Count)/c.Rate.Per.Seconds()), c.Rate.Count)
 	}
 	switch c.Format {
 	case config.SourceNative:
@@ -69,121 +94,120 @@ func New(c *config.Source) (*Source, error) {
 	return s, nil
 }
 
+// Inherit goes on with what old has counted for its rate, so that a reload does
+// not give a producer its rate twice. It is called before s takes requests.
+func (s *Source) Inherit(old *Source) {
+	if old != nil && s.rate != nil && old.rate != nil && *s.rate == *old.rate {
+		s.limiter = old.limiter
+	}
+}
+
 // Name is that of the source block.
 func (s *Source) Name() string { return s.name }
 
 // Path is that of the URL behind which the source answers.
 func (s *Source) Path() string { return s.path }
 
-// Verified says whether the source knows its producers by itself.
-func (s *Source) Verified() bool { return s.verified }
-
 // Dedupe is how long the ids of producers are remembered.
 func (s *Source) Dedupe() time.Duration { return s.dedupe }
 
-// Accept verifies a request and makes its events, which own all their memory.
-// An error is always a *problem.Problem, with one of the codes that
-// docs/sources.md lists.
-func (s *Source) Accept(r *Request) ([]*event.Event, error) {
-	// Through a variable of its own: a nil *Problem in an error is not nil.
-	if p := s.scheme.Verify(&verify.Request{Header: r.Header, Query: r.Query, Body: r.Body, Time: r.Received}); p != nil {
+// Native reports whether the source takes Weir's own formats.
+func (s *Source) Native() bool { return s.native }
+
+// Verified reports whether the source asks its producers to prove who they are.
+func (s *Source) Verified() bool { return s.preset.Kind != "none" }
+
+// Reply is the static answer to requests that were taken, nil where it is JSON
+// with the events' ids.
+func (s *Source) Reply() *verify.Answer { return s.reply }
+
+// Handshake answers a provider's challenge. Both results are nil where the request
+// is none.
+func (s *Source) Handshake(r *Request) (*verify.Answer, error) {
+	if r.Method != http.MethodPost {
+		if s.handshake == nil || r.Method != http.MethodGet {
+			return nil, nil
+		}
+		answer, p := verify.FindHandshake(s.handshake.Kind).Answer(s.signable(r), s.handshake.Secret.Reveal())
+		if p != nil {
+			return nil, p
+		}
+		return answer, nil
+	}
+	if s.preset.Challenge == nil {
+		return nil, nil
+	}
+	answer := s.preset.Challenge(r.Body)
+	if answer == nil {
+		return nil, nil
+	}
+	if p := s.scheme.Verify(s.signable(r)); p != nil {
 		return nil, p
 	}
+	return answer, nil
+}
+
+// signable is the part of a request that can be signed.
+func (s *Source) signable(r *Request) *verify.Request {
+	v := &verify.Request{Header: r.Header, Query: r.Query, Body: r.Body, Time: r.Received}
+	if s.preset.URL {
+		v.URL = s.publicURL + r.Path
+		if r.RawQuery != "" {
+			v.URL += "?" + r.RawQuery
+		}
+	}
+	return v
+}
+
+// Accept verifies a request and makes its events. An error is always a
+// *problem.Problem, with one of the codes that docs/sources.md lists.
+func (s *Source) Accept(r *Request) (Taken, error) {
+	signable := s.signable(r)
+	// Through a variable of its own: a nil *Problem in an error is not nil.
+	if p := s.scheme.Verify(signable); p != nil {
+		return Taken{}, p
+	}
 	if encoding := strings.TrimSpace(r.header("content-encoding")); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return nil, problem.New(http.StatusUnsupportedMediaType, "unsupported_encoding",
+		return Taken{}, problem.New(http.StatusUnsupportedMediaType, "unsupported_encoding",
 			"the body has Content-Encoding %q; send it as it is, Weir does not decompress", clip(encoding))
 	}
 	header, err := s.kept(r.Header)
 	if err != nil {
-		return nil, err
+		return Taken{}, err
 	}
-	e := &event.Event{
-		Source:   s.name,
-		Received: r.Received.UTC(),
-		Header:   header,
-	}
-	e.Time = e.Received
+	m := &making{source: s, request: r, header: header, stored: s.stored(header), received: r.Received.UTC()}
 	if s.native {
-		err = s.acceptNative(e, r)
+		err = m.native()
 	} else {
-		err = s.acceptRaw(e, r)
+		err = m.raw()
 	}
 	if err != nil {
-		return nil, err
+		return Taken{}, err
 	}
-	if err := s.evaluate(e, r); err != nil {
-		return nil, err
+	if p := s.limit(r.Received, len(m.taken.Events)); p != nil {
+		return Taken{}, p
 	}
-	if e.ID == "" {
-		e.ID = event.NewID(e.Received)
+	if s.signed != nil {
+		m.taken.Signature = s.signed.Signature(signable)
 	}
-	if strings.HasPrefix(e.Type, reservedPrefix) {
-		return nil, problem.New(http.StatusBadRequest, "reserved_type",
-			"the type %q begins with %q, which only the router's own events do", e.Type, reservedPrefix)
-	}
-	return []*event.Event{e}, nil
+	return m.taken, nil
 }
 
-// evaluate lets the source's expressions decide over what the format found.
-// The texts that they give are copies, whatever they come from.
-func (s *Source) evaluate(e *event.Event, r *Request) error {
-	if s.typ == nil && s.id == nil && s.subject == nil {
+// limit counts events against the source's rate.
+func (s *Source) limit(now time.Time, n int) *problem.Problem {
+	if s.limiter == nil || n == 0 {
 		return nil
 	}
-	in := &expr.Input{Header: e.Header, Query: r.Query}
-	// The whole body, of the native format too: the envelope is what was sent.
-	contentType := e.ContentType
-	if view, ok := event.View(contentType, r.Body); ok {
-		in.Body = view
+	// A batch of more than passes at once must still get through some time.
+	reservation := s.limiter.ReserveN(now, min(n, s.limiter.Burst()))
+	wait := reservation.DelayFrom(now)
+	if wait <= 0 {
+		return nil
 	}
-	if s.typ != nil {
-		v, err := s.typ.String(in)
-		if err != nil {
-			return failed("type", err)
-		}
-		if err := event.CheckType(v); err != nil {
-			return failed("type", fmt.Errorf("the type %q %w", clip(v), err))
-		}
-		e.Type = v
-	}
-	if s.id != nil {
-		v, err := s.id.String(in)
-		if err != nil {
-			return failed("id", err)
-		}
-		if len(v) > event.MaxOriginID {
-			return failed("id", fmt.Errorf("the id has %d bytes, more than %d", len(v), event.MaxOriginID))
-		}
-		if v != "" { // an empty one says that this request has none
-			setOriginID(e, v)
-		}
-	}
-	if s.subject != nil {
-		v, err := s.subject.String(in)
-		if err != nil {
-			return failed("subject", err)
-		}
-		if err := event.CheckSubject(v); err != nil {
-			return failed("subject", fmt.Errorf("the subject %w", err))
-		}
-		e.Subject = v
-	}
-	return nil
-}
-
-func failed(attribute string, err error) *problem.Problem {
-	return problem.New(http.StatusUnprocessableEntity, "expression_failed",
-		"the source's expression for %s failed: %s", attribute, err).With("attribute", attribute)
-}
-
-// setOriginID takes an id that may be any text: one that does not fit is
-// hashed, and kept beside.
-func setOriginID(e *event.Event, id string) {
-	e.Given = true
-	e.ID, e.OriginID = id, ""
-	if !event.ValidID(id) {
-		e.ID, e.OriginID = event.HashID(id), id
-	}
+	reservation.CancelAt(now)
+	p := problem.New(http.StatusTooManyRequests, "rate_limited", "this source takes %d events each %s; try again later", s.rate.Count, s.rate.Per)
+	p.RetryAfter = int((wait + time.Second - 1) / time.Second)
+	return p
 }
 
 // clip keeps what is quoted from a request short.

@@ -82,16 +82,21 @@ type Record struct {
 // it raises Received where needed so that it never decreases.
 type NewEvent struct {
 	Event *event.Event
-	// Dedupe is how long the id is remembered. 0 remembers nothing.
+	// Dedupe is how long the id is remembered, and the alias. 0 remembers nothing.
 	Dedupe time.Duration
+	// Alias is a second name of the event within its source, such as a hash of what
+	// the request was signed with: an event whose alias is remembered is a
+	// duplicate, whatever its id. Empty: none.
+	Alias string
 }
 
 // Accepted answers a NewEvent.
 type Accepted struct {
 	ID       string
 	Position uint64
-	// Duplicate: an event of that id is stored already, at Position, and this
-	// one was not. Differs: its type or data were other than these.
+	// Duplicate: an event of that id, or of that alias, is stored already, with ID
+	// at Position, and this one was not. Differs: its type or data were other than
+	// these.
 	Duplicate bool
 	Differs   bool
 }

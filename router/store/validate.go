@@ -22,7 +22,7 @@ func (r *Record) Validate() error {
 		if e.ID == "" {
 			return fmt.Errorf("event %d of the record has no id", i)
 		}
-		for _, name := range [...]string{e.ID, e.Type, e.Source, e.Scope} {
+		for _, name := range [...]string{e.ID, e.Type, e.Source, e.Scope, r.Events[i].Alias} {
 			if err := checkName(name); err != nil {
 				return err
 			}

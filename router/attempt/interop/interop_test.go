@@ -180,12 +180,13 @@ func TestWeTakeWhatOctokitSigns(t *testing.T) {
 			Header:      []event.Field{{Name: "x-hub-signature-256", Value: a.Signature}},
 			ContentType: "application/json", Body: body, Received: time.Now(),
 		}
-		events, err := s.Accept(r)
-		if err != nil || len(events) != 1 || !bytes.Equal(events[0].Data, body) {
+		taken, err := s.Accept(r)
+		if err != nil || len(taken.Events) != 1 || !bytes.Equal(taken.Events[0].Data, body) {
 			t.Errorf("%s signed %s: %v", a.Signature, body, err)
 		}
-		if own := scheme.Sign(&verify.Request{Body: body}); own[0].Value != a.Signature {
-			t.Errorf("we sign %s, octokit %s", own[0].Value, a.Signature)
+		own := &verify.Request{Body: body}
+		if err := scheme.Sign(own); err != nil || own.Header[0].Value != a.Signature {
+			t.Errorf("we sign %v, octokit %s: %v", own.Header, a.Signature, err)
 		}
 		r.Body = append(bytes.Clone(body), ' ')
 		if _, err := s.Accept(r); err == nil {

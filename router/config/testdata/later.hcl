@@ -15,21 +15,6 @@ defaults {
   disable_after = "5d"
 }
 
-source "stripe" {
-  verify "stripe" {
-    secrets = ["hunter2"]
-  }
-  tenant = body.account
-  schema = "order.json"
-  rate   = "50/s"
-  reply {
-    status = 200
-  }
-  handshake        = "meta"
-  keep_headers     = ["x"]
-  dedupe_signature = true
-}
-
 plugin "p" {
   wasm = "testdata/ok.wasm"
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"time"
 
 	badgerdb "github.com/dgraph-io/badger/v4"
 
@@ -318,8 +319,12 @@ func (b *batch) addEvent(n *store.NewEvent, encoded []byte, sum [16]byte) (store
 		received = now
 	}
 	id := codec.ID{Position: b.last + 1, Sum: sum}
+	if n.Dedupe > 0 {
+		id.Until = now.Add(n.Dedupe)
+	}
+	var key []byte
 	if e.Given {
-		key := idKey(e.ID, e.Source, e.Scope)
+		key = idKey(e.ID, e.Source, e.Scope)
 		old, err := b.id(key)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return store.Accepted{}, err
@@ -327,9 +332,17 @@ func (b *batch) addEvent(n *store.NewEvent, encoded []byte, sum [16]byte) (store
 		if err == nil && now.Before(old.Until) {
 			return store.Accepted{ID: e.ID, Position: old.Position, Duplicate: true, Differs: old.Sum != sum}, nil
 		}
-		if n.Dedupe > 0 {
-			id.Until = now.Add(n.Dedupe)
+	}
+	if n.Alias != "" {
+		old, err := b.alias(aliasKey(n.Alias, e.Source))
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return store.Accepted{}, err
 		}
+		if err == nil && now.Before(old.Until) {
+			return store.Accepted{ID: old.Name, Position: old.Position, Duplicate: true, Differs: old.Sum != sum}, nil
+		}
+	}
+	if key != nil {
 		b.put(key, codec.AppendID(nil, &id))
 	}
 
@@ -347,6 +360,13 @@ func (b *batch) addEvent(n *store.NewEvent, encoded []byte, sum [16]byte) (store
 	}
 	b.put(eventKey(bucket, position), encoded)
 	b.events = append(b.events, encoded)
+	if n.Alias != "" && n.Dedupe > 0 {
+		// Nothing leads from an event to its alias, so the row goes by itself: by
+		// Badger's clock, which is the real one, and a minute for what it rounds.
+		key := aliasKey(n.Alias, e.Source)
+		value := codec.AppendAlias(nil, &codec.Alias{ID: id, Name: name})
+		b.setRow(&row{key: key, value: seal(key, 0, value), expires: uint64(time.Now().Add(n.Dedupe + time.Minute).Unix())})
+	}
 	t := bucketType{bucket, e.Type}
 	if _, seen := b.types[t]; !seen {
 		b.reserve(len(e.Type) + 32)
@@ -372,6 +392,18 @@ func (b *batch) id(key []byte) (*codec.ID, error) {
 		return nil, malformed(key, err)
 	}
 	return id, nil
+}
+
+func (b *batch) alias(key []byte) (*codec.Alias, error) {
+	v, err := b.get(key)
+	if err != nil {
+		return nil, err
+	}
+	a, err := codec.DecodeAlias(v)
+	if err != nil {
+		return nil, malformed(key, err)
+	}
+	return a, nil
 }
 
 func (b *batch) addDocument(d *store.Document) error {

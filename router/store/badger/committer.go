@@ -74,7 +74,7 @@ func (s *Store) encode(r *store.Record) (*request, error) {
 		e := r.Events[i].Event
 		req.events[i] = codec.AppendEvent(make([]byte, 0, 128+len(e.Data)+64*len(e.Header)), e)
 		req.size += int64(len(req.events[i]))
-		if e.Given {
+		if e.Given || r.Events[i].Alias != "" {
 			h := sha256.New()
 			fmt.Fprintf(h, "%d %s", len(e.Type), e.Type)
 			h.Write(e.Data)

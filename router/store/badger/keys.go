@@ -10,6 +10,7 @@ import (
 
 // First bytes of keys, see the package comment.
 const (
+	kindAlias    = 'a'
 	kindBucketed = 'B'
 	kindBucket   = 'b'
 	kindDocument = 'd'
@@ -124,6 +125,10 @@ func idKey(id, source, scope string) []byte {
 	return appendName(appendName(idPrefix(id), source), scope)
 }
 
+func aliasKey(alias, source string) []byte {
+	return appendName(appendName([]byte{kindAlias}, alias), source)
+}
+
 func laneKey(lane string) []byte { return appendName([]byte{kindLane}, lane) }
 
 func lanePrefix(kind byte, lane string) []byte {
@@ -162,7 +167,7 @@ var rowNames = map[byte]string{
 }
 
 var kindNames = map[byte]string{
-	kindBucket: "bucket", kindDocument: "document", kindID: "id", kindLane: "lane",
+	kindAlias: "alias", kindBucket: "bucket", kindDocument: "document", kindID: "id", kindLane: "lane",
 	kindOldest: "oldest", kindPad: "padding", kindPostings: "postings", kindVersion: "version",
 	kindState: "state", kindRetry: "retry",
 }

@@ -2,6 +2,7 @@ package codec
 
 import (
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"time"
 
@@ -148,6 +149,33 @@ func DecodeID(b []byte) (*ID, error) {
 		return nil, err
 	}
 	return id, nil
+}
+
+// Alias is what is remembered of an alias.
+type Alias struct {
+	ID
+	// Name is the id of the event.
+	Name string
+}
+
+// AppendAlias appends a.
+func AppendAlias(b []byte, a *Alias) []byte {
+	b = binary.AppendUvarint(b, uint64(len(a.Name)))
+	b = append(b, a.Name...)
+	return AppendID(b, &a.ID)
+}
+
+// DecodeAlias decodes bytes of [AppendAlias].
+func DecodeAlias(b []byte) (*Alias, error) {
+	n, size := binary.Uvarint(b)
+	if size <= 0 || n > uint64(len(b)-size) {
+		return nil, fmt.Errorf("%w alias: it ends too early", ErrMalformed)
+	}
+	id, err := DecodeID(b[size+int(n):])
+	if err != nil {
+		return nil, err
+	}
+	return &Alias{ID: *id, Name: string(b[size : size+int(n)])}, nil
 }
 
 // Retry is what the row of a retry holds beside its key.

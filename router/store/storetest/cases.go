@@ -28,6 +28,7 @@ func Cases() []Case {
 		{"4 ids: an id is stored once", idsOnce},
 		{"4 ids: the window outlives a restart and ends", idsWindow},
 		{"4 ids: sources and scopes are apart", idsApart},
+		{"4 ids: an alias is a second id", idsAlias},
 		{"4 ids: events are found by id", idsFound},
 		{"5 progress: in order, each position once", progressOrder},
 		{"5 progress: a further routing appends", progressAgain},
@@ -459,6 +460,70 @@ func idsWindow(ctx context.Context, e *Env) error {
 		}
 	}
 	return nil
+}
+
+func idsAlias(ctx context.Context, e *Env) error {
+	// Each step commits one event and says what must be answered.
+	var first string
+	step := func(what string, ev *event.Event, alias string, position uint64, duplicate, differs bool) error {
+		res, err := e.commit(ctx, &store.Record{Events: []store.NewEvent{{Event: ev, Alias: alias, Dedupe: time.Hour}}})
+		if err != nil {
+			return err
+		}
+		a := res.Events[0]
+		if first == "" {
+			first = a.ID
+		}
+		want := store.Accepted{ID: ev.ID, Position: position, Duplicate: duplicate, Differs: differs}
+		switch {
+		case duplicate && position == 1:
+			want.ID = first
+		case !ev.Given:
+			want.ID = a.ID
+		}
+		return equal(what, a, want)
+	}
+	plain := func() *event.Event { // always the same type and data
+		ev := e.Event("t")
+		ev.Data = []byte("1")
+		return ev
+	}
+	given := func(id, source string) *event.Event {
+		ev := e.Given(id, source)
+		ev.Type, ev.Data = "t", []byte("1")
+		return ev
+	}
+	other := plain()
+	other.Data = []byte("2")
+	if err := all(
+		step("the first", plain(), "a", 1, false, false),
+		step("again", plain(), "a", 1, true, false),
+		step("other data", other, "a", 1, true, true),
+		step("another alias", plain(), "b", 2, false, false),
+		step("another source", given("x", "other"), "a", 3, false, false),
+		step("a known alias under a new id", given("y", plain().Source), "a", 1, true, false),
+		step("a new alias under a known id", given("x", "other"), "c", 3, true, false),
+		step("that alias was not remembered", given("z", "other"), "c", 4, false, false),
+	); err != nil {
+		return err
+	}
+	// Within one record too.
+	res, err := e.commit(ctx, &store.Record{Events: []store.NewEvent{
+		{Event: plain(), Alias: "d", Dedupe: time.Hour}, {Event: plain(), Alias: "d", Dedupe: time.Hour}, {Event: plain(), Alias: "e"}, {Event: plain(), Alias: "e"},
+	}})
+	if err != nil {
+		return err
+	}
+	if err := all(
+		equal("the second of a record", res.Events[1], store.Accepted{ID: res.Events[0].ID, Position: 5, Duplicate: true}),
+		equal("without a window", res.Events[3].Duplicate, false),
+		e.Crash(ctx),
+		step("after a crash", plain(), "a", 1, true, false),
+	); err != nil {
+		return err
+	}
+	e.Pass(time.Hour + time.Minute)
+	return step("after the window", plain(), "a", 8, false, false)
 }
 
 func idsApart(ctx context.Context, e *Env) error {

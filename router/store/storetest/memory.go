@@ -29,6 +29,7 @@ const (
 	ReceivedGoesBack     Flaw = "received decreases with the clock"
 	ForgetsIDs           Flaw = "a restart forgets ids"
 	DedupesAcrossSources Flaw = "an id counts for all sources"
+	ForgetsAliases       Flaw = "an alias is not remembered"
 	SkipsEvents          Flaw = "a routing may skip events"
 	RoutesTwice          Flaw = "a position may be routed twice"
 	SkipsPostings        Flaw = "postings of a lane are skipped after a gap in the cursor"
@@ -80,7 +81,7 @@ func (s *MemorySystem) Open(_ context.Context, o Options) (store.Store, error) {
 	m := &Memory{sys: s, opts: o, news: make(chan struct{})}
 	m.rebuild()
 	if s.flaws[ForgetsIDs] {
-		m.ids = map[idKey]remembered{}
+		m.ids, m.aliases = map[idKey]remembered{}, map[[2]string]remembered{}
 	}
 	s.open = m
 	return m, nil
@@ -115,6 +116,7 @@ type remembered struct {
 	position uint64
 	sum      [32]byte
 	until    time.Time
+	name     string // of the event, for an alias
 }
 
 // Memory is the plainest fold of records there is.
@@ -130,6 +132,7 @@ type Memory struct {
 	deliveries map[store.Ref]*delivery
 	lanes      map[string]*memoryLane
 	ids        map[idKey]remembered
+	aliases    map[[2]string]remembered // by alias and source
 	documents  map[[2]string][]byte
 	progress   uint64
 	received   time.Time
@@ -160,6 +163,7 @@ func (m *Memory) rebuild() {
 	m.deliveries = map[store.Ref]*delivery{}
 	m.lanes = map[string]*memoryLane{}
 	m.ids = map[idKey]remembered{}
+	m.aliases = map[[2]string]remembered{}
 	m.documents = map[[2]string][]byte{}
 	m.progress, m.received = 0, time.Time{}
 	for _, e := range m.sys.log {
@@ -255,25 +259,37 @@ func (m *Memory) apply(r *store.Record, now time.Time) (store.Result, error) {
 func (m *Memory) addEvent(n *store.NewEvent, now time.Time) store.Accepted {
 	e := *n.Event
 	e.Position = uint64(len(m.events))
+	sum := sha256.Sum256(append([]byte(e.Type+"\x00"), e.Data...))
+	id := remembered{position: e.Position, sum: sum}
+	if n.Dedupe > 0 {
+		id.until = now.Add(n.Dedupe)
+	}
+	key := idKey{e.ID, e.Source, e.Scope}
+	if m.sys.flaws[DedupesAcrossSources] {
+		key.source = ""
+	}
 	if e.Given {
-		key := idKey{e.ID, e.Source, e.Scope}
-		if m.sys.flaws[DedupesAcrossSources] {
-			key.source = ""
-		}
-		sum := sha256.Sum256(append([]byte(e.Type+"\x00"), e.Data...))
 		if old, ok := m.ids[key]; ok && now.Before(old.until) {
 			if m.sys.flaws[LeavesGaps] {
 				m.events = append(m.events, nil)
 			}
 			return store.Accepted{ID: e.ID, Position: old.position, Duplicate: true, Differs: old.sum != sum}
 		}
-		id := remembered{position: e.Position, sum: sum}
-		if n.Dedupe > 0 {
-			id.until = now.Add(n.Dedupe)
+	}
+	alias := [2]string{n.Alias, e.Source}
+	if n.Alias != "" && !m.sys.flaws[ForgetsAliases] {
+		if old, ok := m.aliases[alias]; ok && now.Before(old.until) {
+			return store.Accepted{ID: old.name, Position: old.position, Duplicate: true, Differs: old.sum != sum}
 		}
+	}
+	if e.Given {
 		m.ids[key] = id
 	} else {
 		e.ID = event.IDAt(e.ID, e.Position)
+	}
+	if n.Alias != "" {
+		id.name = e.ID
+		m.aliases[alias] = id
 	}
 	if e.Received.IsZero() {
 		e.Received = now

@@ -20,6 +20,7 @@ func TestBrokenIsRefused(t *testing.T) {
 		storetest.ReceivedGoesBack:     "3 ",
 		storetest.ForgetsIDs:           "4 ",
 		storetest.DedupesAcrossSources: "4 ",
+		storetest.ForgetsAliases:       "4 ",
 		storetest.SkipsEvents:          "5 ",
 		storetest.RoutesTwice:          "5 ",
 		storetest.SkipsPostings:        "6 ",

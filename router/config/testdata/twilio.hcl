@@ -1,0 +1,5 @@
+source "sms" {
+  verify "twilio" {
+    secrets = ["hunter2"]
+  }
+}
