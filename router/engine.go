@@ -13,6 +13,7 @@ import (
 	"github.com/weirhq/weir/router/source"
 	"github.com/weirhq/weir/router/store"
 	"github.com/weirhq/weir/router/stream"
+	"github.com/weirhq/weir/router/webhook"
 )
 
 // engine is the router as its HTTP side sees it: more than an embedding program
@@ -81,6 +82,9 @@ func (e engine) RetryDelivery(ctx context.Context, ref store.Ref) (*store.Delive
 	}
 	if err := retryable(d); err != nil {
 		return nil, err
+	}
+	if lane := d.Delivery.Lane; webhook.IsID(lane) && e.webhooks.registry.IsGone(lane) {
+		return nil, problem.New(http.StatusConflict, "webhook_deleted", "the webhook %s was deleted, so %s can't be sent again", lane, ref)
 	}
 	if err := e.lanes.Retry(ctx, d); err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 	"sort"
 	"strings"
 
@@ -13,6 +14,7 @@ import (
 
 	"github.com/weirhq/weir/router/api"
 	"github.com/weirhq/weir/router/attempt"
+	"github.com/weirhq/weir/router/attempt/guard"
 	"github.com/weirhq/weir/router/config"
 	"github.com/weirhq/weir/router/expr"
 	"github.com/weirhq/weir/router/lane"
@@ -34,6 +36,9 @@ type setup struct {
 	senders   map[string]attempt.Sender
 	// keys open the HTTP side; nil where none is needed.
 	keys *api.Keys
+	// guard is for registered webhooks, and registered what routing knows of them.
+	guard      *guard.Guard
+	registered *routing.Webhooks
 }
 
 // source finds one by its name, nil where there is none.
@@ -49,7 +54,7 @@ func (s *setup) source(name string) *source.Source {
 // prepare makes a setup of c. It takes over from old what has not changed. When
 // it fails, nothing of it is left, and old is as it was.
 func (r *Router) prepare(ctx context.Context, c *config.Config, old *setup) (*setup, error) {
-	s := &setup{config: c, sources: map[string]*source.Source{}, plugins: map[string]*loadedPlugin{}, senders: map[string]attempt.Sender{}}
+	s := &setup{config: c, sources: map[string]*source.Source{}, plugins: map[string]*loadedPlugin{}, senders: map[string]attempt.Sender{}, guard: guardOf(c), registered: &r.registered}
 	for _, x := range c.Sources {
 		src, err := source.New(x)
 		if err != nil {
@@ -126,7 +131,7 @@ func (s *setup) table() *routing.Table {
 	for name, p := range s.plugins {
 		loaded[name] = p.loaded()
 	}
-	return routing.NewTable(s.config, loaded)
+	return routing.NewTable(s.config, loaded).WithWebhooks(s.registered)
 }
 
 // Reload takes over another configuration without losing an event or stopping a
@@ -171,7 +176,7 @@ func (r *Router) Reload(ctx context.Context, c *config.Config, orphan bool) (*ap
 		if r.lanes.Known(d.Name) {
 			continue
 		}
-		if err := r.lanes.Add(ctx, d.Name, policyOf(d), send(d, s.senders[d.Name])); err != nil {
+		if err := r.lanes.Add(ctx, d.Name, policyOf(d), send(d.Name, s.senders[d.Name])); err != nil {
 			return refuse(err)
 		}
 		added = append(added, d.Name)
@@ -189,7 +194,7 @@ func (r *Router) Reload(ctx context.Context, c *config.Config, orphan bool) (*ap
 		if s.senders[d.Name] == old.senders[d.Name] {
 			continue
 		}
-		if err := r.lanes.Put(d.Name, policyOf(d), send(d, s.senders[d.Name]), r.freeing(old, d.Name)); err != nil {
+		if err := r.lanes.Put(d.Name, policyOf(d), send(d.Name, s.senders[d.Name]), r.freeing(old, d.Name)); err != nil {
 			return nil, err // the configuration was checked: this can't be
 		}
 	}
@@ -198,6 +203,7 @@ func (r *Router) Reload(ctx context.Context, c *config.Config, orphan bool) (*ap
 			r.lanes.Idle(d.Name, r.freeing(old, d.Name))
 		}
 	}
+	r.webhooks.reconfigure(old.config, c)
 	for name, p := range old.plugins {
 		if s.plugins[name] != p {
 			if err := p.close(ctx); err != nil {
@@ -282,6 +288,12 @@ func (r *Router) changes(ctx context.Context, a, b *config.Config) ([]api.Change
 	}
 	out = append(out, lanes...)
 	out = append(out, compare("route", a.Routes, b.Routes, func(x *config.Route) string { return x.Name }, sameRoute)...)
+	switch none := (hcl.Range{}); {
+	case !sameWebhooks(&a.Webhooks, &b.Webhooks):
+		out = append(out, api.Change{Block: "webhooks", Result: "applied"})
+	case b.Webhooks.Range != none:
+		out = append(out, api.Change{Block: "webhooks", Result: "unchanged"})
+	}
 	return out, nil
 }
 
@@ -339,6 +351,13 @@ func sameDestination(a, b *config.Destination) bool {
 	x, y := *a, *b
 	x.Range, y.Range = hcl.Range{}, hcl.Range{}
 	return reflect.DeepEqual(x, y)
+}
+
+func sameWebhooks(a, b *config.Webhooks) bool {
+	x, y := *a, *b
+	x.Range, y.Range, x.Plugins, y.Plugins = hcl.Range{}, hcl.Range{}, nil, nil
+	x.Destination.Range, y.Destination.Range = hcl.Range{}, hcl.Range{}
+	return reflect.DeepEqual(x, y) && slices.EqualFunc(a.Plugins, b.Plugins, func(a, b *config.Plugin) bool { return a.Name == b.Name })
 }
 
 func samePlugin(a, b *config.Plugin) bool {

@@ -68,6 +68,9 @@ type Router struct {
 	// wait for what becomes of their events.
 	tally    source.Tally
 	outcomes outcomes
+	// registered is what routing knows of the webhooks.
+	registered routing.Webhooks
+	webhooks   *webhooks
 
 	setup     atomic.Pointer[setup]
 	reloading sync.Mutex
@@ -130,11 +133,11 @@ func (r *Router) open(ctx context.Context, o Options) error {
 	r.setup.Store(current)
 	r.reader = routing.NewReader(st, current.table(), r.log.Named("routing"), taker{r})
 	r.lanes = lane.NewSet(st, lane.Options{Logger: r.log.Named("delivery"), Observer: r.observe})
-	if o.Inspect {
-		return nil
+	if err := r.openWebhooks(ctx, c); err != nil || o.Inspect {
+		return err
 	}
 	for _, d := range c.Destinations {
-		if err := r.lanes.Add(ctx, d.Name, policyOf(d), send(d, current.senders[d.Name])); err != nil {
+		if err := r.lanes.Add(ctx, d.Name, policyOf(d), send(d.Name, current.senders[d.Name])); err != nil {
 			return err
 		}
 	}
@@ -153,6 +156,7 @@ func (r *Router) open(ctx context.Context, o Options) error {
 	r.stopReader = stop
 	r.owned.Go(func() { r.reader.Run(readerCtx) })
 	r.owned.Go(func() { r.retain(readerCtx) })
+	r.owned.Go(func() { r.webhooks.bury(readerCtx) })
 	return nil
 }
 
@@ -173,7 +177,7 @@ func (r *Router) warnOrphans(ctx context.Context) {
 	}
 	for _, l := range lanes {
 		waiting := l.Counts.Waiting + l.Counts.Retrying
-		if waiting > 0 && l.Name != store.RoutingLane && r.config.Destination(l.Name) == nil {
+		if waiting > 0 && l.Name != store.RoutingLane && r.config.Destination(l.Name) == nil && r.webhooks.hook(l.Name) == nil {
 			r.log.Warn("deliveries wait for a destination that is not configured; they go on when its name returns",
 				"destination", l.Name, "waiting", waiting)
 		}
@@ -181,13 +185,13 @@ func (r *Router) warnOrphans(ctx context.Context) {
 }
 
 // send makes the tries of one destination.
-func send(d *config.Destination, sender attempt.Sender) lane.Try {
+func send(name string, sender attempt.Sender) lane.Try {
 	return func(ctx context.Context, w *lane.Work) lane.Result {
 		route := w.Routing.Matches[w.Delivery.Match].Route
 		m := w.Routing.Message(w.Event, w.Delivery)
 		body, contentType := attempt.Body(config.Format(w.Delivery.Format), m, w.Delivery.N, w.Delivery.Several)
 		out := sender.Send(ctx, &attempt.Delivery{
-			WebhookID: event.WebhookID(w.Event.Position, w.Event.ID, route, w.Delivery.N, d.Name),
+			WebhookID: event.WebhookID(w.Event.Position, w.Event.ID, route, w.Delivery.N, name),
 			EventType: m.Type, Number: w.Number, Body: body, ContentType: contentType,
 			Header: m.SetHeader, Time: time.Now(), Replay: w.Delivery.Replay,
 		})
@@ -378,6 +382,9 @@ func (r *Router) release() error {
 	}
 	if s := r.setup.Load(); s != nil {
 		errs = append(errs, s.discard(nil))
+	}
+	if r.webhooks != nil {
+		errs = append(errs, r.webhooks.close())
 	}
 	if r.host != nil {
 		errs = append(errs, r.host.Close(context.Background()))

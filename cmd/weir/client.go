@@ -124,6 +124,9 @@ func (c *client) call(ctx context.Context, method, path string, body []byte, int
 	if res.StatusCode >= 300 {
 		return answerError(res, answer)
 	}
+	if into == nil {
+		return nil
+	}
 	if err := json.Unmarshal(answer, into); err != nil {
 		return fmt.Errorf("%s %s answered something that is not from a router: %w", method, c.base+path, err)
 	}

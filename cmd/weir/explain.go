@@ -13,7 +13,7 @@ import (
 )
 
 func newExplain(g *globals) *cobra.Command {
-	var source string
+	var source, destination string
 	cmd := &cobra.Command{
 		Use:   "explain EVENT|DELIVERY",
 		Short: "Say where an event went, or did not go, and why",
@@ -28,6 +28,12 @@ func newExplain(g *globals) *cobra.Command {
 					}
 					id, query = d.EventID, sourceQuery(d.Source)
 				}
+				if destination != "" {
+					if query == nil {
+						query = url.Values{}
+					}
+					query.Set("destination", destination)
+				}
 				var e api.Explanation
 				if err := c.get(ctx, "/api/events/"+url.PathEscape(id)+"/explain", query, &e); err != nil {
 					return err
@@ -37,6 +43,7 @@ func newExplain(g *globals) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&source, "source", "", "which source's, where several have the id")
+	cmd.Flags().StringVar(&destination, "destination", "", "a registered webhook, to see why it did not get the event")
 	return cmd
 }
 
@@ -50,10 +57,10 @@ func printExplanation(t *table, e *api.Explanation) {
 	for i := range e.Routes {
 		r := &e.Routes[i]
 		if !r.Matched {
-			t.line("✗ route " + r.Route + ": " + r.Reason)
+			t.line("✗ " + routeName(r.Route) + ": " + r.Reason)
 			continue
 		}
-		t.line("✓ route " + r.Route)
+		t.line("✓ " + routeName(r.Route))
 		for j := range r.Plugins {
 			t.line("    plugin " + pluginLine(&r.Plugins[j]))
 			for _, d := range r.Plugins[j].Shadow {
@@ -77,6 +84,17 @@ func printExplanation(t *table, e *api.Explanation) {
 			printAttempts(t, "        ", d)
 		}
 	}
+	if e.MoreWebhooks > 0 {
+		t.line(fmt.Sprintf("… and %d more registered webhooks took it; --destination shows one", e.MoreWebhooks))
+	}
+}
+
+// routeName says what a route is: a registered webhook is one, too.
+func routeName(name string) string {
+	if strings.HasPrefix(name, "wh_") {
+		return "webhook " + name
+	}
+	return "route " + name
 }
 
 func pluginLine(v *api.PluginVerdict) string {

@@ -128,12 +128,13 @@ func (s *server) delivery(d *store.DeliveryStatus) Delivery {
 		out.Status = string(store.Sending)
 	}
 	for i := range d.Attempts {
-		out.Attempts = append(out.Attempts, attemptOf(&d.Attempts[i]))
+		out.Attempts = append(out.Attempts, AttemptOf(&d.Attempts[i]))
 	}
 	return out
 }
 
-func attemptOf(a *store.Attempt) Attempt {
+// AttemptOf is an attempt as the API shows it.
+func AttemptOf(a *store.Attempt) Attempt {
 	out := Attempt{
 		Number: a.Number, Started: a.Started.UTC(), LatencyMS: milliseconds(a.Latency),
 		Outcome: a.Reason, Status: a.Status, Error: a.Error,

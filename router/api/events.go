@@ -40,9 +40,10 @@ func (s *server) showEvent(c *fiber.Ctx) error {
 	return sendEvent(c, e)
 }
 
-// findEvent looks up the event that the path names.
-func (s *server) findEvent(c *fiber.Ctx) (*event.Event, error) {
-	q := newQuery(c, "source")
+// findEvent looks up the event that the path names; more are parameters beside
+// those that choose it.
+func (s *server) findEvent(c *fiber.Ctx, more ...string) (*event.Event, error) {
+	q := newQuery(c, append(more, "source")...)
 	if q.err != nil {
 		return nil, q.err
 	}

@@ -1,28 +1,43 @@
 package api
 
 import (
+	"net/http"
+	"strings"
+
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/problem"
 	"github.com/weirhq/weir/router/routing"
 	"github.com/weirhq/weir/router/store"
+	"github.com/weirhq/weir/router/webhook"
 )
 
 // explainEvent joins what routing stored with why the other routes did not
 // match, which follows from the event and the configuration.
 func (s *server) explainEvent(c *fiber.Ctx) error {
-	e, err := s.findEvent(c)
+	e, err := s.findEvent(c, "destination")
 	if err != nil {
 		return err
 	}
-	out, err := s.explain(c, e)
+	out, err := s.explain(c, e, strings.Clone(c.Query("destination")))
 	if err != nil {
 		return err
 	}
 	return c.JSON(out)
 }
 
-func (s *server) explain(c *fiber.Ctx, e *event.Event) (*Explanation, error) {
+// Bounds of the registered webhooks that an explanation shows: of those that took
+// the event, and of all where it shows why each did not.
+const (
+	shownWebhooks = 100
+	allWebhooks   = 20
+)
+
+// explain says of each route what it did. Of registered webhooks it shows those
+// that took the event, up to a number, and the one that is asked for; where there
+// are few, all.
+func (s *server) explain(c *fiber.Ctx, e *event.Event, destination string) (*Explanation, error) {
 	table := s.engine.Table()
 	out := &Explanation{Event: detail(e), Current: table.Hash(), Routes: []RouteVerdict{}}
 	routing, err := s.engine.Store().Routing(c.Context(), e.Position)
@@ -77,12 +92,57 @@ func (s *server) explain(c *fiber.Ctx, e *event.Event) (*Explanation, error) {
 		}
 		out.Routes = append(out.Routes, v)
 	}
-	for _, name := range order { // routes that the configuration has no more
-		if v := stored[name]; v != nil {
-			out.Routes = append(out.Routes, *v)
+	shown := 0
+	for _, name := range order { // registered webhooks, and routes that the configuration has no more
+		v := stored[name]
+		if v == nil {
+			continue
+		}
+		if webhook.IsID(name) && name != destination {
+			if shown == shownWebhooks {
+				out.MoreWebhooks++
+				continue
+			}
+			shown++
+		}
+		if now, ok := table.ExplainWebhook(e, name); ok && now.Matched {
+			v.Terms = terms(now)
+		}
+		out.Routes = append(out.Routes, *v)
+	}
+	return out, s.explainOthers(out, e, destination, stored)
+}
+
+// explainOthers adds the webhooks that did not take the event.
+func (s *server) explainOthers(out *Explanation, e *event.Event, destination string, stored map[string]*RouteVerdict) error {
+	var ids []string
+	all := s.engine.Webhooks()
+	switch {
+	case webhook.IsID(destination):
+		if all.IsGone(destination) && stored[destination] == nil {
+			return problem.New(http.StatusNotFound, "webhook_not_found", "there is no webhook %q", destination)
+		}
+		ids = append(ids, destination)
+	case all.Len() <= allWebhooks:
+		for _, w := range all.All() {
+			ids = append(ids, w.ID)
 		}
 	}
-	return out, nil
+	for _, id := range ids {
+		if stored[id] != nil {
+			continue
+		}
+		now, ok := s.engine.Table().ExplainWebhook(e, id)
+		if !ok {
+			continue
+		}
+		v := RouteVerdict{Route: id, Matched: now.Matched, Recomputed: true, Reason: now.Reason, Terms: terms(now)}
+		if out.Routed && now.Matched {
+			v.Matched, v.Reason = false, "it matches by the current configuration, but not by the one that routed the event"
+		}
+		out.Routes = append(out.Routes, v)
+	}
+	return nil
 }
 
 func terms(v routing.Verdict) []Term {

@@ -24,6 +24,7 @@ import (
 	"github.com/weirhq/weir/router/source"
 	"github.com/weirhq/weir/router/store"
 	"github.com/weirhq/weir/router/stream"
+	"github.com/weirhq/weir/router/webhook"
 )
 
 // Engine is the router that the API speaks for.
@@ -57,6 +58,10 @@ type Engine interface {
 	Stream() *stream.Hub
 	// RetryDelivery makes a delivery due now and returns it as it is then.
 	RetryDelivery(ctx context.Context, r store.Ref) (*store.DeliveryStatus, error)
+	// Webhooks are the registered ones.
+	Webhooks() *webhook.Registry
+	// TestWebhook sends a test event to one and returns the attempt.
+	TestWebhook(ctx context.Context, id string) (*TestResult, error)
 }
 
 // Part is what of the HTTP side an application answers.
@@ -170,6 +175,15 @@ func New(e Engine, o Options) *fiber.App {
 	api.Get("/plugins", s.listPlugins)
 	api.Get("/plugins/:name", s.showPlugin)
 	api.Get("/stream", s.stream)
+	api.Post("/webhooks", s.createWebhook)
+	api.Get("/webhooks", s.listWebhooks)
+	api.Get("/webhooks/:id", s.showWebhook)
+	api.Patch("/webhooks/:id", s.updateWebhook)
+	api.Delete("/webhooks/:id", s.deleteWebhook)
+	api.Post("/webhooks/:id/test", s.testWebhook)
+	api.Post("/webhooks/:id/rotate", s.rotateWebhook)
+	api.Post("/webhooks/:id/pause", s.pauseWebhook(true))
+	api.Post("/webhooks/:id/resume", s.pauseWebhook(false))
 	api.Post("/reload", s.reload)
 
 	app.Use(nothing)

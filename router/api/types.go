@@ -119,6 +119,9 @@ type Explanation struct {
 	RoutedBy string         `json:"routed_by,omitempty"`
 	Current  string         `json:"current"`
 	Routes   []RouteVerdict `json:"routes"`
+	// MoreWebhooks counts the registered webhooks that took the event and are not
+	// among Routes.
+	MoreWebhooks int `json:"more_webhooks,omitempty"`
 }
 
 // RouteVerdict is what one route did with an event.

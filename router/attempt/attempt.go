@@ -32,6 +32,7 @@ import (
 	"github.com/weirhq/weir/router/attempt/guard"
 	"github.com/weirhq/weir/router/config"
 	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/sign"
 )
 
 // UserAgent names the router to receivers. The program sets it once, before it
@@ -58,6 +59,8 @@ type Options struct {
 	// stranger's. No proxy of the environment is used then, and no answer's body
 	// is kept that came from one of the networks which the guard's rules allow.
 	Guard *guard.Guard
+	// Signers, where there are some, sign instead of the destination's secret.
+	Signers []sign.Signer
 }
 
 type kind func(c *config.Destination, o Options) (Sender, error)

@@ -60,6 +60,9 @@ func openHTTP(c *config.Destination, o Options) (Sender, error) {
 	if err != nil {
 		return nil, fmt.Errorf("secret: %w", err)
 	}
+	if len(o.Signers) > 0 {
+		signers = o.Signers
+	}
 	s := &httpSender{
 		host: c.Parsed.Host, url: c.Parsed, guard: o.Guard, tls: c.Parsed.Scheme == "https",
 		timeout: c.Timeout, signers: signers, idle: idle{most: max(c.Concurrency, 1)},

@@ -38,6 +38,8 @@ type Config struct {
 	Plugins      []*Plugin
 	Destinations []*Destination
 	Routes       []*Route
+	// Webhooks is filled in also where there is no such block.
+	Webhooks Webhooks
 	// Hash is the lower-case hex SHA-256 over all that was read: the files,
 	// what file() read, and the modules.
 	Hash string

@@ -309,6 +309,7 @@ func (l *loader) decode() {
 	for _, b := range l.named("route") {
 		l.decodeRoute(b)
 	}
+	l.decodeWebhooks(l.single("webhooks"), defaults)
 }
 
 // blocks returns the blocks of a type in the order of files and lines.

@@ -1,9 +1,12 @@
 package config
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"unicode"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 
@@ -64,7 +67,13 @@ func (l *loader) decodeRoute(b *hclsyntax.Block) {
 // condition refuses what can never be true or false, such as a condition in
 // quotes: the route would never match, and nobody would say why.
 func (l *loader) condition(a *hclsyntax.Attribute) {
-	e := a.Expr
+	if is := noCondition(a.Expr); is != "" {
+		l.fail(a.Expr.Range(), "Not a condition", "A when must be true or false. This is %s.", is)
+	}
+}
+
+// noCondition says what e is where it can never be true or false, else nothing.
+func noCondition(e hclsyntax.Expression) (is string) {
 	for {
 		p, ok := e.(*hclsyntax.ParenthesesExpr)
 		if !ok {
@@ -72,7 +81,6 @@ func (l *loader) condition(a *hclsyntax.Attribute) {
 		}
 		e = p.Expression
 	}
-	is := ""
 	switch e := e.(type) {
 	case *hclsyntax.TemplateExpr:
 		is = "a text: write it without the quotes"
@@ -93,9 +101,50 @@ func (l *loader) condition(a *hclsyntax.Attribute) {
 			is = "a number: compare it with something"
 		}
 	}
-	if is != "" {
-		l.fail(a.Expr.Range(), "Not a condition", "A when must be true or false. This is %s.", is)
+	return is
+}
+
+// ParseCondition compiles a condition from its text alone, such as the filter of a
+// registered webhook. The error says what is wrong with it, in words that may be
+// shown to its author.
+func ParseCondition(text string) (*expr.Program, error) {
+	if d := costly([]byte(text), ""); d != nil {
+		return nil, errors.New(lower(d.Summary) + ": " + d.Detail)
 	}
+	e, diags := hclsyntax.ParseExpression([]byte(text), "", hcl.InitialPos)
+	if diags.HasErrors() {
+		return nil, said(diags)
+	}
+	if is := noCondition(e); is != "" {
+		return nil, fmt.Errorf("a condition must be true or false, and this is %s", is)
+	}
+	p, diags := expr.Compile(e, expr.EventScope)
+	if diags.HasErrors() {
+		return nil, said(diags)
+	}
+	return p.WithSource([]byte(text), e.Range()), nil
+}
+
+// said is the first error of diagnostics in one line.
+func said(diags hcl.Diagnostics) error {
+	for _, d := range diags {
+		if d.Severity != hcl.DiagError {
+			continue
+		}
+		at := ""
+		if d.Subject != nil {
+			at = fmt.Sprintf(" (at character %d)", d.Subject.Start.Byte+1)
+		}
+		return fmt.Errorf("%s%s: %s", lower(d.Summary), at, d.Detail)
+	}
+	return diags
+}
+
+func lower(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToLower(s[:1]) + s[1:]
 }
 
 // patterns reads the types that a route takes.

@@ -15,6 +15,15 @@ type routingPart struct {
 	Plugins      []pluginPart        `json:"plugins,omitempty"`
 	Destinations []destinationFormat `json:"destinations,omitempty"`
 	Routes       []routePart         `json:"routes,omitempty"`
+	Webhooks     webhooksPart        `json:"webhooks"`
+}
+
+// webhooksPart is of the webhooks block. What each registered webhook takes is in
+// its own document.
+type webhooksPart struct {
+	From    []string `json:"from,omitempty"`
+	Events  []string `json:"events,omitempty"`
+	Plugins []string `json:"plugins,omitempty"`
 }
 
 type pluginPart struct {
@@ -72,6 +81,10 @@ func (c *Config) MarshalRouting() ([]byte, error) {
 		}
 		part.Routes = append(part.Routes, route)
 	}
+	part.Webhooks.From, part.Webhooks.Events = c.Webhooks.From, c.Webhooks.Events
+	for _, p := range c.Webhooks.Plugins {
+		part.Webhooks.Plugins = append(part.Webhooks.Plugins, p.Name)
+	}
 	b, err := json.Marshal(part)
 	if err != nil {
 		return nil, fmt.Errorf("encode the routes: %w", err)
@@ -126,6 +139,14 @@ func UnmarshalRouting(b []byte, module func(sha256 string) ([]byte, error)) (*Co
 			route.To = append(route.To, d)
 		}
 		c.Routes = append(c.Routes, route)
+	}
+	c.Webhooks.From, c.Webhooks.Events = part.Webhooks.From, part.Webhooks.Events
+	for _, name := range part.Webhooks.Plugins {
+		p := c.Plugin(name)
+		if p == nil {
+			return nil, fmt.Errorf("webhooks: there is no plugin %s", name)
+		}
+		c.Webhooks.Plugins = append(c.Webhooks.Plugins, p)
 	}
 	return c, nil
 }

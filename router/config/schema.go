@@ -20,8 +20,8 @@ type schema struct {
 
 var (
 	topSchema = schema{
-		blocks:      []string{"server", "store", "defaults", "source", "plugin", "destination", "route", "log"},
-		laterBlocks: []string{"webhooks", "metrics", "tracing", "test", "variable", "locals"},
+		blocks:      []string{"server", "store", "defaults", "source", "plugin", "destination", "route", "webhooks", "log"},
+		laterBlocks: []string{"metrics", "tracing", "test", "variable", "locals"},
 	}
 	serverSchema = schema{
 		attributes: []string{"listen", "admin", "public_url", "token", "insecure", "max_body", "mode"},
@@ -60,6 +60,10 @@ var (
 	routeSchema = schema{
 		attributes:      []string{"from", "events", "when", "through", "to", "fallback"},
 		laterAttributes: []string{"for_each"},
+	}
+	webhooksSchema = schema{
+		attributes:      []string{"from", "events", "allow_http", "allow_networks", "allow_ports", "limit", "plugins"},
+		laterAttributes: []string{"proxy"},
 	}
 )
 

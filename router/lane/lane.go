@@ -80,6 +80,8 @@ type Result struct {
 	// delivery then ends as cancelled, with Note: a route that was run again.
 	Again *store.Routing
 	Note  string
+	// Cancelled ends the delivery as cancelled, with Note: nothing was tried.
+	Cancelled bool
 }
 
 // Try sends one delivery. It is called by several goroutines at once. When ctx
@@ -498,6 +500,11 @@ func (l *lane) finish(j job, w *Work, result *Result, policy *Policy) {
 	o := store.Outcome{Ref: j.ref, From: store.Waiting, Attempt: &result.Attempt, Tries: j.tries + 1, Note: result.Note}
 	if j.retry {
 		o.From = store.Retrying
+	}
+	if result.Cancelled {
+		o.To, o.Attempt, o.Tries = store.Cancelled, nil, j.tries
+		l.add(j, o, nil)
+		return
 	}
 	switch {
 	case result.OK && result.Again != nil:

@@ -124,7 +124,7 @@ func classify(err error) (class, text string) {
 
 // HostFault says that running again may help: the fault is not the plugin's.
 func HostFault(err error) bool {
-	if errors.Is(err, errTooMuch) || errors.Is(err, ErrNoRoute) {
+	if errors.Is(err, errTooMuch) || errors.Is(err, ErrNoRoute) || errors.Is(err, errNotAllowed) {
 		return false
 	}
 	var e *plugins.Error
@@ -188,12 +188,17 @@ var ErrNoRoute = errors.New("the configuration has no such route any more")
 // that no further try follows, so that on_error decides on faults of the host,
 // too.
 func (t *Table) RouteAgain(ctx context.Context, e *event.Event, name string, now time.Time, last bool) (*store.Routing, error) {
-	r := t.find(name)
-	if r == nil {
-		return nil, fmt.Errorf("route %s: %w", name, ErrNoRoute)
-	}
 	to := &store.Routing{Position: e.Position, Config: t.hash, Again: true}
-	if err := r.apply(ctx, event.NewMessage(e), to, mode{now: now, last: last}); err != nil {
+	how := mode{now: now, last: last}
+	var err error
+	if r := t.find(name); r != nil {
+		err = r.apply(ctx, event.NewMessage(e), to, how)
+	} else if rule := t.webhooks.current(name); rule != nil && !rule.Off {
+		err = t.applyWebhook(ctx, name, rule, event.NewMessage(e), to, how)
+	} else {
+		err = fmt.Errorf("route %s: %w", name, ErrNoRoute)
+	}
+	if err != nil {
 		return nil, err
 	}
 	for i := range to.Deliveries {

@@ -135,6 +135,15 @@ func (r *Reader) Swap(ctx context.Context, t *Table, change func(last uint64) er
 	return nil
 }
 
+// Change runs change while no event is being routed. What change puts into the
+// store, and then into [Webhooks], holds from the position after last on: no event
+// there has been routed, and every event that was stored before is before it.
+func (r *Reader) Change(change func(last uint64) error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return change(r.store.Last())
+}
+
 // RouteAgain runs one route again by the current table, see [Table.RouteAgain].
 func (r *Reader) RouteAgain(ctx context.Context, e *event.Event, name string, now time.Time, last bool) (*store.Routing, error) {
 	r.mu.RLock()

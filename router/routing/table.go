@@ -43,6 +43,7 @@ type Table struct {
 	ordinary  index
 	fallbacks index
 	plugins   bool // some route has one
+	webhooks  registered
 }
 
 type route struct {
@@ -61,7 +62,7 @@ type link struct {
 // NewTable compiles the routes of c; loaded holds the plugins by name. A route
 // whose plugin is not loaded cannot run; only Explain works then.
 func NewTable(c *config.Config, loaded map[string]Loaded) *Table {
-	t := &Table{hash: c.Hash}
+	t := &Table{hash: c.Hash, webhooks: registeredOf(c, loaded), plugins: len(c.Webhooks.Plugins) > 0}
 	for i, r := range c.Routes {
 		compiled := &route{Route: r}
 		for _, p := range r.Through {
@@ -107,7 +108,20 @@ func (t *Table) Route(ctx context.Context, e *event.Event) (*Decision, error) {
 			return nil, ctx.Err()
 		}
 	}
+	if t.webhooks.sees(e) {
+		if err := t.routeToWebhooks(ctx, e, m, in, d, now); err != nil {
+			return nil, err
+		}
+	}
 	return d, nil
+}
+
+// fail notes why a condition could not be evaluated.
+func (d *Decision) fail(route string, err error) {
+	if d.Failed == nil {
+		d.Failed = map[string]error{}
+	}
+	d.Failed[route] = err
 }
 
 // match returns the routes that take e, in the configuration's order.
@@ -124,10 +138,7 @@ func (t *Table) match(x *index, e *event.Event, in *expr.Input, d *Decision) []i
 		if r.When != nil {
 			ok, err := r.When.Bool(in)
 			if err != nil {
-				if d.Failed == nil {
-					d.Failed = map[string]error{}
-				}
-				d.Failed[r.Name] = err
+				d.fail(r.Name, err)
 			}
 			if err != nil || !ok {
 				continue

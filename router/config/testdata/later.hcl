@@ -47,7 +47,9 @@ route "r" {
   for_each = {}
 }
 
-webhooks {}
+webhooks {
+  proxy = "http://proxy"
+}
 metrics {}
 tracing {}
 test "t" {}

@@ -1,0 +1,357 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weirhq/weir/router/api"
+)
+
+func newWebhooks(g *globals) *cobra.Command {
+	cmd := &cobra.Command{Use: "webhooks", Short: "Register webhooks, and look after them"}
+	cmd.AddCommand(
+		listWebhooks(g), createWebhook(g), showWebhook(g), updateWebhook(g), testWebhook(g), rotateWebhook(g),
+		pauseWebhook(g, "pause", "Send nothing to a webhook; what comes for it waits"),
+		pauseWebhook(g, "resume", "Go on with a webhook that is paused or disabled"),
+		deleteWebhooks(g),
+	)
+	return cmd
+}
+
+// webhookPath is that of a webhook, which may be named by its uid, too.
+func webhookPath(ctx context.Context, c *client, name string) (string, error) {
+	const all = "/api/webhooks"
+	if strings.HasPrefix(name, "wh_") {
+		return all + "/" + url.PathEscape(name), nil
+	}
+	var found api.WebhookList
+	if err := c.get(ctx, all, url.Values{"uid": {name}, "limit": {"2"}}, &found); err != nil {
+		return "", err
+	}
+	switch len(found.Webhooks) {
+	case 0:
+		return "", fmt.Errorf("there is no webhook with the uid %q; weir webhooks ls lists them", name)
+	case 1:
+		return all + "/" + found.Webhooks[0].ID, nil
+	}
+	return "", fmt.Errorf("webhooks of several tenants have the uid %q: name the one by its id", name)
+}
+
+func listWebhooks(g *globals) *cobra.Command {
+	var tenant, uid, kind, status string
+	var limit int
+	cmd := &cobra.Command{
+		Use: "ls", Short: "List registered webhooks, the oldest first", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if limit < 1 {
+				return &exitError{code: 2, err: errors.New("--limit must be at least 1")}
+			}
+			q := url.Values{}
+			for name, v := range map[string]string{"tenant": tenant, "uid": uid, "type": kind, "status": status} {
+				if v != "" {
+					q.Set(name, v)
+				}
+			}
+			return ask(cmd, g, func(ctx context.Context, c *client) error {
+				list := api.WebhookList{Webhooks: []api.Webhook{}}
+				for len(list.Webhooks) < limit {
+					q.Set("limit", strconv.Itoa(min(1000, limit-len(list.Webhooks))))
+					var page api.WebhookList
+					if err := c.get(ctx, "/api/webhooks", q, &page); err != nil {
+						return err
+					}
+					list.Webhooks = append(list.Webhooks, page.Webhooks...)
+					if page.Next == "" {
+						break
+					}
+					q.Set("cursor", page.Next)
+				}
+				return g.print(cmd.OutOrStdout(), list, func(t *table) {
+					t.head("ID", "STATUS", "TENANT", "UID", "EVENTS", "URL")
+					for i := range list.Webhooks {
+						w := &list.Webhooks[i]
+						t.row(w.ID, w.Status, w.Tenant, w.UID, strings.Join(w.Events, ","), w.URL)
+					}
+				})
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&tenant, "tenant", "", "those of a tenant")
+	f.StringVar(&uid, "uid", "", "those with a uid")
+	f.StringVar(&kind, "type", "", "those that take a type of events")
+	f.StringVar(&status, "status", "", "active, failing, open, held, paused or disabled")
+	f.IntVar(&limit, "limit", 50, "at most this many")
+	return cmd
+}
+
+// registration are the flags of what can be said of a webhook.
+type registration struct {
+	url, filter, plugin, format, description, uid string
+	events, metadata                              []string
+}
+
+func (r *registration) register(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringSliceVarP(&r.events, "event", "e", nil, "type of events; * stands for any run of characters; may be repeated")
+	f.StringVar(&r.uid, "uid", "", "a name of your own, once in a tenant")
+	f.StringVar(&r.filter, "filter", "", `condition, such as 'event.data.total > 100'`)
+	f.StringVar(&r.plugin, "plugin", "", "plugin that the configuration allows")
+	f.StringVar(&r.format, "format", "", "envelope or raw")
+	f.StringVar(&r.description, "description", "", "text for people")
+	f.StringArrayVar(&r.metadata, "metadata", nil, "NAME=TEXT; may be repeated")
+}
+
+// body has what was given, an empty text as null.
+func (r *registration) body(cmd *cobra.Command) (map[string]any, error) {
+	body := map[string]any{}
+	for name, v := range map[string]string{
+		"url": r.url, "uid": r.uid, "filter": r.filter, "plugin": r.plugin, "format": r.format, "description": r.description,
+	} {
+		switch {
+		case v != "":
+			body[name] = v
+		case cmd.Flags().Changed(name):
+			body[name] = nil
+		}
+	}
+	if len(r.events) > 0 {
+		body["events"] = r.events
+	}
+	if cmd.Flags().Changed("metadata") {
+		m := map[string]string{}
+		for _, pair := range r.metadata {
+			name, v, ok := strings.Cut(pair, "=")
+			if !ok {
+				return nil, &exitError{code: 2, err: fmt.Errorf("--metadata takes NAME=TEXT, not %q", pair)}
+			}
+			m[name] = v
+		}
+		body["metadata"] = m
+	}
+	return body, nil
+}
+
+// secretOf reads a flag's secret, or the file that it names: what is on a command
+// line others on the machine can see.
+func secretOf(flag string) (string, error) {
+	name, file := strings.CutPrefix(flag, "@")
+	if !file {
+		return flag, nil
+	}
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return "", fmt.Errorf("--secret: %w", err)
+	}
+	return strings.TrimRight(string(b), "\r\n"), nil
+}
+
+// change asks for an action on a webhook, on all where it has no name, and prints
+// the webhook as it is then.
+func change(cmd *cobra.Command, g *globals, method, name, action string, body map[string]any) error {
+	var b []byte
+	if body != nil {
+		var err error
+		if b, err = json.Marshal(body); err != nil {
+			return err
+		}
+	}
+	return ask(cmd, g, func(ctx context.Context, c *client) error {
+		path, err := "/api/webhooks", error(nil)
+		if name != "" {
+			if path, err = webhookPath(ctx, c, name); err != nil {
+				return err
+			}
+		}
+		var w api.Webhook
+		if err := c.call(ctx, method, path+action, b, &w); err != nil {
+			return err
+		}
+		return g.print(cmd.OutOrStdout(), w, func(t *table) { printWebhook(t, &w) })
+	})
+}
+
+func createWebhook(g *globals) *cobra.Command {
+	r := &registration{}
+	var secret, tenant string
+	cmd := &cobra.Command{
+		Use: "create URL", Short: "Register a webhook; a secret that is made is shown once", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r.url = args[0]
+			body, err := r.body(cmd)
+			if err != nil {
+				return err
+			}
+			if tenant != "" {
+				body["tenant"] = tenant
+			}
+			if secret != "" {
+				if body["secret"], err = secretOf(secret); err != nil {
+					return err
+				}
+			}
+			return change(cmd, g, http.MethodPost, "", "", body)
+		},
+	}
+	r.register(cmd)
+	cmd.Flags().StringVar(&tenant, "tenant", "", "only events of this tenant")
+	cmd.Flags().StringVar(&secret, "secret", "", "the secret, or @FILE that holds it; made when left out")
+	return cmd
+}
+
+func showWebhook(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use: "show WEBHOOK", Short: "Show a webhook", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return change(cmd, g, http.MethodGet, args[0], "", nil)
+		},
+	}
+}
+
+func updateWebhook(g *globals) *cobra.Command {
+	r := &registration{}
+	cmd := &cobra.Command{
+		Use: "update WEBHOOK", Short: `Change a webhook; what is not given stays, "" takes away`, Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			body, err := r.body(cmd)
+			if err != nil {
+				return err
+			}
+			if len(body) == 0 {
+				return &exitError{code: 2, err: errors.New("say what to change: see weir webhooks update --help")}
+			}
+			return change(cmd, g, http.MethodPatch, args[0], "", body)
+		},
+	}
+	r.register(cmd)
+	cmd.Flags().StringVar(&r.url, "url", "", "where it is sent to")
+	return cmd
+}
+
+func testWebhook(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use: "test WEBHOOK", Short: "Send a weir.test event to a webhook, and show the attempt", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return ask(cmd, g, func(ctx context.Context, c *client) error {
+				path, err := webhookPath(ctx, c, args[0])
+				if err != nil {
+					return err
+				}
+				var r api.TestResult
+				if err := c.post(ctx, path+"/test", nil, &r); err != nil {
+					return err
+				}
+				err = g.print(cmd.OutOrStdout(), r, func(t *table) {
+					printAttempts(t, "", &api.Delivery{Attempts: []api.Attempt{r.Attempt}})
+				})
+				if err == nil && r.Outcome != "delivered" {
+					return &exitError{code: 1}
+				}
+				return err
+			})
+		},
+	}
+}
+
+func rotateWebhook(g *globals) *cobra.Command {
+	var secret, after string
+	cmd := &cobra.Command{
+		Use: "rotate WEBHOOK", Short: "Give a webhook another secret; the old one signs beside it for a day", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			body := map[string]any{}
+			if secret != "" {
+				if body["secret"], err = secretOf(secret); err != nil {
+					return err
+				}
+			}
+			if after != "" {
+				body["activate_after"] = after
+			}
+			return change(cmd, g, http.MethodPost, args[0], "/rotate", body)
+		},
+	}
+	cmd.Flags().StringVar(&secret, "secret", "", "the new secret, or @FILE that holds it; made when left out")
+	cmd.Flags().StringVar(&after, "activate-after", "", "from when on X-Webhook-Signature is by it: 2024-01-01T12:00:00Z, or how long from now, such as 1h")
+	return cmd
+}
+
+func pauseWebhook(g *globals, name, short string) *cobra.Command {
+	return &cobra.Command{
+		Use: name + " WEBHOOK", Short: short, Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return change(cmd, g, http.MethodPost, args[0], "/"+name, nil)
+		},
+	}
+}
+
+func deleteWebhooks(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use: "delete WEBHOOK…", Short: "Take webhooks away; what waits for them is cancelled", Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return ask(cmd, g, func(ctx context.Context, c *client) error {
+				deleted := []string{}
+				for _, id := range args {
+					path, err := webhookPath(ctx, c, id)
+					if err == nil {
+						err = c.call(ctx, http.MethodDelete, path, nil, nil)
+					}
+					if err != nil {
+						return fmt.Errorf("%s: %w (%d of %d are deleted)", id, err, len(deleted), len(args))
+					}
+					deleted = append(deleted, id)
+				}
+				return g.print(cmd.OutOrStdout(), map[string][]string{"deleted": deleted}, func(t *table) {
+					for _, id := range deleted {
+						t.row(id, "deleted")
+					}
+				})
+			})
+		},
+	}
+}
+
+func printWebhook(t *table, w *api.Webhook) {
+	t.pair("id", w.ID)
+	t.pair("url", w.URL)
+	status := w.Status
+	if w.Reason != "" {
+		status += " (" + w.Reason + ")"
+	}
+	t.pair("status", status)
+	t.pair("events", strings.Join(w.Events, ", "))
+	t.pair("tenant", w.Tenant)
+	t.pair("uid", w.UID)
+	t.pair("filter", w.Filter)
+	t.pair("plugin", w.Plugin)
+	t.pair("format", w.Format)
+	t.pair("description", w.Description)
+	t.pair("metadata", string(w.Metadata))
+	t.pair("created", w.Created.Format(time.RFC3339))
+	if w.Updated != w.Created {
+		t.pair("updated", w.Updated.Format(time.RFC3339))
+	}
+	for _, s := range w.Signing {
+		text := "of " + s.Created.Format(time.RFC3339)
+		if s.ActivateAfter.After(s.Created) {
+			text += ", X-Webhook-Signature from " + s.ActivateAfter.Format(time.RFC3339)
+		}
+		if s.Until != nil {
+			text += ", until " + s.Until.Format(time.RFC3339)
+		}
+		t.pair("a secret", text)
+	}
+	if w.Secret != "" {
+		t.pair("secret", w.Secret)
+		t.line("Keep the secret: it is not shown again.")
+	}
+}
