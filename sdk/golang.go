@@ -17,7 +17,7 @@ const GoImportPath = "github.com/weirhq/weir/sdk/go"
 // GoVersion is the oldest version of Go that can build a plugin.
 const GoVersion = "1.24"
 
-//go:embed go/*.go go/README.md
+//go:embed go/*.go go/typed go/README.md
 var goFiles embed.FS
 
 var golang = Language{

@@ -4,30 +4,53 @@ package plugintest
 import (
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/weirhq/weir/plugins"
+	"github.com/weirhq/weir/sdk"
 )
 
 // BuildGo compiles the plugin in dir, which belongs to this module, and returns
 // its WebAssembly. Go's build cache makes a second time quick.
 func BuildGo(t testing.TB, dir string) []byte {
 	t.Helper()
-	out := filepath.Join(t.TempDir(), "plugin.wasm")
-	build := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", out, ".")
-	build.Dir = dir
-	build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=", "CGO_ENABLED=0")
-	if text, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building %s: %v\n%s", dir, err, text)
-	}
-	wasm, err := os.ReadFile(out)
+	return Build(t, dir)
+}
+
+// built are the plugins of this process, by folder.
+var built sync.Map
+
+type module struct {
+	once sync.Once
+	wasm []byte
+	err  error
+}
+
+// Build compiles the plugin in dir, in whatever language it is, as weir plugin
+// build does, once for each process. A toolchain that is missing fails the test,
+// and says how to get it.
+func Build(t testing.TB, dir string) []byte {
+	t.Helper()
+	full, err := filepath.Abs(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return wasm
+	entry, _ := built.LoadOrStore(full, new(module))
+	m := entry.(*module)
+	m.once.Do(func() {
+		out := filepath.Join(t.TempDir(), "plugin.wasm")
+		if m.err = sdk.Build(context.Background(), full, out, os.Stderr); m.err == nil {
+			m.wasm, m.err = os.ReadFile(out)
+		}
+	})
+	if m.err != nil {
+		t.Fatalf("building %s: %v", dir, m.err)
+	}
+	return slices.Clone(m.wasm)
 }
 
 // Load loads a plugin into a host of its own; both are closed with the test.

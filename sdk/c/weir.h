@@ -709,6 +709,10 @@ WEIR__API bool weir_bool(weir_value v) {
 	return v.size == 4 && v.json[0] == 't' && v.json[1] == 'r' && v.json[2] == 'u' && v.json[3] == 'e';
 }
 
+// weir_length returns the size of a text in bytes, as strlen does, which is missing
+// without a C library.
+WEIR__API size_t weir_length(const char *text) { return weir__length(text); }
+
 // weir_equal reports whether two texts are the same.
 WEIR__API bool weir_equal(const char *a, const char *b) {
 	while (*a && *a == *b)

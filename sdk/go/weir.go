@@ -16,8 +16,11 @@
 // as it was.
 //
 // A path that can't be read is a mistake in the plugin: it panics. A panic
-// becomes an error with its text, ends the event on this route only, and never
-// reaches the router.
+// becomes an error with its text, file and line, ends the event on this route
+// only, and never reaches the router.
+//
+// Structs are decoded by the package typed beside this one, which says what that
+// costs.
 //
 // The package needs nothing that TinyGo lacks. On platforms other than wasip1
 // it compiles, for go vet and for tests of your own functions, but there is no
@@ -88,7 +91,7 @@ func guard(f func() (int32, error)) (code int32) {
 	defer rest()
 	defer func() {
 		if r := recover(); r != nil {
-			hostFail("panic: " + panicText(r))
+			hostFail("panic: " + panicText(r) + place())
 			code = -1
 		}
 	}()

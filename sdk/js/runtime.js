@@ -38,11 +38,28 @@ class Stop {
 const stopDrop = Object.freeze(new Stop("drop"));
 const stopFail = Object.freeze(new Stop("fail"));
 
+// Refusal is what fail() throws outside of a handler, where the adapter doesn't
+// know the other one yet: the text by itself.
+class Refusal {
+  stack = "";
+  #text;
+  constructor(text) {
+    this.#text = text;
+  }
+  toString() {
+    return this.#text;
+  }
+}
+
+let started = false;
+
 export function drop() {
+  if (!started) throw new Error("drop() outside of a handler: there is no event yet");
   throw stopDrop;
 }
 
 export function fail(text) {
+  if (!started) throw new Refusal(String(text));
   host.fail(String(text));
   throw stopFail;
 }
@@ -134,6 +151,7 @@ Math.random = host.random;
 // start is called by the first lines of the bundle, with what the script
 // exports.
 export function start(plugin) {
+  started = true;
   for (const name of ["filter", "transform"]) {
     if (plugin[name] !== undefined && typeof plugin[name] !== "function") {
       throw new Error(`the export ${name} must be a function`);

@@ -76,7 +76,8 @@ declare module "weir" {
   export const config: any;
   /** Ends the handler: the event, or what is left of it, is not sent. */
   export function drop(): never;
-  /** Ends the handler with an error: the event becomes a dead letter with this text. */
+  /** Ends the handler with an error: the event becomes a dead letter with this text. Outside of
+   *  a handler it refuses to start, such as for a config that is wrong. */
   export function fail(text: string): never;
   /** A path of keys that may hold dots: `path("a.b", 0)` is `a\.b.0`. */
   export function path(...segments: (string | number)[]): string;
