@@ -12,7 +12,7 @@ const { error } = await main(
   [
     own, "--outFile", "plugin.wasm", "--path", sdk,
     "--runtime", "incremental", "--use", "abort=weir-plugin/abort",
-    "-O3", "--converge", "--disableWarning", "235",
+    "-O3", "--disableWarning", "235",
   ],
   {
     stdout: process.stdout,

@@ -304,6 +304,14 @@ WEIR__API size_t weir__space(weir_value v, size_t i) {
 	return i;
 }
 
+// weir_kind returns what a value begins with: '{' for an object, '[' for an array,
+// '"' for a string, 't', 'f' or 'n' for true, false and null, a digit or '-' for a
+// number, and 0 where there is none.
+WEIR__API char weir_kind(weir_value v) {
+	size_t i = weir__space(v, 0);
+	return i < v.size ? v.json[i] : 0;
+}
+
 // weir__skip returns the offset behind the value at i. The host has checked that
 // it is JSON.
 WEIR__API size_t weir__skip(weir_value v, size_t i) {
