@@ -23,7 +23,12 @@ var c = Language{
 	Title:    "C",
 	detect:   func(dir string) bool { return len(cSources(dir)) > 0 },
 	scaffold: scaffoldC,
-	build:    buildC,
+	build: func(ctx context.Context, dir, out string, progress io.Writer) error {
+		return buildC(ctx, dir, out, progress, false)
+	},
+	command: func(ctx context.Context, dir, out string, progress io.Writer) error {
+		return buildC(ctx, dir, out, progress, true)
+	},
 }
 
 // cSources are the files that are compiled: those of the folder, and of src.
@@ -129,8 +134,9 @@ func needsLibc(dir string) (bool, error) {
 	return needs, err
 }
 
-// buildC compiles without a C library unless the plugin includes one's headers.
-func buildC(ctx context.Context, dir, out string, progress io.Writer) error {
+// buildC compiles without a C library unless the plugin includes one's headers, or
+// is a command, which needs one.
+func buildC(ctx context.Context, dir, out string, progress io.Writer, command bool) error {
 	clang, linker, err := findClang(ctx)
 	if err != nil {
 		return err
@@ -147,9 +153,13 @@ func buildC(ctx context.Context, dir, out string, progress io.Writer) error {
 	// Paths are relative, so that __FILE__ and with it the module is the same
 	// wherever the folder lies.
 	args := []string{"-std=gnu11", "-O2", "-Wall", "-mbulk-memory", "-fno-ident", "-I", header, "-I", "."}
-	if libc {
+	libc = libc || command
+	switch {
+	case command:
+		args = append(args, "--target=wasm32-wasi", "-mexec-model=command")
+	case libc:
 		args = append(args, "--target=wasm32-wasi", "-mexec-model=reactor")
-	} else {
+	default:
 		args = append(args, "--target=wasm32", "-ffreestanding", "-nostdlib", "-Wl,--no-entry")
 	}
 	// A stack that overflows runs into the bottom of the memory, and traps.

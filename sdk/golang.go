@@ -26,6 +26,7 @@ var golang = Language{
 	detect:   detectGo,
 	scaffold: scaffoldGo,
 	build:    buildGo,
+	command:  commandGo,
 }
 
 // detectGo finds a file that is no test: plugins of other languages may be
@@ -59,13 +60,21 @@ func scaffoldGo(dir, name string) error {
 }
 
 func buildGo(ctx context.Context, dir, out string, _ io.Writer) error {
+	return goBuild(ctx, dir, out, "-buildmode=c-shared")
+}
+
+func commandGo(ctx context.Context, dir, out string, _ io.Writer) error {
+	return goBuild(ctx, dir, out, "-buildmode=exe")
+}
+
+func goBuild(ctx context.Context, dir, out, mode string) error {
 	tool, err := exec.LookPath("go")
 	if err != nil {
 		return fmt.Errorf("the Go toolchain is needed and not in PATH: install Go %s or later from https://go.dev/dl or your system's packages (Debian: apt install golang-go)", GoVersion)
 	}
 	// -trimpath and no VCS stamp: the same source gives the same module, and
 	// its hash names the build.
-	build := exec.CommandContext(ctx, tool, "build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", out, ".")
+	build := exec.CommandContext(ctx, tool, "build", mode, "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", out, ".")
 	build.Dir = dir
 	// A workspace or flags of the user's would change what is built, and
 	// another toolchain would be downloaded. GOPROXY stays: a plugin of the

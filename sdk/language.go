@@ -27,6 +27,9 @@ type Language struct {
 	// The same source must give the same bytes, wherever it lies: the hash of
 	// the module names the build. It says on progress what takes long.
 	build func(ctx context.Context, dir, out string, progress io.Writer) error
+	// command compiles a program with a main function, for abi = "stdio", in the
+	// same way. nil where the language needs tools of its own for that.
+	command func(ctx context.Context, dir, out string, progress io.Writer) error
 }
 
 // languages are in the order in which people are told of them.
@@ -62,8 +65,36 @@ func New(lang, dir, name string) error {
 // It writes to progress what takes long, and nothing where all is quick. Where a
 // toolchain is missing, the error says how to get it.
 func Build(ctx context.Context, dir, out string, progress io.Writer) error {
-	if _, err := os.Stat(dir); err != nil {
+	l, err := LanguageOf(dir)
+	if err != nil {
 		return err
+	}
+	return compile(l.build, ctx, dir, out, progress)
+}
+
+// BuildCommand is [Build] for a plugin with abi = "stdio": the program in dir, which
+// has a main function and needs no SDK, becomes a WASI command.
+func BuildCommand(ctx context.Context, dir, out string, progress io.Writer) error {
+	l, err := LanguageOf(dir)
+	if err != nil {
+		return err
+	}
+	if l.command == nil {
+		var able []Language
+		for _, l := range languages {
+			if l.command != nil {
+				able = append(able, l)
+			}
+		}
+		return fmt.Errorf("weir builds commands in %s, and %s holds one in %s: build it with tools of your own for the target wasm32-wasi, and the router takes it", names(able), dir, l.Title)
+	}
+	return compile(l.command, ctx, dir, out, progress)
+}
+
+// LanguageOf returns the language that the files of a folder are in.
+func LanguageOf(dir string) (*Language, error) {
+	if _, err := os.Stat(dir); err != nil {
+		return nil, err
 	}
 	var found []Language
 	for _, l := range languages {
@@ -73,11 +104,16 @@ func Build(ctx context.Context, dir, out string, progress io.Writer) error {
 	}
 	switch len(found) {
 	case 0:
-		return fmt.Errorf("there is no plugin in %s: no source file of %s (make one with: weir plugin new NAME)", dir, names(languages))
+		return nil, fmt.Errorf("there is no plugin in %s: no source file of %s (make one with: weir plugin new NAME)", dir, names(languages))
 	case 1:
+		return &found[0], nil
 	default:
-		return fmt.Errorf("%s holds sources of %s: a plugin has one language, so give each a folder of its own", dir, names(found))
+		return nil, fmt.Errorf("%s holds sources of %s: a plugin has one language, so give each a folder of its own", dir, names(found))
 	}
+}
+
+// compile runs a compiler with paths that hold wherever it runs.
+func compile(with func(context.Context, string, string, io.Writer) error, ctx context.Context, dir, out string, progress io.Writer) error {
 	full, err := filepath.Abs(dir)
 	if err != nil {
 		return err
@@ -89,7 +125,7 @@ func Build(ctx context.Context, dir, out string, progress io.Writer) error {
 	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 		return err
 	}
-	return found[0].build(ctx, full, target, progress)
+	return with(ctx, full, target, progress)
 }
 
 func names(list []Language) string {

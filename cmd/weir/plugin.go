@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/weirhq/weir/plugins"
 	"github.com/weirhq/weir/sdk"
 )
 
@@ -58,13 +59,14 @@ func languageNames() string {
 }
 
 func newPluginBuild() *cobra.Command {
-	var out string
+	var out, abi string
 	cmd := &cobra.Command{
 		Use:   "build [DIR]",
 		Short: "Build the plugin in a folder and check that the router can use it",
 		Long: `Build compiles the plugin in DIR (default the current folder) to WebAssembly and
 checks its exports and imports. The file is DIR/<name of the folder>.wasm unless
--o says otherwise.`,
+-o says otherwise. With --abi stdio it compiles a program in Go or C that reads the
+event on stdin.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir := "."
@@ -78,10 +80,18 @@ checks its exports and imports. The file is DIR/<name of the folder>.wasm unless
 				}
 				out = filepath.Join(dir, filepath.Base(full)+".wasm")
 			}
-			if err := sdk.Build(cmd.Context(), dir, out, cmd.ErrOrStderr()); err != nil {
+			build := sdk.Build
+			switch plugins.ABI(abi) {
+			case plugins.ABIWeir:
+			case plugins.ABIStdio:
+				build = sdk.BuildCommand
+			default:
+				return &exitError{code: 2, err: fmt.Errorf("plugin build: --abi takes weir or stdio, not %q", abi)}
+			}
+			if err := build(cmd.Context(), dir, out, cmd.ErrOrStderr()); err != nil {
 				return fmt.Errorf("plugin build: %w", err)
 			}
-			info, err := inspectFile(out)
+			info, err := inspectFile(out, plugins.ABI(abi))
 			if err != nil {
 				// Nobody should find a file that the router refuses.
 				return fmt.Errorf("plugin build: %w", errors.Join(err, os.Remove(out)))
@@ -92,5 +102,6 @@ checks its exports and imports. The file is DIR/<name of the folder>.wasm unless
 	}
 	// The name is that of the global flag, which it stands in for here.
 	cmd.Flags().StringVarP(&out, "output", "o", "", "file to write")
+	cmd.Flags().StringVar(&abi, "abi", string(plugins.ABIWeir), "weir or stdio")
 	return cmd
 }

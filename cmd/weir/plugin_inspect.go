@@ -133,13 +133,13 @@ func inspectModule(path string, wasm []byte, abi plugins.ABI) (*plugins.Info, er
 	return info, nil
 }
 
-// inspectFile is inspectModule of a file that speaks the ABI.
-func inspectFile(path string) (*plugins.Info, error) {
+// inspectFile is inspectModule of a file.
+func inspectFile(path string, abi plugins.ABI) (*plugins.Info, error) {
 	wasm, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	return inspectModule(path, wasm, plugins.ABIWeir)
+	return inspectModule(path, wasm, abi)
 }
 
 // globalsOf returns the global flags. The plugin commands are made without them,

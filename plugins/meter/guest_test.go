@@ -31,7 +31,7 @@ type slack struct {
 func newSlack(t testing.TB, wasm []byte) *slack {
 	t.Helper()
 	ctx := context.Background()
-	event, err := os.ReadFile(filepath.Join(slackDir, "testdata", "push.json"))
+	event, err := os.ReadFile(filepath.Join(slackDir, "testdata", "payloads", "push.json"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package plugintest
 
 import (
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,6 +36,17 @@ type module struct {
 // and says how to get it.
 func Build(t testing.TB, dir string) []byte {
 	t.Helper()
+	return build(t, dir, sdk.Build)
+}
+
+// BuildCommand is [Build] of a program for abi = "stdio".
+func BuildCommand(t testing.TB, dir string) []byte {
+	t.Helper()
+	return build(t, dir, sdk.BuildCommand)
+}
+
+func build(t testing.TB, dir string, with func(context.Context, string, string, io.Writer) error) []byte {
+	t.Helper()
 	full, err := filepath.Abs(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +55,7 @@ func Build(t testing.TB, dir string) []byte {
 	m := entry.(*module)
 	m.once.Do(func() {
 		out := filepath.Join(t.TempDir(), "plugin.wasm")
-		if m.err = sdk.Build(context.Background(), full, out, os.Stderr); m.err == nil {
+		if m.err = with(context.Background(), full, out, os.Stderr); m.err == nil {
 			m.wasm, m.err = os.ReadFile(out)
 		}
 	})

@@ -11,12 +11,14 @@ import (
 	"github.com/weirhq/weir/plugins/golden"
 )
 
-// repeats is how often each case is run again: a plugin must be pure.
-const repeats = 20
+// repeats is how often the cases of a folder are run again, all together: a plugin
+// must be pure.
+const repeats = 1000
 
-// Run runs the cases of a folder on a module, each as a subtest, and then all of
-// them again in another order.
-func Run(t *testing.T, wasm []byte, dir string) {
+// Run runs the cases of a folder on a module, each as a subtest, and then a thousand
+// times more in random order: the bytes and the fuel must be those of the first
+// time.
+func Run(t *testing.T, s plugins.Spec, dir string) {
 	t.Helper()
 	cases, err := golden.Load(dir)
 	if err != nil {
@@ -33,7 +35,8 @@ func Run(t *testing.T, wasm []byte, dir string) {
 		}
 	}()
 	// A minute, since the machine may be busy: endless loops are ended by fuel.
-	r := golden.NewRunner(h, plugins.Spec{Name: "golden", Wasm: wasm, Deadline: time.Minute})
+	s.Name, s.Deadline = "golden", time.Minute
+	r := golden.NewRunner(h, s)
 	outcomes := make([]golden.Outcome, len(cases))
 	for i, c := range cases {
 		t.Run(c.Name, func(t *testing.T) {
@@ -51,7 +54,7 @@ func Run(t *testing.T, wasm []byte, dir string) {
 	if t.Failed() {
 		return
 	}
-	if err := r.Repeat(ctx, cases, outcomes, repeats, func() {}); err != nil {
+	if err := r.Repeat(ctx, cases, outcomes, (repeats+len(cases)-1)/len(cases), func() {}); err != nil {
 		t.Error(err)
 	}
 }
