@@ -193,6 +193,9 @@ func (h *Host) newPlugin(s Spec) (*Plugin, error) {
 	if s.Isolation != "" && s.Isolation != Pure && s.Isolation != Reuse {
 		return nil, fmt.Errorf("unknown isolation %q: use %q or %q", s.Isolation, Pure, Reuse)
 	}
+	if s.Isolation == Reuse && s.ABI == ABIStdio {
+		return nil, errors.New("isolation \"reuse\" can't be had with abi \"stdio\": a command begins anew for each event")
+	}
 	if p.config == nil {
 		p.config = []byte("null")
 	} else if err := rawjson.Valid(p.config); err != nil {

@@ -93,9 +93,12 @@ func benchPlugin(cmd *cobra.Command, path string, o benchOptions) (*benchReport,
 		return nil, &exitError{code: 2, err: fmt.Errorf("-n %d: it is at least 1", o.calls)}
 	}
 	isolations := []plugins.Isolation{plugins.Pure, plugins.Reuse}
+	if o.spec.abi == string(plugins.ABIStdio) {
+		isolations = isolations[:1] // a command begins anew for each event
+	}
 	if o.isolation != "" {
 		if !slices.Contains(isolations, plugins.Isolation(o.isolation)) {
-			return nil, &exitError{code: 2, err: fmt.Errorf("--isolation takes pure or reuse, not %q", o.isolation)}
+			return nil, &exitError{code: 2, err: fmt.Errorf("--isolation takes %s, not %q", oneOf(isolations), o.isolation)}
 		}
 		isolations = []plugins.Isolation{plugins.Isolation(o.isolation)}
 	}
@@ -142,6 +145,15 @@ func benchPlugin(cmd *cobra.Command, path string, o benchOptions) (*benchReport,
 		}
 	}
 	return report, nil
+}
+
+// oneOf lists what can be chosen.
+func oneOf(isolations []plugins.Isolation) string {
+	names := make([]string, len(isolations))
+	for i, isolation := range isolations {
+		names[i] = string(isolation)
+	}
+	return strings.Join(names, " or ")
 }
 
 // benchEvent is the event to give.

@@ -35,6 +35,9 @@ func (l *loader) decodePlugin(b *hclsyntax.Block) {
 	p.InitFuel = l.units(attribute(b, "init_fuel"), p.InitFuel)
 	p.Isolation = l.oneOf(attribute(b, "isolation"), p.Isolation, []string{"pure", "reuse"}, nil)
 	p.ABI = l.oneOf(attribute(b, "abi"), p.ABI, []string{"weir", "stdio"}, nil)
+	if a := attribute(b, "isolation"); a != nil && p.Isolation == "reuse" && p.ABI == "stdio" {
+		l.fail(a.Expr.Range(), "No reuse of commands", `With abi = "stdio" the program begins anew for each event: leave "isolation" out.`)
+	}
 	p.Deadline = l.duration(attribute(b, "deadline"), p.Deadline, time.Millisecond, time.Minute)
 	p.OnError = OnError(l.oneOf(attribute(b, "on_error"), string(p.OnError), []string{string(OnErrorDead), string(OnErrorSkip), string(OnErrorDrop)}, nil))
 	if a := attribute(b, "wasm"); a != nil {
