@@ -167,7 +167,7 @@ func (m *module) checkExports(info *Info) error {
 	case info.Transform:
 		info.Kind = KindTransform
 	default:
-		return fmt.Errorf("%w: %s or %s: the module has neither, so there is nothing to run; in Go put //go:wasmexport %s above the function", ErrExport, exportFilter, exportTransform, exportTransform)
+		return fmt.Errorf("%w: %s or %s: the module has neither, so there is nothing to run; in Go put //go:wasmexport %s above the function, in Rust write weir::transform!(function), in C WEIR_TRANSFORM before a body", ErrExport, exportFilter, exportTransform, exportTransform)
 	}
 	return nil
 }

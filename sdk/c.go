@@ -152,7 +152,7 @@ func buildC(ctx context.Context, dir, out string, progress io.Writer, command bo
 	defer cleanup()
 	// Paths are relative, so that __FILE__ and with it the module is the same
 	// wherever the folder lies.
-	args := []string{"-std=gnu11", "-O2", "-Wall", "-mbulk-memory", "-fno-ident", "-I", header, "-I", "."}
+	args := []string{"-std=gnu11", "-O2", "-Wall", "-Werror=implicit-function-declaration", "-mbulk-memory", "-fno-ident", "-I", header, "-I", "."}
 	libc = libc || command
 	switch {
 	case command:

@@ -53,7 +53,13 @@ type rustToolchain struct {
 	linker string
 }
 
-const rustMissing = "no rustc with the target wasm32-unknown-unknown is in PATH: install one (Debian and Ubuntu: apt install rustc libstd-rust-dev-wasm32 lld; Fedora: dnf install rust rust-std-static-wasm32-unknown-unknown lld; with rustup: rustup target add wasm32-unknown-unknown)"
+const (
+	rustMissing = "rustc is needed and not in PATH: install it with the target wasm32-unknown-unknown (" + rustInstall + ")"
+
+	rustTargetMissing = "rustc lacks the target for WebAssembly (%s has no %s): " + rustInstall
+
+	rustInstall = "with rustup: rustup target add wasm32-unknown-unknown; Debian and Ubuntu: apt install rustc libstd-rust-dev-wasm32 lld; Fedora: dnf install rust rust-std-static-wasm32-unknown-unknown lld"
+)
 
 const rustLinkerMissing = "%s needs the WebAssembly linker, and none is in PATH: install lld (Debian and Ubuntu: apt install lld)"
 
@@ -64,6 +70,7 @@ func findRust(ctx context.Context, dir string) (*rustToolchain, error) {
 	if home, err := os.UserHomeDir(); err == nil {
 		folders = append(folders, filepath.Join(home, ".cargo", "bin"))
 	}
+	var without []string
 	for _, folder := range folders {
 		rustc, err := exec.LookPath(filepath.Join(folder, "rustc"))
 		if err != nil {
@@ -80,6 +87,7 @@ func findRust(ctx context.Context, dir string) (*rustToolchain, error) {
 		}
 		libraries := ask("--print", "target-libdir", "--target", rustTarget)
 		if found, err := filepath.Glob(filepath.Join(libraries, "libstd-*.rlib")); libraries == "" || err != nil || len(found) == 0 {
+			without = append(without, rustc)
 			continue
 		}
 		t := &rustToolchain{rustc: rustc}
@@ -93,6 +101,9 @@ func findRust(ctx context.Context, dir string) (*rustToolchain, error) {
 			return nil, fmt.Errorf(rustLinkerMissing, rustc)
 		}
 		return t, nil
+	}
+	if len(without) > 0 {
+		return nil, fmt.Errorf(rustTargetMissing, strings.Join(without, " nor "), rustTarget)
 	}
 	return nil, errors.New(rustMissing)
 }

@@ -38,6 +38,8 @@ const { error } = await main(
   },
 );
 if (error) {
-  console.error(String(error.message ?? error));
+  // What the compiler counts, it has shown.
+  const text = String(error.message ?? error);
+  if (!/^\d+ \w+ error\(s\)$/.test(text)) console.error(text);
   process.exit(1);
 }
