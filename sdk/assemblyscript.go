@@ -134,8 +134,14 @@ func buildAssemblyScript(ctx context.Context, dir, out string, progress io.Write
 	if err != nil {
 		return fmt.Errorf("asc: %w\n%s", err, bytes.TrimSpace(text))
 	}
-	_, err = progress.Write(text) // warnings
-	return err
+	if _, err := progress.Write(text); err != nil { // warnings
+		return err
+	}
+	var made struct{ Version string }
+	if about, err := os.ReadFile(filepath.Join(compiler, "package.json")); err == nil {
+		_ = json.Unmarshal(about, &made) // a version that can't be read is none
+	}
+	return stamp(out, "AssemblyScript", [2]string{"asc", made.Version})
 }
 
 // findAssemblyScript returns the compiler's folder: the plugin's own in

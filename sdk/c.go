@@ -178,8 +178,11 @@ func buildC(ctx context.Context, dir, out string, progress io.Writer, command bo
 		}
 		return err
 	}
-	_, err = progress.Write(text) // warnings
-	return err
+	if _, err := progress.Write(text); err != nil { // warnings
+		return err
+	}
+	_, version, _ := strings.Cut(versionOf(ctx, clang, "--version"), "clang version ")
+	return stamp(out, "C", [2]string{"clang", version})
 }
 
 // hasLibc reports whether a compiler finds a C library's header.

@@ -80,7 +80,10 @@ func goBuild(ctx context.Context, dir, out, mode string) error {
 	// another toolchain would be downloaded. GOPROXY stays: a plugin of the
 	// scaffold fetches nothing, and one with modules of its own may have to.
 	build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=", "GOWORK=off", "GOTOOLCHAIN=local", "CGO_ENABLED=0")
-	return run(build, "go build")
+	if err := run(build, "go build"); err != nil {
+		return err
+	}
+	return stamp(out, "Go", [2]string{"go", strings.TrimPrefix(versionOf(ctx, tool, "env", "GOVERSION"), "go")})
 }
 
 var goScaffold = []file{

@@ -8,61 +8,62 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/weirhq/weir/plugins"
-	"github.com/weirhq/weir/plugins/plugintest"
-	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/sdk"
 )
 
-// TestPluginOutsideTheCheckout does what somebody does who has the binary and
-// Go, an empty folder, and no network.
+// TestPluginOutsideTheCheckout does in each language what somebody does who has the
+// binary, the toolchain and an empty folder: makes a plugin, builds it, tests it,
+// measures it.
 func TestPluginOutsideTheCheckout(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "weir")
-	if text, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("building weir: %v\n%s", err, text)
-	}
 	dir := t.TempDir()
-	weir := func(want string, args ...string) {
+	// Nothing is fetched but what the toolchain itself fetches, and settings of
+	// the user's don't get in the way.
+	env := append(os.Environ(), "GOPROXY=off", "GOFLAGS=-mod=vendor", "GOWORK="+filepath.Join(dir, "none.work"), "GOMODCACHE="+filepath.Join(dir, "modcache"), "CARGO_NET_OFFLINE=true", "CFLAGS=-broken", "NODE_OPTIONS=--broken")
+	weir := func(t *testing.T, want string, args ...string) {
 		t.Helper()
-		cmd := exec.Command(binary, args...)
-		cmd.Dir = dir
-		// No network, no downloaded modules, and settings of the user's that
-		// would get in the way.
-		cmd.Env = append(os.Environ(), "GOPROXY=off", "GOFLAGS=-mod=vendor", "GOWORK="+filepath.Join(dir, "none.work"), "GOMODCACHE="+filepath.Join(dir, "modcache"))
+		cmd := exec.Command(weirBinary, args...)
+		cmd.Dir, cmd.Env = dir, env
 		out, err := cmd.CombinedOutput()
 		if err != nil || !strings.Contains(string(out), want) {
 			t.Fatalf("weir %s: %v\n%s\nwant %q", strings.Join(args, " "), err, out, want)
 		}
 	}
-	weir("wrote redact/main.go", "plugin", "new", "redact", "--lang", "go")
-	weir("built redact/redact.wasm: transform, ", "plugin", "build", "redact")
-	weir("built other/x.wasm: transform, ", "plugin", "build", "redact", "-o", "other/x.wasm")
-	weir("weir_abi_v1", "plugin", "inspect", "redact/redact.wasm")
-
-	weir(`"kind": "transform"`, "plugin", "inspect", "redact/redact.wasm", "-o", "json")
-
-	first, err := os.ReadFile(filepath.Join(dir, "redact/redact.wasm"))
-	if err != nil {
+	for _, l := range sdk.Languages() {
+		t.Run(l.Name, func(t *testing.T) {
+			wasm := l.Name + "/" + l.Name + ".wasm"
+			weir(t, "wrote "+l.Name, "plugin", "new", "redact", "--lang", l.Name, "--dir", l.Name)
+			weir(t, "built "+wasm+": transform, ", "plugin", "build", l.Name)
+			weir(t, "1 passed, 0 failed, pure", "plugin", "test", l.Name, "--repeat", "50")
+			weir(t, "weir_abi_v1", "plugin", "inspect", wasm)
+			weir(t, `"language": "`+l.Title+`"`, "plugin", "inspect", wasm, "-o", "json")
+			weir(t, "reuse", "plugin", "bench", wasm, "-n", "20")
+			readme, err := os.ReadFile(filepath.Join(dir, l.Name, "sdk", "README.md"))
+			if err != nil || bytes.Count(readme, []byte("\n")) > 60 {
+				t.Errorf("the SDK's README is no screen: %v", err)
+			}
+		})
+	}
+	// The same source gives the same bytes, wherever it lies.
+	if err := os.CopyFS(filepath.Join(dir, "elsewhere/c"), os.DirFS(filepath.Join(dir, "c"))); err != nil {
 		t.Fatal(err)
 	}
-	second, err := os.ReadFile(filepath.Join(dir, "other/x.wasm"))
-	if err != nil {
+	if err := os.CopyFS(filepath.Join(dir, "elsewhere/go"), os.DirFS(filepath.Join(dir, "go"))); err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(first, second) {
-		t.Error("the same source gave two different builds")
-	}
-	p := plugintest.Load(t, plugins.Spec{Name: "redact", Wasm: first})
-	r, err := p.Run(context.Background(), &event.Message{
-		ID: "evt_1", Type: "user.created", Source: "events", Time: time.Unix(1, 0), Received: time.Unix(1, 0),
-		ContentType: "application/json", Data: []byte(`{"name":"Ada", "password":"secret"}`),
-	}, "r")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, want := string(r.Messages[0].Data), `{"name":"Ada","plugin":"redact"}`; got != want {
-		t.Errorf("got %s, want %s", got, want)
+	for _, lang := range []string{"go", "c"} {
+		weir(t, "built other/"+lang+".wasm", "plugin", "build", "elsewhere/"+lang, "-o", "other/"+lang+".wasm")
+		first, err := os.ReadFile(filepath.Join(dir, lang, lang+".wasm"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := os.ReadFile(filepath.Join(dir, "other", lang+".wasm"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(first, second) {
+			t.Errorf("%s: the same source gave two different builds", lang)
+		}
 	}
 }
 
@@ -80,99 +81,92 @@ func runPlugin(args ...string) (string, error) {
 
 func TestPluginRefusals(t *testing.T) {
 	dir := t.TempDir()
-	write := func(name, text string) {
-		t.Helper()
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	write := func(name, text string) { writeFile(t, dir, name, text) }
 	write("taken/go.mod", "module mine\n")
 	write("empty/notes.txt", "nothing to build")
+	write("tested/main_test.go", "package main\n")
 	write("broken/main.go", "package main\nfunc main() { missing() }\n")
 	write("broken/go.mod", "module broken\n")
 	write("command/main.go", "package main\nfunc main() {}\n")
 	write("command/go.mod", "module command\n")
+	write("mixed/main.go", "package main\n")
+	write("mixed/plugin.js", "export function filter() { return true }\n")
+	write("js/plugin.js", "export function transform(event) {\n  event.remove('a'\n}\n")
+	write("jsnone/plugin.js", "export function transfrom(event) {}\n")
+	write("jsimport/plugin.js", "import { x } from 'nowhere'\nexport function filter() { return x }\n")
+	write("as/assembly/plugin.ts", "import { Flow, Message } from \"weir\";\nexport function transform(m: Message): Flow {\n  return Flow.Sned;\n}\n")
+	write("asnone/assembly/plugin.ts", "export function transfrom(): void {}\n")
+	write("rust/src/lib.rs", "use weir::Message;\nweir::filter!(keep);\nfn keep(m: &Message) -> bool {\n    m.boool(\"ok\")\n}\n")
+	write("rustnone/src/lib.rs", "use weir::Flow;\npub fn transform() -> Flow {\n    Flow::Send\n}\n")
+	write("c/plugin.c", "#include \"weir.h\"\nWEIR_FILTER {\n\treturn weir_get_boool(\"ok\");\n}\n")
+	write("cnone/plugin.c", "#include \"weir.h\"\nint transform(void) { return 0; }\n")
 	write("no.wasm", "MZ")
 	cases := []struct {
-		want string
+		want []string
 		args []string
 	}{
-		{"--lang js is not supported yet", []string{"new", "x", "--lang", "js"}},
-		{"--lang rust is not supported yet", []string{"new", "x", "--lang", "rust"}},
-		{"unknown language \"cobol\"", []string{"new", "x", "--lang", "cobol"}},
-		{"can't be a plugin's name", []string{"new", "../x", "--dir", filepath.Join(dir, "bad")}},
-		{"exists already", []string{"new", "x", "--dir", filepath.Join(dir, "taken")}},
-		{"accepts 1 arg", []string{"new"}},
-		{"no .go files", []string{"build", filepath.Join(dir, "empty")}},
-		{"no such file", []string{"build", filepath.Join(dir, "absent")}},
-		{"undefined: missing", []string{"build", filepath.Join(dir, "broken")}},
-		{"weir_abi_v1", []string{"build", filepath.Join(dir, "command")}},
-		{"not a usable WebAssembly module", []string{"inspect", filepath.Join(dir, "no.wasm")}},
-		{"no such file", []string{"inspect", filepath.Join(dir, "absent.wasm")}},
+		{[]string{`unknown language "cobol": use one of go, js, as, rust, c`}, []string{"new", "x", "--lang", "cobol"}},
+		{[]string{"can't be a plugin's name"}, []string{"new", "../x", "--dir", filepath.Join(dir, "bad")}},
+		{[]string{"exists already"}, []string{"new", "x", "--dir", filepath.Join(dir, "taken")}},
+		{[]string{"accepts 1 arg"}, []string{"new"}},
+		{[]string{"there is no plugin in", "weir plugin new NAME"}, []string{"build", filepath.Join(dir, "empty")}},
+		{[]string{"there is no plugin in"}, []string{"build", filepath.Join(dir, "tested")}},
+		{[]string{"no such file"}, []string{"build", filepath.Join(dir, "absent")}},
+		{[]string{"holds sources of go, js", "give each a folder of its own"}, []string{"build", filepath.Join(dir, "mixed")}},
+		{[]string{"main.go:2:15: undefined: missing"}, []string{"build", filepath.Join(dir, "broken")}},
+		{[]string{"export missing: weir_abi_v1"}, []string{"build", filepath.Join(dir, "command")}},
+		{[]string{`Expected ")" but found "}"`, "plugin.js:3:0"}, []string{"build", filepath.Join(dir, "js")}},
+		{[]string{"plugin.js exports neither filter nor transform"}, []string{"build", filepath.Join(dir, "jsnone")}},
+		{[]string{`Could not resolve "nowhere"`, "plugin.js:1"}, []string{"build", filepath.Join(dir, "jsimport")}},
+		{[]string{"Property 'Sned' does not exist", "assembly/plugin.ts(3,"}, []string{"build", filepath.Join(dir, "as")}},
+		{[]string{"assembly/plugin.ts exports neither filter nor transform"}, []string{"build", filepath.Join(dir, "asnone")}},
+		{[]string{"no method named `boool`", "src/lib.rs:4:"}, []string{"build", filepath.Join(dir, "rust")}},
+		{[]string{"export missing", "weir::transform!"}, []string{"build", filepath.Join(dir, "rustnone")}},
+		{[]string{"weir_get_boool", "plugin.c:3:"}, []string{"build", filepath.Join(dir, "c")}},
+		{[]string{"export missing", "WEIR_TRANSFORM"}, []string{"build", filepath.Join(dir, "cnone")}},
+		{[]string{"weir builds commands in go, c"}, []string{"build", "--abi", "stdio", filepath.Join(dir, "js")}},
+		{[]string{"--abi takes weir or stdio"}, []string{"build", "--abi", "x", filepath.Join(dir, "js")}},
+		{[]string{"not a usable WebAssembly module"}, []string{"inspect", filepath.Join(dir, "no.wasm")}},
+		{[]string{"no such file"}, []string{"inspect", filepath.Join(dir, "absent.wasm")}},
+		{[]string{"--abi takes weir or stdio"}, []string{"inspect", "--abi", "x", filepath.Join(dir, "no.wasm")}},
 	}
 	for _, c := range cases {
 		out, err := runPlugin(c.args...)
-		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%v: got %v, output %q; want %q", c.args, err, out, c.want)
+		if err == nil {
+			t.Errorf("%v: no error, output %q", c.args, out)
+			continue
+		}
+		for _, want := range c.want {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%v: got %v, want %q", c.args, err, want)
+			}
 		}
 	}
-	for _, name := range []string{"bad", "command/command.wasm", "taken/main.go", "taken/sdk"} {
+	for _, name := range []string{"bad", "command/command.wasm", "rustnone/rustnone.wasm", "c/c.wasm", "taken/main.go", "taken/sdk"} {
 		if _, err := os.Stat(filepath.Join(dir, name)); !os.IsNotExist(err) {
 			t.Errorf("%s was left behind", name)
 		}
 	}
-	t.Setenv("PATH", dir)
-	if _, err := runPlugin("build", filepath.Join(dir, "broken")); err == nil || !strings.Contains(err.Error(), "install Go") {
-		t.Errorf("without Go: %v", err)
-	}
 }
 
-// The example of docs/plugins.md does what the text beside it says.
-func TestPluginOfTheDocs(t *testing.T) {
-	text, err := os.ReadFile("../../docs/plugins.md")
-	if err != nil {
-		t.Fatal(err)
+// Without its toolchain a build says how to get it.
+func TestPluginToolchainMissing(t *testing.T) {
+	dir := t.TempDir()
+	for _, l := range sdk.Languages() {
+		if out, err := runPlugin("new", "x", "--lang", l.Name, "--dir", filepath.Join(dir, l.Name)); err != nil {
+			t.Fatal(err, out)
+		}
 	}
-	_, after, ok := strings.Cut(string(text), "```go\n")
-	source, _, closed := strings.Cut(after, "```\n")
-	if !ok || !closed {
-		t.Fatal("docs/plugins.md has no Go block")
-	}
-	dir := filepath.Join(t.TempDir(), "redact")
-	if _, err := runPlugin("new", "redact", "--dir", dir); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(source), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := runPlugin("build", dir); err != nil {
-		t.Fatal(err)
-	}
-	wasm, err := os.ReadFile(filepath.Join(dir, "redact.wasm"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := plugintest.Load(t, plugins.Spec{Name: "redact", Wasm: wasm})
-	for in, want := range map[string]string{
-		`{"account":{"test":true}}`:                                     "",
-		`{"account":{"id": 7, "password":"x","email":"a@example.com"}}`: `{"account":{"id": 7,"email":"hidden"}}`,
+	// Neither tools nor what was fetched with them.
+	t.Setenv("PATH", dir)
+	t.Setenv("HOME", dir)
+	t.Setenv("XDG_CACHE_HOME", dir)
+	t.Setenv("WASI_SDK_PATH", "")
+	for name, want := range map[string]string{
+		"go": "install Go", "js": "apt install nodejs npm", "as": "apt install nodejs npm", "rust": "apt install rustc", "c": "apt install clang lld",
 	} {
-		r, err := p.Run(context.Background(), &event.Message{
-			ID: "evt_1", Type: "account.created", Source: "events", Time: time.Unix(1, 0), Received: time.Unix(1, 0),
-			ContentType: "application/json", Data: []byte(in),
-		}, "accounts")
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := ""
-		for _, m := range r.Messages {
-			got += string(m.Data)
-		}
-		if got != want {
-			t.Errorf("%s: got %s, want %s", in, got, want)
+		if _, err := runPlugin("build", filepath.Join(dir, name)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", name, err, want)
 		}
 	}
 }
