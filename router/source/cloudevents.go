@@ -178,7 +178,11 @@ func (m *making) binary() error {
 			return problem.New(http.StatusBadRequest, "ambiguous_header", "the header %s%s is there twice", attributePrefix, clip(name))
 		}
 		if name != "datacontenttype" { // Content-Type says it
-			list = append(list, attribute{name, decodeAttribute(f.Value)})
+			value := decodeAttribute(f.Value)
+			if (name == "source" || name == "dataschema") && !isURI(value) {
+				value = strings.Clone(f.Value)
+			}
+			list = append(list, attribute{name, value})
 		}
 	}
 	e := m.event()
@@ -218,6 +222,18 @@ func (m *making) binary() error {
 
 func hasAttributePrefix(name string) bool {
 	return len(name) >= len(attributePrefix) && strings.EqualFold(name[:len(attributePrefix)], attributePrefix)
+}
+
+// isURI reports whether s has only what a URI reference may hold (RFC 3986,
+// section 2). What has not once it is decoded is a URI whose own escapes a sender
+// did not escape again, as the SDKs don't.
+func isURI(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c <= ' ' || c > '~' || strings.IndexByte("\"<>\\^`{|}", c) >= 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // decodeAttribute reads a header's value (section 3.1.3.2): quotes and percent
