@@ -48,7 +48,7 @@ func connectRunning(ctx context.Context, g *globals) (*config.Config, *client, e
 	if g.server != "" {
 		return nil, remote(g.server, g.token), nil
 	}
-	c, report := config.Load(g.config, config.Options{ToAsk: true})
+	c, report := g.load(config.Options{ToAsk: true})
 	if report.HasErrors() {
 		_ = report.Write(os.Stderr) // the error below says it too
 		return nil, nil, fmt.Errorf("%s does not load, so there is no router to ask: mend it, or name one with --server", g.config)

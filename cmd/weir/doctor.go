@@ -32,7 +32,7 @@ router is asked. Exits with 1 when something fails; warnings are no failure.`,
 			if err := g.check(); err != nil {
 				return err
 			}
-			d := &doctor{machine: thisMachine(), configPath: g.config, server: g.server, token: g.token, deep: deep, now: time.Now}
+			d := &doctor{machine: thisMachine(), configPath: g.config, vars: g.variables(), server: g.server, token: g.token, deep: deep, now: time.Now}
 			d.examine(cmd.Context())
 			a := d.assessment()
 			if err := g.print(cmd.OutOrStdout(), a, a.write); err != nil {
@@ -95,6 +95,7 @@ func (a *assessment) write(t *table) {
 type doctor struct {
 	machine    machine
 	configPath string
+	vars       map[string]string
 	server     string
 	token      string
 	deep       bool
@@ -148,11 +149,14 @@ func (d *doctor) examine(ctx context.Context) {
 }
 
 // summaryUnset is what a configuration says of a variable that is not set.
-const summaryUnset = "Environment variable is not set"
+const (
+	summaryUnset   = "Environment variable is not set"
+	summaryNoValue = "Variable has no value"
+)
 
 // checkConfig says whether a router would start with it.
 func (d *doctor) checkConfig() bool {
-	c, report := config.Load(d.configPath, config.Options{CheckPlugin: checkPlugin})
+	c, report := config.Load(d.configPath, config.Options{CheckPlugin: checkPlugin, Vars: d.vars})
 	if c != nil {
 		d.config = c
 		if _, n := report.Count(); n > 0 {
@@ -168,7 +172,7 @@ func (d *doctor) checkConfig() bool {
 	for _, x := range report.Diagnostics {
 		switch {
 		case x.Severity != hcl.DiagError:
-		case x.Summary == summaryUnset:
+		case x.Summary == summaryUnset || x.Summary == summaryNoValue:
 			unset = append(unset, strings.TrimSuffix(x.Detail, "."))
 		default:
 			rest.Diagnostics = append(rest.Diagnostics, x)
@@ -181,7 +185,7 @@ func (d *doctor) checkConfig() bool {
 		d.fail("secrets", "set them as the router's service does, or run weir doctor in its environment", "%s: %s", count(len(unset), "variable")+" not set", strings.Join(unset, "; "))
 	}
 	// Where the store is, and the address, may be known all the same.
-	d.config, _ = config.Load(d.configPath, config.Options{ToAsk: true})
+	d.config, _ = config.Load(d.configPath, config.Options{ToAsk: true, Vars: d.vars})
 	if d.config == nil {
 		d.warn("store", "mend the configuration and run weir doctor again", "not looked at: the configuration has errors")
 	}

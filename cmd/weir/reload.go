@@ -62,6 +62,7 @@ func reload(cmd *cobra.Command, g *globals, c *client, orphan bool) error {
 // files are those of a router's configuration.
 type files struct {
 	path string
+	vars map[string]string
 
 	mu     sync.Mutex
 	inputs config.Inputs
@@ -74,7 +75,7 @@ func (f *files) first(w io.Writer) (*config.Config, error) {
 }
 
 func (f *files) load() (*config.Config, *config.Report) {
-	c, report := config.Load(f.path, config.Options{CheckPlugin: checkPlugin})
+	c, report := config.Load(f.path, config.Options{CheckPlugin: checkPlugin, Vars: f.vars})
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.inputs = report.Inputs

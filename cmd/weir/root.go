@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/weirhq/weir/router/config"
 )
 
 // globals are the flags that every command has.
@@ -14,6 +17,22 @@ type globals struct {
 	server string
 	token  string
 	output string
+	vars   []string
+}
+
+// load reads the configuration, with the values of variables that --var gives.
+func (g *globals) load(o config.Options) (*config.Config, *config.Report) {
+	o.Vars = g.variables()
+	return config.Load(g.config, o)
+}
+
+func (g *globals) variables() map[string]string {
+	vars := map[string]string{}
+	for _, v := range g.vars {
+		name, value, _ := strings.Cut(v, "=")
+		vars[name] = value
+	}
+	return vars
 }
 
 // exitError ends the process with a code other than 1. A nil err prints
@@ -68,13 +87,20 @@ func newRoot() *cobra.Command {
 	}
 	f := root.PersistentFlags()
 	f.StringVarP(&g.config, "config", "c", envOr("WEIR_CONFIG", "router.hcl"), "a file, or a folder of *.hcl read in name order (WEIR_CONFIG)")
+	f.StringArrayVar(&g.vars, "var", nil, "value of a variable, as `name=value`; may be repeated (WEIR_VAR_name)")
 	f.StringVar(&g.server, "server", os.Getenv("WEIR_SERVER"), "address of a running router, such as http://127.0.0.1:8080 (WEIR_SERVER)")
 	// Not its default, which help would show.
 	f.StringVar(&g.token, "token", "", "token that the running router asks for (WEIR_TOKEN)")
-	root.PersistentPreRun = func(*cobra.Command, []string) {
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
 		if g.token == "" {
 			g.token = os.Getenv("WEIR_TOKEN")
 		}
+		for _, v := range g.vars {
+			if name, _, ok := strings.Cut(v, "="); !ok || name == "" {
+				return usage("--var %q is not name=value", v)
+			}
+		}
+		return nil
 	}
 	f.StringVarP(&g.output, "output", "o", "text", "text or json")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{code: 2, err: err} })

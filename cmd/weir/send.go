@@ -70,7 +70,7 @@ func (s *send) run(cmd *cobra.Command, g *globals) error {
 	if err != nil {
 		return err
 	}
-	cfg, cfgErr := loadForSend(g.config)
+	cfg, cfgErr := loadForSend(g)
 	request, err := s.request(cfg, cfgErr, data)
 	if err != nil {
 		return err
@@ -89,11 +89,11 @@ func (s *send) run(cmd *cobra.Command, g *globals) error {
 
 // loadForSend returns neither a configuration nor an error where there is no
 // file: an event can be sent without one.
-func loadForSend(path string) (*config.Config, error) {
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+func loadForSend(g *globals) (*config.Config, error) {
+	if _, err := os.Stat(g.config); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	cfg, report := config.Load(path, config.Options{})
+	cfg, report := g.load(config.Options{})
 	if err := report.Err(); err != nil {
 		return nil, err
 	}

@@ -35,7 +35,7 @@ SIGHUP reloads the configuration, see weir reload. With --watch, so does every c
 of its files and modules; what is wrong with them is logged, and the old ones go on.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			f := &files{path: g.config}
+			f := &files{path: g.config, vars: g.variables()}
 			c, err := f.first(os.Stderr)
 			if err != nil {
 				return err

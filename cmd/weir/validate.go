@@ -20,7 +20,7 @@ it, each with its file and line: syntax, unknown names, types, modules that are
 missing or unusable, secrets that are not set. Exits with 1 when it can't be used.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, report := config.Load(g.config, config.Options{CheckPlugin: checkPlugin})
+			c, report := g.load(config.Options{CheckPlugin: checkPlugin})
 			out := cmd.OutOrStdout()
 			var err error
 			if asJSON || g.output == "json" {

@@ -122,8 +122,17 @@ var sharedFunctions = map[string]function.Function{
 	"endswith":    textPredicate(strings.HasSuffix),
 	"strcontains": textPredicate(strings.Contains),
 
+	"chunklist": stdlib.ChunklistFunc, "coalescelist": stdlib.CoalesceListFunc, "index": stdlib.IndexFunc,
+	"range": stdlib.RangeFunc, "setintersection": stdlib.SetIntersectionFunc, "setproduct": stdlib.SetProductFunc,
+	"setsubtract": stdlib.SetSubtractFunc, "setunion": stdlib.SetUnionFunc,
+	"log": stdlib.LogFunc, "parseint": stdlib.ParseIntFunc, "pow": stdlib.PowFunc, "signum": stdlib.SignumFunc,
+	"indent": stdlib.IndentFunc, "strrev": stdlib.ReverseFunc, "csvdecode": stdlib.CSVDecodeFunc,
+
 	"jsondecode": stdlib.JSONDecodeFunc, "jsonencode": stdlib.JSONEncodeFunc,
 	"base64decode": base64DecodeFunction, "base64encode": base64EncodeFunction,
+	"tolist":   stdlib.MakeToFunc(cty.List(cty.DynamicPseudoType)),
+	"tomap":    stdlib.MakeToFunc(cty.Map(cty.DynamicPseudoType)),
+	"toset":    stdlib.MakeToFunc(cty.Set(cty.DynamicPseudoType)),
 	"tobool":   stdlib.MakeToFunc(cty.Bool),
 	"tonumber": stdlib.MakeToFunc(cty.Number),
 	"tostring": stdlib.MakeToFunc(cty.String),

@@ -37,6 +37,9 @@ const (
 type Options struct {
 	// LookupEnv finds what env() asks for; os.LookupEnv when nil.
 	LookupEnv func(name string) (string, bool)
+	// Vars are values of variables by name, which count before those of the
+	// environment.
+	Vars map[string]string
 	// ToAsk is for a program that asks a router or its store and runs none: a
 	// variable that env() does not find gets a value of no meaning, and a module
 	// that is not there is left out. What is loaded like this must not be run.
@@ -176,6 +179,11 @@ type loader struct {
 	defined           map[string]map[string]hcl.Range
 	// verifies has the names of sources with a verify block, be it of "none".
 	verifies map[string]bool
+	values   values
+	// repeated has the names of blocks with for_each, by kind; incomplete those,
+	// such as route.r, whose for_each has mistakes.
+	repeated   map[string]map[string]bool
+	incomplete map[string]bool
 }
 
 func newLoader(o Options) *loader {
@@ -196,6 +204,9 @@ func newLoader(o Options) *loader {
 		destinationBlocks: map[string]*Destination{},
 		defined:           map[string]map[string]hcl.Range{},
 		verifies:          map[string]bool{},
+		values:            newValues(),
+		repeated:          map[string]map[string]bool{},
+		incomplete:        map[string]bool{},
 	}
 }
 
@@ -291,6 +302,8 @@ func (l *loader) decode() {
 	for _, body := range l.bodies {
 		l.check(body, topSchema, "configuration")
 	}
+	l.decodeVariables()
+	l.decodeLocals()
 	l.decodeServer(l.single("server"))
 	l.decodeStore(l.single("store"))
 	l.decodeLog(l.single("log"))
@@ -304,10 +317,10 @@ func (l *loader) decode() {
 		l.decodePlugin(b)
 	}
 	for _, b := range l.named("destination") {
-		l.decodeDestination(b, defaults)
+		l.instances(b, func(b *hclsyntax.Block) { l.decodeDestination(b, defaults) })
 	}
 	for _, b := range l.named("route") {
-		l.decodeRoute(b)
+		l.instances(b, l.decodeRoute)
 	}
 	l.decodeWebhooks(l.single("webhooks"), defaults)
 }

@@ -52,7 +52,16 @@ func (m *masker) body(b *hclsyntax.Body) {
 	}
 	for _, block := range b.Blocks {
 		m.body(block.Body)
+		if a := block.Body.Attributes["default"]; a != nil && block.Type == "variable" && secretVariable(block) {
+			m.literals(a.Expr)
+		}
 	}
+}
+
+// secretVariable says whether a variable holds a secret by its name, or because it
+// says so.
+func secretVariable(b *hclsyntax.Block) bool {
+	return b.Body.Attributes["sensitive"] != nil || len(b.Labels) == 1 && isSecret(b.Labels[0])
 }
 
 // keyed masks the values of an object whose keys name secrets, at any depth.
@@ -131,7 +140,9 @@ func (m *masker) fill(from, to int) {
 
 var (
 	assignment = regexp.MustCompile(`^([^=]*=\s*)(.*)$`)
-	heredoc    = regexp.MustCompile(`^<<-?(\w+)`)
+	// variable begins a block whose default may be a secret, on one line or on many.
+	variable = regexp.MustCompile(`^\s*variable\s+"?([^"\s{]*)`)
+	heredoc  = regexp.MustCompile(`^<<-?(\w+)`)
 )
 
 // maskLines does what can be done for a file that does not parse: it hides
@@ -148,6 +159,11 @@ func maskLines(src []byte) []byte {
 		}
 		line := src[start:end]
 		trimmed := strings.TrimSpace(string(line))
+		if v := variable.FindSubmatch(line); v != nil && !inside && isSecret(string(v[1])) && !strings.HasSuffix(trimmed, "}") {
+			inside, until = true, func(s string) bool { return s == "}" }
+			start = end + 1
+			continue
+		}
 		switch at := assignment.FindSubmatchIndex(line); {
 		case inside && until(trimmed):
 			inside = false

@@ -51,6 +51,17 @@ func isReference(e hclsyntax.Expression) bool {
 
 func (l *loader) reference(e hclsyntax.Expression, kind string, list bool) (reference, bool) {
 	at := e.Range()
+	if index, ok := e.(*hclsyntax.IndexExpr); ok { // regional[each.key]
+		if t, ok := index.Collection.(*hclsyntax.ScopeTraversalExpr); ok && t.Traversal.RootName() == kind && len(t.Traversal) == 2 {
+			name, named := step(t.Traversal[1])
+			key, ok := l.evaluate(index.Key, name)
+			if !named || !ok {
+				return reference{}, false
+			}
+			full, ok := l.instanceName(at, kind, name, key)
+			return reference{name: full, at: at}, ok
+		}
+	}
 	t, ok := e.(*hclsyntax.ScopeTraversalExpr)
 	if !ok {
 		if list || isText(e) {
@@ -86,8 +97,11 @@ func (l *loader) reference(e hclsyntax.Expression, kind string, list bool) (refe
 		return reference{}, false
 	}
 	if len(t.Traversal) > 2 {
-		if _, index := t.Traversal[2].(hcl.TraverseIndex); index {
-			l.later(at, "for_each")
+		if index, ok := t.Traversal[2].(hcl.TraverseIndex); ok && len(t.Traversal) == 3 {
+			full, ok := l.instanceName(at, kind, name, index.Key)
+			return reference{name: full, at: at}, ok
+		} else if l.repeated[kind][name] {
+			l.fail(at, "Invalid reference", "One of the blocks of %s.%s is written with its key in brackets: %s.%s[\"key\"].", kind, name, kind, name)
 		} else {
 			l.fail(at, "Invalid reference", "A reference to a block is %s.%s, without what follows.", kind, name)
 		}
@@ -109,6 +123,10 @@ func (l *loader) reference(e hclsyntax.Expression, kind string, list bool) (refe
 		l.fail(at, "Unknown "+kind, "There is no %s %q.%s", kind, name, hint)
 		return reference{}, false
 	}
+	if l.repeated[kind][name] {
+		l.fail(at, "Incomplete reference", "The %s %q has for_each: write which one is meant, %s.%s[\"key\"].", kind, name, kind, name)
+		return reference{}, false
+	}
 	return reference{name: name, at: at}, true
 }
 
@@ -116,7 +134,9 @@ func (l *loader) reference(e hclsyntax.Expression, kind string, list bool) (refe
 func (l *loader) names(kind string) []string {
 	names := make([]string, 0, len(l.defined[kind]))
 	for name := range l.defined[kind] {
-		names = append(names, name)
+		if !strings.Contains(name, ".") { // an instance of for_each goes by another name
+			names = append(names, name)
+		}
 	}
 	sort.Strings(names)
 	return names

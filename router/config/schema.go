@@ -20,8 +20,8 @@ type schema struct {
 
 var (
 	topSchema = schema{
-		blocks:      []string{"server", "store", "defaults", "source", "plugin", "destination", "route", "webhooks", "log"},
-		laterBlocks: []string{"metrics", "tracing", "test", "variable", "locals"},
+		blocks:      []string{"server", "store", "defaults", "source", "plugin", "destination", "route", "webhooks", "log", "variable", "locals"},
+		laterBlocks: []string{"metrics", "tracing", "test"},
 	}
 	serverSchema = schema{
 		attributes: []string{"listen", "admin", "public_url", "token", "insecure", "max_body", "mode"},
@@ -33,9 +33,10 @@ var (
 		attributes:      []string{"path", "retention", "min_free"},
 		laterAttributes: []string{"max_age"},
 	}
-	logSchema    = schema{attributes: []string{"level", "json"}}
-	retrySchema  = schema{attributes: []string{"schedule", "jitter"}}
-	sourceSchema = schema{
+	variableSchema = schema{attributes: []string{"type", "default", "description", "sensitive"}}
+	logSchema      = schema{attributes: []string{"level", "json"}}
+	retrySchema    = schema{attributes: []string{"schedule", "jitter"}}
+	sourceSchema   = schema{
 		attributes: []string{"path", "format", "type", "id", "subject", "tenant", "dedupe", "dedupe_signature", "schema", "rate", "keep_headers"},
 		blocks:     []string{"verify", "reply", "handshake"},
 	}
@@ -44,22 +45,21 @@ var (
 		attributes: []string{"wasm", "config", "memory", "fuel", "init_fuel", "deadline", "isolation", "abi", "on_error", "shadow"},
 	}
 	destinationSchema = schema{
-		attributes: []string{"url", "secret", "format", "headers", "timeout", "concurrency"},
+		attributes: []string{"url", "secret", "format", "headers", "timeout", "concurrency", "for_each"},
 		blocks:     []string{"retry"},
 		laterAttributes: []string{"previous_secrets", "forward_headers", "proxy", "rate", "order_by", "disable_after",
-			"max_age", "reply_type", "compress", "http2", "token", "for_each"},
+			"max_age", "reply_type", "compress", "http2", "token"},
 		laterBlocks: []string{"sign", "auth", "tls", "breaker"},
 	}
 	// What a destination may say, but for what makes it this destination.
 	defaultsSchema = schema{
 		attributes:      []string{"secret", "format", "headers", "timeout", "concurrency"},
 		blocks:          []string{"retry"},
-		laterAttributes: without(destinationSchema.laterAttributes, "token", "for_each"),
+		laterAttributes: without(destinationSchema.laterAttributes, "token"),
 		laterBlocks:     destinationSchema.laterBlocks,
 	}
 	routeSchema = schema{
-		attributes:      []string{"from", "events", "when", "through", "to", "fallback"},
-		laterAttributes: []string{"for_each"},
+		attributes: []string{"from", "events", "when", "through", "to", "fallback", "for_each"},
 	}
 	webhooksSchema = schema{
 		attributes:      []string{"from", "events", "allow_http", "allow_networks", "allow_ports", "limit", "plugins"},

@@ -264,12 +264,19 @@ func (l *loader) program(b *hclsyntax.Block, name string, scope expr.Scope) *exp
 	if a == nil {
 		return nil
 	}
-	p, diags := expr.Compile(a.Expr, scope)
+	e, text, ok := l.bound(a)
+	if !ok {
+		return nil
+	}
+	p, diags := expr.Compile(e, scope)
 	for _, d := range diags {
+		if e != a.Expr { // its places are those of another text
+			d.Subject, d.Context = a.Expr.Range().Ptr(), nil
+		}
 		l.report.add(d)
 	}
 	if p == nil {
 		return nil
 	}
-	return p.WithSource(l.sources[a.SrcRange.Filename], a.Expr.Range())
+	return p.WithSource(text, e.Range())
 }

@@ -17,24 +17,35 @@ import (
 func (l *loader) value(a *hclsyntax.Attribute) (cty.Value, bool) { return l.evaluate(a.Expr, a.Name) }
 
 func (l *loader) evaluate(e hclsyntax.Expression, name string) (cty.Value, bool) {
+	known := true
 	for _, t := range e.Variables() {
 		root := t.RootName()
 		r := t.SourceRange()
 		switch root {
-		case "local", "var":
-			l.later(r, root)
+		case "local", "var", "each":
+			known = l.resolve(t) == nil && known
+			continue
 		case "event", "body", "header", "query":
 			l.fail(r, "No event here", "The value of %q is fixed when the configuration is loaded, before there is an event.", name)
 		default:
 			l.fail(r, "Unexpected reference", "The value of %q can't refer to other blocks. A text is written in quotes.", name)
 		}
+		known = false
 	}
-	if len(e.Variables()) > 0 {
+	if !known {
 		return cty.NilVal, false
 	}
-	v, diags := e.Value(l.context(e.Range()))
+	context := l.context(e.Range())
+	if roots := e.Variables(); len(roots) > 0 {
+		context = context.NewChild()
+		context.Variables = map[string]cty.Value{}
+		for _, t := range roots {
+			context.Variables[t.RootName()] = l.values.object(t.RootName())
+		}
+	}
+	v, diags := e.Value(context)
 	for _, d := range diags {
-		l.evaluationFailed(d, name)
+		l.evaluationFailed(d, isSecret(name) || l.touchesSecret(e))
 	}
 	if diags.HasErrors() {
 		return cty.NilVal, false
@@ -48,7 +59,7 @@ func (l *loader) evaluate(e hclsyntax.Expression, name string) (cty.Value, bool)
 }
 
 // evaluationFailed passes on what HCL says, without what could show a value.
-func (l *loader) evaluationFailed(d *hcl.Diagnostic, name string) {
+func (l *loader) evaluationFailed(d *hcl.Diagnostic, secret bool) {
 	plain := &hcl.Diagnostic{Severity: d.Severity, Summary: d.Summary, Detail: d.Detail, Subject: d.Subject, Context: d.Context}
 	if extra, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](d); ok {
 		if err := extra.FunctionCallError(); err != nil {
@@ -57,7 +68,7 @@ func (l *loader) evaluationFailed(d *hcl.Diagnostic, name string) {
 			case errors.As(err, &ours):
 				plain.Summary, plain.Detail = ours.summary, sentence(ours.detail)
 				plain.Context = nil
-			case isSecret(name):
+			case secret:
 				plain.Detail = fmt.Sprintf("The call of %s failed. What it says is not shown, because it may hold the secret.", extra.CalledFunctionName())
 			default:
 				plain.Detail = sentence(err.Error())

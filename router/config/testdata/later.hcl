@@ -1,9 +1,3 @@
-variable "x" {}
-
-locals {
-  a = 1
-}
-
 store "nats" {
   max_age = "30d"
 }
@@ -27,7 +21,6 @@ destination "d" {
   previous_secrets = ["hunter2"]
   http2            = true
   proxy            = "http://proxy"
-  for_each         = toset(["eu"])
   sign "hmac" {
     secrets = ["hunter2"]
   }
@@ -38,13 +31,11 @@ destination "d" {
 
 destination "e" {
   url    = "pull:"
-  secret = local.secret
 }
 
 route "r" {
   from     = [source.weir, source.reply]
-  to       = [destination.d["eu"]]
-  for_each = {}
+  to       = [destination.d]
 }
 
 webhooks {
