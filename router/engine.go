@@ -13,7 +13,6 @@ import (
 	"github.com/weirhq/weir/router/source"
 	"github.com/weirhq/weir/router/store"
 	"github.com/weirhq/weir/router/stream"
-	"github.com/weirhq/weir/router/webhook"
 )
 
 // engine is the router as its HTTP side sees it: more than an embedding program
@@ -71,39 +70,4 @@ func (e engine) Reload(ctx context.Context, orphan bool) (*api.Reloaded, error) 
 		return nil, err
 	}
 	return e.Router.Reload(ctx, c, orphan)
-}
-
-// RetryDelivery makes a delivery due now that is retrying, dead or cancelled. It
-// gives store.ErrNotFound, lane.ErrSending, or a problem for other states.
-func (e engine) RetryDelivery(ctx context.Context, ref store.Ref) (*store.DeliveryStatus, error) {
-	d, err := e.store.Delivery(ctx, ref)
-	if err != nil {
-		return nil, err
-	}
-	if err := retryable(d); err != nil {
-		return nil, err
-	}
-	if lane := d.Delivery.Lane; webhook.IsID(lane) && e.webhooks.registry.IsGone(lane) {
-		return nil, problem.New(http.StatusConflict, "webhook_deleted", "the webhook %s was deleted, so %s can't be sent again", lane, ref)
-	}
-	if err := e.lanes.Retry(ctx, d); err != nil {
-		return nil, err
-	}
-	return e.store.Delivery(ctx, ref)
-}
-
-// retryable is nil for a delivery that can be tried again, else a problem.
-func retryable(d *store.DeliveryStatus) error {
-	switch d.State {
-	case store.Cancelled:
-		if d.Delivery.Lane == store.RoutingLane {
-			return problem.New(http.StatusConflict, "already_routed", "the route was run again for %s; its deliveries are in weir explain %s", d.Ref, d.EventID)
-		}
-		return nil
-	case store.Retrying, store.Dead:
-		return nil
-	case store.Delivered:
-		return problem.New(http.StatusConflict, "already_delivered", "the delivery %s was delivered; retry is for those that were not", d.Ref)
-	}
-	return problem.New(http.StatusConflict, "not_tried", "the delivery %s waits for its first attempt", d.Ref)
 }

@@ -243,7 +243,17 @@ func (r *Router) freeing(old *setup, name string) func() {
 }
 
 func policyOf(d *config.Destination) lane.Policy {
-	return lane.Policy{Schedule: d.Schedule, Jitter: d.Jitter, Concurrency: d.Concurrency}
+	p := lane.Policy{
+		Schedule: d.Schedule, Jitter: d.Jitter, Concurrency: d.Concurrency,
+		Breaker:      lane.Breaker{Failures: d.Lane.BreakerFailures, Cooldown: d.Lane.BreakerCooldown},
+		DisableAfter: d.Lane.DisableAfter, MaxAge: d.Lane.MaxAge,
+	}
+	if rate := d.Lane.Rate; rate.Count > 0 {
+		p.Rate = float64(rate.Count) / rate.Per.Seconds()
+		// What 20 ms let pass at once, so that timers need not be that exact.
+		p.Burst = max(1, int(p.Rate/50))
+	}
+	return p
 }
 
 func refuseOrphans(changes []api.Change) error {

@@ -146,7 +146,9 @@ func (r *Router) open(ctx context.Context, o Options) error {
 	if err := r.lanes.Add(ctx, store.RoutingLane, again, r.routeAgain); err != nil {
 		return err
 	}
-	r.warnOrphans(ctx)
+	if err := r.addOrphans(ctx); err != nil {
+		return err
+	}
 	if err := r.resume(ctx, c); err != nil {
 		return err
 	}
@@ -167,21 +169,26 @@ func (r *Router) observe(destination string, w *lane.Work, result *lane.Result, 
 	r.tellAttempt(destination, w, result, o)
 }
 
-// warnOrphans tells of lanes whose destination the configuration has no more:
-// they keep what waits, and nothing is sent.
-func (r *Router) warnOrphans(ctx context.Context) {
+// addOrphans adds the lanes whose destination the configuration has no more, and
+// tells of them: they keep what waits, and nothing is sent.
+func (r *Router) addOrphans(ctx context.Context) error {
 	lanes, err := r.store.Lanes(ctx)
 	if err != nil {
-		r.log.Error("cannot read the lanes", "error", err)
-		return
+		return fmt.Errorf("read the lanes: %w", err)
 	}
 	for _, l := range lanes {
+		if l.Name != store.RoutingLane && r.config.Destination(l.Name) == nil && !r.lanes.Known(l.Name) {
+			if err := r.lanes.AddOrphan(ctx, l.Name); err != nil {
+				return err
+			}
+		}
 		waiting := l.Counts.Waiting + l.Counts.Retrying
 		if waiting > 0 && l.Name != store.RoutingLane && r.config.Destination(l.Name) == nil && r.webhooks.hook(l.Name) == nil {
 			r.log.Warn("deliveries wait for a destination that is not configured; they go on when its name returns",
 				"destination", l.Name, "waiting", waiting)
 		}
 	}
+	return nil
 }
 
 // send makes the tries of one destination.
@@ -197,6 +204,7 @@ func send(name string, sender attempt.Sender) lane.Try {
 		})
 		result := lane.Result{
 			OK: out.OK, RetryAfter: out.RetryAfter, Hold: out.Status == 429 || out.Status == 503,
+			Blameless: out.Reason == attempt.ReasonConfig,
 			Attempt: store.Attempt{
 				Started: out.Started, Latency: out.Latency,
 				DNS: out.Phases.DNS, Connect: out.Phases.Connect, TLS: out.Phases.TLS, FirstByte: out.Phases.FirstByte,
@@ -216,7 +224,7 @@ func (r *Router) routeAgain(ctx context.Context, w *lane.Work) lane.Result {
 	started := time.Now()
 	name := w.Routing.Matches[w.Delivery.Match].Route
 	again, err := r.reader.RouteAgain(ctx, w.Event, name, started, w.Last)
-	result := lane.Result{OK: err == nil, Again: again, Attempt: store.Attempt{Started: started, Latency: time.Since(started)}}
+	result := lane.Result{OK: err == nil, Again: again, Blameless: true, Attempt: store.Attempt{Started: started, Latency: time.Since(started)}}
 	if err != nil {
 		result.Attempt.Reason, result.Attempt.Error = attempt.ReasonPlugin, err.Error()
 		if errors.Is(err, routing.ErrNoRoute) {

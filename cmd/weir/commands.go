@@ -11,7 +11,8 @@ import (
 func commands(g *globals) []*cobra.Command {
 	return []*cobra.Command{
 		newServe(g), newReload(g), newValidate(g), newFmt(g), newSend(g), newSink(g),
-		newEvents(g), newDeliveries(g), newWebhooks(g), newExplain(g), newPlugin(), newDoctor(g), newVersion(g),
+		newEvents(g), newDeliveries(g), newDeadLetters(g), newDestinations(g), newWebhooks(g), newExplain(g),
+		newPlugin(), newDoctor(g), newVersion(g),
 	}
 }
 

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,7 +44,14 @@ func newDeliveries(g *globals) *cobra.Command {
 	f.register(ls)
 	ls.Flags().StringVar(&f.destination, "destination", "", "name of the destination")
 	ls.Flags().StringVar(&f.status, "status", "", "waiting, retrying, delivered, dead or cancelled")
-	show := &cobra.Command{
+	show := newDeliveryShow(g)
+	retry := newDeliveryRetry(g)
+	cmd.AddCommand(ls, show, retry, newDeliveryCancel(g))
+	return cmd
+}
+
+func newDeliveryShow(g *globals) *cobra.Command {
+	return &cobra.Command{
 		Use: "show DELIVERY", Short: "Show one delivery with every attempt", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return ask(cmd, g, func(ctx context.Context, c *client) error {
@@ -54,7 +63,10 @@ func newDeliveries(g *globals) *cobra.Command {
 			})
 		},
 	}
-	retry := &cobra.Command{
+}
+
+func newDeliveryRetry(g *globals) *cobra.Command {
+	return &cobra.Command{
 		Use: "retry DELIVERY…", Short: "Send deliveries again that are dead, cancelled or wait for their next attempt",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -75,7 +87,55 @@ func newDeliveries(g *globals) *cobra.Command {
 			})
 		},
 	}
-	cmd.AddCommand(ls, show, retry)
+}
+
+func newDeliveryCancel(g *globals) *cobra.Command {
+	f := &filters{}
+	cmd := &cobra.Command{
+		Use:   "cancel [DELIVERY…]",
+		Short: "End deliveries that wait, are retrying or dead, by id or by filter",
+		Long: `End deliveries that wait, are retrying or dead: by id, or those that a list with
+the same flags shows, and that are not ended already.`,
+		RunE: func(cmd *cobra.Command, ids []string) error {
+			q, err := f.query(time.Now())
+			if err != nil {
+				return err
+			}
+			given := f.kind + f.source + f.destination + f.tenant + f.since + f.until + f.status
+			if (len(ids) > 0) == (given != "") {
+				return &exitError{code: 2, err: errors.New("name deliveries, or choose them by flags such as --destination")}
+			}
+			return ask(cmd, g, func(ctx context.Context, c *client) error {
+				if len(ids) == 0 {
+					list, err := listDeliveries(ctx, c, q, f.limit)
+					if err != nil {
+						return err
+					}
+					for i := range slices.Backward(list) { // oldest first
+						if !store.State(list[i].Status).Final() || list[i].Status == string(store.Dead) {
+							ids = append(ids, list[i].ID)
+						}
+					}
+				}
+				all := []api.Delivery{}
+				for _, id := range ids {
+					var d api.Delivery
+					if err := c.post(ctx, "/api/deliveries/"+url.PathEscape(id)+"/cancel", nil, &d); err != nil {
+						return fmt.Errorf("%s: %w (%d of %d are cancelled)", id, err, len(all), len(ids))
+					}
+					all = append(all, d)
+				}
+				return g.print(cmd.OutOrStdout(), api.DeliveryList{Deliveries: all}, func(t *table) {
+					for i := range all {
+						t.row(all[i].ID, all[i].EventID, destinationOf(&all[i]), all[i].Status)
+					}
+				})
+			})
+		},
+	}
+	f.register(cmd)
+	cmd.Flags().StringVar(&f.destination, "destination", "", "name of the destination")
+	cmd.Flags().StringVar(&f.status, "status", "", "waiting, retrying or dead")
 	return cmd
 }
 

@@ -30,9 +30,14 @@ func (f *filters) register(cmd *cobra.Command) {
 	fl.StringVar(&f.kind, "type", "", "event type; * stands for any run of characters")
 	fl.StringVar(&f.source, "source", "", "name of the source")
 	fl.StringVar(&f.tenant, "tenant", "", "tenant")
+	f.registerTimes(cmd)
+	fl.IntVar(&f.limit, "limit", 50, "at most this many")
+}
+
+func (f *filters) registerTimes(cmd *cobra.Command) {
+	fl := cmd.Flags()
 	fl.StringVar(&f.since, "since", "", "from this time on: 2024-01-01T12:00:00Z, or how long ago: 90s, 2h, 7d")
 	fl.StringVar(&f.until, "until", "", "before this time")
-	fl.IntVar(&f.limit, "limit", 50, "at most this many")
 }
 
 func (f *filters) query(now time.Time) (url.Values, error) {

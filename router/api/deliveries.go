@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -85,11 +86,15 @@ func deliveryRef(c *fiber.Ctx) (store.Ref, error) {
 }
 
 func (s *server) retryDelivery(c *fiber.Ctx) error {
+	return s.moveDelivery(c, http.StatusAccepted, s.engine.RetryDelivery)
+}
+
+func (s *server) moveDelivery(c *fiber.Ctx, status int, move func(context.Context, store.Ref) (*store.DeliveryStatus, error)) error {
 	r, err := deliveryRef(c)
 	if err != nil {
 		return err
 	}
-	d, err := s.engine.RetryDelivery(c.Context(), r)
+	d, err := move(context.Background(), r)
 	switch {
 	case isNotFound(err):
 		return problem.New(http.StatusNotFound, "delivery_not_found", "there is no delivery %s, or its event is older than the store's retention", r)
@@ -97,10 +102,12 @@ func (s *server) retryDelivery(c *fiber.Ctx) error {
 		return problem.New(http.StatusConflict, "sending", "the delivery %s is being sent at this moment", r)
 	case errors.Is(err, store.ErrOutOfOrder):
 		return problem.New(http.StatusConflict, "state_changed", "the delivery %s has just changed its state: look again", r)
+	case errors.Is(err, lane.ErrAbove):
+		return problem.New(http.StatusConflict, "too_many_cancelled", "%v: cancel the oldest first, or all with weir destinations cancel", err)
 	case err != nil:
 		return err
 	}
-	return c.Status(http.StatusAccepted).JSON(s.delivery(d))
+	return c.Status(status).JSON(s.delivery(d))
 }
 
 func (s *server) delivery(d *store.DeliveryStatus) Delivery {

@@ -62,6 +62,15 @@ type Engine interface {
 	Webhooks() *webhook.Registry
 	// TestWebhook sends a test event to one and returns the attempt.
 	TestWebhook(ctx context.Context, id string) (*TestResult, error)
+	// CancelDelivery ends a delivery that is not, and returns it as it is then.
+	CancelDelivery(ctx context.Context, r store.Ref) (*store.DeliveryStatus, error)
+	// MoveDeliveries retries or cancels those dead letters, and skips those that are
+	// none any more.
+	MoveDeliveries(ctx context.Context, refs []store.Ref, to store.State) (*Moved, error)
+	// MoveDead retries or cancels dead letters by a filter, whose limit is the most
+	// of them, 0 for any number. It returns after a bounded time.
+	MoveDead(ctx context.Context, q store.DeliveryQuery, to store.State) (*Moved, error)
+	Destinations
 }
 
 // Part is what of the HTTP side an application answers.
@@ -172,6 +181,16 @@ func New(e Engine, o Options) *fiber.App {
 	api.Get("/deliveries", s.listDeliveries)
 	api.Get("/deliveries/:id", s.showDelivery)
 	api.Post("/deliveries/:id/retry", s.retryDelivery)
+	api.Post("/deliveries/:id/cancel", s.cancelDelivery)
+	api.Get("/dead-letters", s.listDeadLetters)
+	api.Post("/dead-letters/retry", s.retryDeadLetters)
+	api.Post("/dead-letters/cancel", s.cancelDeadLetters)
+	api.Get("/destinations", s.listDestinations)
+	api.Get("/destinations/:name", s.showDestination)
+	api.Post("/destinations/:name/pause", s.pauseDestination)
+	api.Post("/destinations/:name/resume", s.resumeDestination)
+	api.Post("/destinations/:name/recover", s.recoverDestination)
+	api.Post("/destinations/:name/cancel", s.cancelDestination)
 	api.Get("/plugins", s.listPlugins)
 	api.Get("/plugins/:name", s.showPlugin)
 	api.Get("/stream", s.stream)

@@ -250,6 +250,7 @@ type Destination struct {
 	Jitter float64
 	// Concurrency is how many attempts may be in flight at a time.
 	Concurrency int
+	Lane        Lane
 	Range       hcl.Range
 }
 

@@ -36,7 +36,7 @@ const (
 func (l *loader) decodeDefaults(b *hclsyntax.Block) Destination {
 	d := Destination{
 		Format: FormatEnvelope, Timeout: DefaultTimeout, Schedule: DefaultSchedule(),
-		Jitter: DefaultJitter, Concurrency: DefaultConcurrency,
+		Jitter: DefaultJitter, Concurrency: DefaultConcurrency, Lane: defaultLane(),
 	}
 	if l.config.Server.Sidecar {
 		d.Concurrency = SidecarConcurrency
@@ -97,6 +97,7 @@ func (l *loader) delivery(b *hclsyntax.Block, d *Destination) {
 	if a := attribute(b, "headers"); a != nil {
 		d.Headers = l.headers(a)
 	}
+	l.lane(b, &d.Lane)
 	var retry []*hclsyntax.Block
 	for _, r := range b.Body.Blocks {
 		if r.Type == "retry" {

@@ -13,6 +13,13 @@ import (
 	"time"
 )
 
+// Sources of events that no producer sends: the router's own, and replies of
+// receivers. A route gets them only where it names them.
+const (
+	SourceWeir  = "weir"
+	SourceReply = "reply"
+)
+
 // Field is one header line. Names are stored in lower case.
 type Field struct {
 	Name  string

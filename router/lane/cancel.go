@@ -14,7 +14,16 @@ import (
 // that of Put. CancelRetries ends those that wait for their time.
 func (s *Set) Cancel(name, note string, free func()) error {
 	cancelled := func(context.Context, *Work) Result { return Result{Cancelled: true, Note: note} }
-	return s.Put(name, Policy{Schedule: []time.Duration{0}, Concurrency: 2}, cancelled, free)
+	if err := s.Put(name, Policy{Schedule: []time.Duration{0}, Concurrency: 2}, cancelled, free); err != nil {
+		return err
+	}
+	l := s.get(name)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.health, l.changed = health{}, true // nothing holds it back, and nothing is kept of it
+	l.report()
+	l.start()
+	return nil
 }
 
 // CancelRetries ends the retries of a lane that nobody is sending as cancelled,

@@ -13,6 +13,11 @@
 //     time has a timer.
 //   - A posting is sent before its routing is committed only where all before it
 //     in the lane have been taken; its outcome is committed after the routing.
+//   - A lane that is paused, disabled or held begins no attempt, and one whose
+//     breaker is open begins one each cooldown. Such a probe, and an answer with
+//     Retry-After, use up nothing of a delivery's schedule.
+//   - That a lane is paused or disabled is on disk before Pause, Disable or Resume
+//     return, and with the outcome that disabled it: no start undoes it.
 //
 // # Goroutines
 //
@@ -31,6 +36,8 @@ import (
 	"sort"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/store"
@@ -76,6 +83,8 @@ type Result struct {
 	// costs no attempt. Hold makes the whole lane wait for it.
 	RetryAfter time.Duration
 	Hold       bool
+	// Blameless says that a failure tells nothing of the receiver.
+	Blameless bool
 	// Again, on success, is committed together with the outcome, and the
 	// delivery then ends as cancelled, with Note: a route that was run again.
 	Again *store.Routing
@@ -99,6 +108,25 @@ type Policy struct {
 	Concurrency int
 	// Dead is the reason given when the schedule is used up.
 	Dead store.Reason
+	// Rate bounds how many attempts begin in a second, 0: not at all. Burst is how
+	// many of them may begin at once.
+	Rate  float64
+	Burst int
+	// Breaker stops the lane while its attempts fail.
+	Breaker Breaker
+	// DisableAfter disables the lane once it had no success for that long, and ten
+	// attempts have failed; 0 never.
+	DisableAfter time.Duration
+	// MaxAge ends deliveries whose event was received longer ago, 0 none.
+	MaxAge time.Duration
+}
+
+// limiter is what holds the lane to its rate.
+func (p *Policy) limiter() *rate.Limiter {
+	if p.Rate <= 0 {
+		return nil
+	}
+	return rate.NewLimiter(rate.Limit(p.Rate), max(p.Burst, 1))
 }
 
 // delay before the attempt after tries have been used up, with jitter.
@@ -121,6 +149,11 @@ type lane struct {
 	wakeAt  time.Time // when timer fires, zero when it is not set
 	held    time.Time // nothing is sent before
 	early   time.Time // no first attempt is made before
+	health  health
+	limit   *rate.Limiter // nil where the policy has no rate
+	pledged int           // of the limit, taken and not spent
+	trying  int           // attempts in flight
+	telling bool          // a notice waits for its time
 
 	next      store.Ref     // postings before it have been taken
 	reach     uint64        // position of the newest posting taken
@@ -138,7 +171,11 @@ type lane struct {
 	dirty     bool // it is in the recorder's list
 	outcomes  []store.Outcome
 	routings  []*store.Routing
-	inCommit  int // outcomes that the recorder is committing
+	events    []*event.Event // notices, to be stored with the outcomes
+	changed   bool           // health is to be stored
+	saved     chan struct{}  // closed when all that is gathered is on disk, nil where nobody waits
+	saving    chan struct{}  // the same for what is being committed
+	inCommit  int            // outcomes that the recorder is committing
 	reading   bool
 	readError error
 }
@@ -160,6 +197,8 @@ type job struct {
 	retry    bool
 	tries    int
 	attempts int
+	probe    bool // by an open breaker
+	pledged  bool // it has taken one of the rate
 	// failures counts how often it could not be loaded; it is not tried again
 	// before notBefore.
 	failures  int
@@ -174,6 +213,10 @@ func (l *lane) open(ctx context.Context) error {
 	}
 	l.next, l.covered = state.Cursor.Low, state.Cursor.Low
 	l.above = state.Cursor.Above
+	l.limit = l.policy.limiter()
+	if l.health, err = l.set.healthOf(ctx, l.name); err != nil {
+		return err
+	}
 	l.more, l.stale = true, true
 	l.busy = map[store.Ref]bool{}
 	return nil
@@ -222,12 +265,25 @@ func (l *lane) work() {
 		// One policy and one Try for the whole attempt, whatever a reload brings.
 		h, policy := l.try, l.policy
 		h.calls.Add(1)
+		l.trying++
 		if len(l.ahead) > 0 || len(l.retries) > 0 || l.more || l.stale {
 			l.start()
 		}
 		l.mu.Unlock()
 		l.do(j, h.try, &policy)
 		h.calls.Done()
+		l.done(j)
+	}
+}
+
+// done ends what a job has taken of the lane.
+func (l *lane) done(j job) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.trying--
+	if j.probe {
+		l.health.probed = false
+		l.start()
 	}
 }
 
@@ -238,10 +294,36 @@ func (l *lane) take() (job, bool) {
 		return job{}, false // the recorder wakes the lane when it has committed
 	}
 	now := l.set.now()
-	if now.Before(l.held) {
-		l.sleep(l.held.Sub(now))
+	ok, probe := l.gate(now)
+	if !ok {
 		return job{}, false
 	}
+	if l.limit != nil {
+		// What other workers have taken and not spent yet is not there any more.
+		if missing := float64(1+l.pledged) - l.limit.TokensAt(now); missing > 0 {
+			l.sleep(time.Duration(missing / l.policy.Rate * float64(time.Second)))
+			return job{}, false
+		}
+		l.pledged++ // before choose, which may let go of mu
+	}
+	pledged := l.limit != nil
+	j, ok := l.choose(now, probe)
+	if !ok {
+		if pledged {
+			l.pledged--
+		}
+		return j, false
+	}
+	j.pledged = pledged
+	if j.probe {
+		l.health.probed = true
+	}
+	return j, true
+}
+
+// choose gives the next delivery whose time has come.
+func (l *lane) choose(now time.Time, probe bool) (j job, ok bool) {
+	defer func() { j.probe = ok && probe }()
 	if j, ok := l.takeReturned(now); ok {
 		return j, true
 	}
@@ -259,7 +341,7 @@ func (l *lane) take() (job, bool) {
 		}
 		l.readError = nil
 	}
-	if l.idle { // since it was read
+	if ok, probe = l.gate(now); !ok || l.idle { // since it was read
 		return job{}, false
 	}
 	l.turn = !l.turn
@@ -304,6 +386,9 @@ func (l *lane) read() error {
 	}
 	if wantPostings {
 		for _, p := range postings { // behind what was put back meanwhile
+			if _, settled := slices.BinarySearchFunc(l.above, p.Ref, compare); settled || p.Ref.Less(l.next) {
+				continue // by hand, meanwhile
+			}
 			l.ahead = append(l.ahead, posting{ref: p.Ref})
 			l.covered = p.Ref.Next()
 		}
@@ -397,7 +482,34 @@ func (l *lane) alarm() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.wakeAt = time.Time{}
+	if l.telling {
+		l.telling = false
+		l.keep(l.tell(l.set.now()))
+	}
 	l.start()
+}
+
+// keep puts notices on the recorder's list. Callers hold mu.
+func (l *lane) keep(notices []Notice) {
+	for i := range notices {
+		if l.set.notify == nil {
+			continue
+		}
+		if e := l.set.notify(&notices[i]); e != nil {
+			l.events = append(l.events, e)
+		}
+	}
+	if l.changed || len(l.events) > 0 {
+		l.report()
+	}
+}
+
+// report puts the lane on the recorder's list. Callers hold mu.
+func (l *lane) report() {
+	if !l.dirty {
+		l.dirty = true
+		l.set.record(l)
+	}
 }
 
 // do tries one delivery and hands its outcome to the recorder.
@@ -413,15 +525,23 @@ func (l *lane) do(j job, try Try, policy *Policy) {
 		}
 	}
 	if err != nil {
+		l.spend(j, false)
 		l.giveBack(j, err)
 		return
 	}
 	w.Event, w.Routing, w.Delivery = e, routing, &routing.Deliveries[j.ref.Index]
 	started := l.set.now()
 	if ready := e.Received.Add(policy.Schedule[0]); !j.retry && policy.Schedule[0] > 0 && started.Before(ready) {
+		l.spend(j, false)
 		l.tooEarly(j, ready)
 		return
 	}
+	if policy.MaxAge > 0 && started.Sub(e.Received) > policy.MaxAge {
+		l.spend(j, false)
+		l.expire(j, w)
+		return
+	}
+	l.spend(j, true)
 	result := try(ctx, w)
 	if ctx.Err() != nil && !result.OK {
 		l.giveBack(j, nil) // cut short by the shutdown, not by the receiver
@@ -440,6 +560,33 @@ const (
 	loadFailures = 3
 	loadAgain    = 5 * time.Minute
 )
+
+// spend is called for each job that was taken, when it is sent or turns out not to
+// be: then it takes nothing of the rate.
+func (l *lane) spend(j job, sent bool) {
+	if !j.pledged {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pledged--
+	if sent && l.limit != nil {
+		l.limit.AllowN(l.set.now(), 1)
+	}
+}
+
+// expire ends a delivery by its age.
+func (l *lane) expire(j job, w *Work) {
+	o := store.Outcome{
+		Ref: j.ref, From: store.Waiting, To: store.Dead, Tries: j.tries, Reason: store.ReasonExpired,
+		Note: "it could not be delivered within the destination's max_age",
+	}
+	if j.retry {
+		o.From = store.Retrying
+	}
+	l.set.observe(l.name, w, &Result{}, &o)
+	l.add(j, o, nil)
+}
 
 // giveBack keeps a delivery that could not be tried for later. At first nothing
 // is recorded, and in the store it is where it was. One that can't be loaded
@@ -513,7 +660,7 @@ func (l *lane) finish(j job, w *Work, result *Result, policy *Policy) {
 		o.To = store.Delivered
 	case result.Dead != "":
 		o.To, o.Reason = store.Dead, result.Dead
-	case result.RetryAfter > 0:
+	case result.RetryAfter > 0 || j.probe:
 		o.To, o.Tries = store.Retrying, j.tries
 		o.Due = now.Add(max(result.RetryAfter, policy.delay(min(j.tries+1, len(policy.Schedule)-1))))
 	case o.Tries >= len(policy.Schedule):
@@ -522,11 +669,9 @@ func (l *lane) finish(j job, w *Work, result *Result, policy *Policy) {
 		o.To, o.Due = store.Retrying, now.Add(policy.delay(o.Tries))
 	}
 	l.set.observe(l.name, w, result, &o)
-	if result.Hold && result.RetryAfter > 0 {
-		l.mu.Lock()
-		l.hold(now.Add(result.RetryAfter))
-		l.mu.Unlock()
-	}
+	l.mu.Lock()
+	l.keep(l.judge(now, w, result, policy))
+	l.mu.Unlock()
 	l.add(j, o, result.Again)
 }
 
@@ -541,12 +686,8 @@ func (l *lane) add(j job, o store.Outcome, again *store.Routing) {
 	if again != nil {
 		l.routings = append(l.routings, again)
 	}
-	first := !l.dirty
-	l.dirty = true
+	l.report()
 	l.mu.Unlock()
-	if first {
-		l.set.record(l)
-	}
 }
 
 // find is the place of a reference among the taken postings, which are in order.
@@ -595,27 +736,56 @@ func (l *lane) cursor() *store.Cursor {
 	return c
 }
 
-// collect hands everything that is not committed yet to the recorder. The
-// cursor holds once the routing at the position until is committed.
-func (l *lane) collect() (out store.LaneOutcomes, routings []*store.Routing, until uint64) {
+// gathered is what a lane hands to the recorder. The cursor holds once the
+// routing at the position until is committed.
+type gathered struct {
+	lane     *lane
+	outcomes *store.LaneOutcomes // nil where there are none
+	routings []*store.Routing
+	events   []*event.Event
+	document *store.Document // its health, where that has changed
+	until    uint64
+}
+
+// collect hands everything that is not committed yet to the recorder.
+func (l *lane) collect() gathered {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	out = store.LaneOutcomes{Lane: l.name, Outcomes: l.outcomes, Cursor: l.cursor()}
-	routings = l.routings
+	g := gathered{lane: l, routings: l.routings, events: l.events, until: l.reach}
+	if len(l.outcomes) > 0 {
+		g.outcomes = &store.LaneOutcomes{Lane: l.name, Outcomes: l.outcomes, Cursor: l.cursor()}
+	}
+	if l.changed {
+		d, err := l.health.document(l.name)
+		if err != nil {
+			l.set.log.Error("cannot encode the state of a lane", "destination", l.name, "error", err)
+		} else {
+			g.document = &d
+		}
+	}
 	l.inCommit = len(l.outcomes)
-	l.outcomes, l.routings, l.dirty = nil, nil, false
-	return out, routings, l.reach
+	l.saving = l.saved
+	l.outcomes, l.routings, l.events, l.changed, l.saved, l.dirty = nil, nil, nil, false, nil, false
+	return g
 }
 
 // committed is told what of the lane is on disk now.
-func (l *lane) committed(outcomes []store.Outcome) {
+func (l *lane) committed(outcomes *store.LaneOutcomes) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.inCommit = 0
+	if l.saving != nil {
+		close(l.saving)
+		l.saving = nil
+	}
+	if outcomes == nil {
+		l.start()
+		return
+	}
 	if l.reading {
 		l.stale = true // what is being read may be from before this commit
 	}
-	for _, o := range outcomes {
+	for _, o := range outcomes.Outcomes {
 		delete(l.busy, o.Ref)
 		if o.To == store.Retrying {
 			l.stale = true

@@ -28,6 +28,7 @@ type Set struct {
 	log     hclog.Logger
 	now     func() time.Time
 	watch   Observer
+	notify  func(*Notice) *event.Event
 	ctx     context.Context // ends when attempts in flight must stop
 	cancel  context.CancelFunc
 	running sync.WaitGroup // the workers that have a lane
@@ -41,8 +42,10 @@ type Set struct {
 
 	mu      sync.Mutex
 	lanes   map[string]*lane
-	waiting []worker // without a lane, the one that waits longest first
-	stopped bool     // no new tries
+	waiting []worker          // without a lane, the one that waits longest first
+	stopped bool              // no new tries
+	healths map[string]health // as they were at the start, nil when not read
+	started atomic.Bool
 	closed  bool
 	ended   bool // no worker runs any more, nor will
 
@@ -60,6 +63,9 @@ type Options struct {
 	// that does not.
 	Now      func() time.Time
 	Observer Observer
+	// Notify is told of a lane's changes, and may give an event that says so; it is
+	// stored together with what caused it. It must not block.
+	Notify func(*Notice) *event.Event
 }
 
 // NewSet returns a set without lanes over st. Close ends it.
@@ -72,7 +78,7 @@ func NewSet(st store.Store, o Options) *Set {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Set{
-		store: st, log: o.Logger, now: o.Now, watch: o.Observer, ctx: ctx, cancel: cancel,
+		store: st, log: o.Logger, now: o.Now, watch: o.Observer, notify: o.Notify, ctx: ctx, cancel: cancel,
 		lanes: map[string]*lane{}, signal: make(chan struct{}, 1),
 		recorder: make(chan struct{}), finish: make(chan struct{}), progress: make(chan struct{}, 1),
 		offeredMany: offeredMany,
@@ -97,7 +103,17 @@ func (s *Set) Add(ctx context.Context, name string, p Policy, try Try) error {
 	if err != nil {
 		return err
 	}
-	l := &lane{name: name, set: s, policy: p, try: &handle{try: try}}
+	return s.add(ctx, &lane{name: name, set: s, policy: p, try: &handle{try: try}})
+}
+
+// AddOrphan makes a lane known whose destination is not configured: it sends
+// nothing until Put, and can be emptied.
+func (s *Set) AddOrphan(ctx context.Context, name string) error {
+	return s.add(ctx, &lane{name: name, set: s, try: &handle{}, idle: true})
+}
+
+func (s *Set) add(ctx context.Context, l *lane) error {
+	name := l.name
 	if err := l.open(ctx); err != nil {
 		return fmt.Errorf("lane %s: %w", name, err)
 	}
@@ -108,6 +124,28 @@ func (s *Set) Add(ctx context.Context, name string, p Policy, try Try) error {
 	}
 	s.lanes[name] = l
 	return nil
+}
+
+// healthOf gives what is kept of a lane. All are read at once, when the first is
+// asked for: at a start there may be ten thousand.
+func (s *Set) healthOf(ctx context.Context, name string) (health, error) {
+	s.mu.Lock()
+	known := s.healths
+	s.mu.Unlock()
+	if known == nil {
+		all, err := healths(ctx, s.store, s.now())
+		if err != nil {
+			return health{}, err
+		}
+		s.mu.Lock()
+		s.healths = all
+		s.mu.Unlock()
+		known = all
+	}
+	if s.started.Load() {
+		return readHealth(ctx, s.store, name, s.now())
+	}
+	return known[name], nil
 }
 
 func (p Policy) complete(name string) (Policy, error) {
@@ -140,6 +178,12 @@ func (s *Set) Put(name string, p Policy, try Try, free func()) error {
 	l.try, l.policy, l.idle = &handle{try: try}, p, false
 	// The receiver that asked for time may be another now, and the first delay too.
 	l.held, l.early = time.Time{}, time.Time{}
+	if l.health.failures > 0 {
+		l.health.reset()
+		l.changed = true
+		l.report()
+	}
+	l.limit = p.limiter()
 	l.more, l.stale = true, true
 	l.start()
 	l.mu.Unlock()
@@ -188,6 +232,10 @@ func (s *Set) release(h *handle, free func()) {
 
 // Start wakes every lane, so that what waited before goes on.
 func (s *Set) Start() {
+	s.started.Store(true)
+	s.mu.Lock()
+	s.healths = map[string]health{} // from now on each is read
+	s.mu.Unlock()
 	for _, l := range s.all() {
 		l.wake(true, true)
 	}
@@ -229,39 +277,6 @@ func (s *Set) Sending(lane string, r store.Ref) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.busy[r]
-}
-
-// ErrSending says that a delivery is being tried at this moment.
-var ErrSending = errors.New("the delivery is being sent")
-
-// Retry makes a delivery that is retrying, dead or cancelled due now, with its
-// whole schedule before it. It is out of order. The set may be closed: then the
-// next router sends it.
-func (s *Set) Retry(ctx context.Context, d *store.DeliveryStatus) error {
-	l := s.get(d.Delivery.Lane)
-	if l != nil {
-		l.mu.Lock()
-		sending := l.busy[d.Ref]
-		l.busy[d.Ref] = true // nobody takes it meanwhile
-		l.mu.Unlock()
-		if sending {
-			return ErrSending
-		}
-		defer func() {
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			delete(l.busy, d.Ref)
-			l.stale = true
-			l.start()
-		}()
-	}
-	_, err := s.store.Commit(ctx, &store.Record{Outcomes: []store.LaneOutcomes{{
-		Lane: d.Delivery.Lane,
-		Outcomes: []store.Outcome{{
-			Ref: d.Ref, From: d.State, To: store.Retrying, Due: s.now(), Note: "retried by hand",
-		}},
-	}}})
-	return err
 }
 
 func (s *Set) stopping() bool {
@@ -316,24 +331,28 @@ func (s *Set) flush() {
 	s.dirty = nil
 	s.dirtyMu.Unlock()
 	for len(lanes) > 0 {
-		r := &store.Record{}
-		size, n, until := 0, 0, uint64(0)
-		for n < len(lanes) && size < recordBytes {
-			outcomes, routings, reach := lanes[n].collect()
-			until = max(until, reach)
-			r.Outcomes = append(r.Outcomes, outcomes)
-			r.Routings = append(r.Routings, routings...)
-			for i := range outcomes.Outcomes {
-				size += outcomeBytes(&outcomes.Outcomes[i])
+		var all []gathered
+		size, until := 0, uint64(0)
+		for len(all) < len(lanes) && size < recordBytes {
+			g := lanes[len(all)].collect()
+			if g.outcomes != nil {
+				until = max(until, g.until)
+				for i := range g.outcomes.Outcomes {
+					size += outcomeBytes(&g.outcomes.Outcomes[i])
+				}
 			}
-			n++
+			for _, e := range g.events {
+				size += e.Size()
+			}
+			size += 64
+			all = append(all, g)
 		}
 		if s.awaitPosted(until) {
-			s.flushRecord(lanes[:n], r)
+			s.flushRecord(all)
 		} else {
 			s.log.Error("outcomes are not recorded, because routing could not be; their deliveries will be repeated")
 		}
-		lanes = lanes[n:]
+		lanes = lanes[len(all):]
 	}
 }
 
@@ -347,7 +366,20 @@ func outcomeBytes(o *store.Outcome) int {
 	return size
 }
 
-func (s *Set) flushRecord(lanes []*lane, r *store.Record) {
+func (s *Set) flushRecord(all []gathered) {
+	r := &store.Record{}
+	for _, g := range all {
+		if g.outcomes != nil {
+			r.Outcomes = append(r.Outcomes, *g.outcomes)
+		}
+		r.Routings = append(r.Routings, g.routings...)
+		if g.document != nil {
+			r.Documents = append(r.Documents, *g.document)
+		}
+		for _, e := range g.events {
+			r.Events = append(r.Events, store.NewEvent{Event: e})
+		}
+	}
 	err := s.commit(r)
 	if inPieces(err) {
 		err = s.commitApart(r)
@@ -356,8 +388,8 @@ func (s *Set) flushRecord(lanes []*lane, r *store.Record) {
 		s.log.Error("outcomes are not recorded; their deliveries will be repeated", "error", err)
 		return
 	}
-	for i, l := range lanes {
-		l.committed(r.Outcomes[i].Outcomes)
+	for _, g := range all {
+		g.lane.committed(g.outcomes)
 	}
 	for _, routing := range r.Routings {
 		s.Posted(routing)
@@ -375,6 +407,11 @@ func inPieces(err error) bool {
 func (s *Set) commit(r *store.Record) error {
 	for try := 0; ; try++ {
 		_, err := s.store.Commit(context.Background(), r)
+		if errors.Is(err, store.ErrFull) && len(r.Events) > 0 {
+			s.log.Warn("the disk has no room for the router's own events, they are dropped", "events", len(r.Events))
+			r.Events = nil
+			continue
+		}
 		if err == nil || errors.Is(err, store.ErrClosed) || inPieces(err) {
 			return err
 		}
@@ -395,6 +432,11 @@ func (s *Set) commit(r *store.Record) error {
 // because a delivery was ended by age while it was being sent: everything else
 // of it is still to be kept.
 func (s *Set) commitApart(r *store.Record) error {
+	if len(r.Events)+len(r.Documents) > 0 {
+		if err := s.commit(&store.Record{Events: r.Events, Documents: r.Documents}); err != nil && !inPieces(err) {
+			return err
+		}
+	}
 	for _, l := range r.Outcomes {
 		if err := s.commitPart(l.Lane, l.Outcomes, r.Routings); err != nil {
 			return err

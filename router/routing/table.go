@@ -149,15 +149,9 @@ func (t *Table) match(x *index, e *event.Event, in *expr.Input, d *Decision) []i
 	return taken
 }
 
-// Sources that a route gets only where it names them.
-const (
-	sourceWeir  = "weir"
-	sourceReply = "reply"
-)
-
 func (r *route) from(source string) bool {
 	if r.From == nil {
-		return source != sourceWeir && source != sourceReply
+		return source != event.SourceWeir && source != event.SourceReply
 	}
 	return slices.Contains(r.From, source)
 }

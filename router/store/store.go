@@ -277,9 +277,35 @@ type Outcome struct {
 	Due time.Time
 	// Tries counts the attempts that the schedule has used up.
 	Tries int
+	// Key, when To is Retrying, is that of the order which the delivery is in, 0
+	// for none. It is kept with the retry. A Due of [Park] makes it wait for the
+	// one before it of its key, and for no time.
+	Key uint64
 	// Reason when To is Dead, and Note for people.
 	Reason Reason
 	Note   string
+}
+
+// parked is the due time, in Unix nanoseconds, of what waits behind another of
+// its key; the key is added to it. It is beyond what a schedule can reach.
+const parked = 1 << 62
+
+// MaxKey is the largest key of an order.
+const MaxKey = parked - 1
+
+// Park is the due time of a retry that waits for the one before it of its key: it
+// comes after all that wait for a time, in the order of keys, and of one key in the
+// lane's order. key is from 1 to [MaxKey].
+func Park(key uint64) time.Time { return time.Unix(0, int64(parked+key&MaxKey)).UTC() }
+
+// Parked gives the key of a due time that is of [Park].
+func Parked(due time.Time) (key uint64, ok bool) {
+	// Times beyond 2262 have no UnixNano.
+	if due.Year() < 2116 || due.Year() > 2262 {
+		return 0, false
+	}
+	n := due.UnixNano()
+	return uint64(n) - parked, n >= parked
 }
 
 // Attempt is one try as it is recorded.
@@ -311,6 +337,8 @@ type Retry struct {
 	Tries int
 	// Attempts counts all tries, those included that the schedule did not count.
 	Attempts int
+	// Key is that of the order which it is in, 0 for none.
+	Key uint64
 }
 
 // Counts of a lane's deliveries, by state.
@@ -336,8 +364,10 @@ type DeliveryStatus struct {
 	State                                      State
 	Due                                        time.Time
 	Tries                                      int
-	Reason                                     Reason
-	Note                                       string
+	// Key is that of the order which it is in while it is retrying, 0 for none.
+	Key    uint64
+	Reason Reason
+	Note   string
 	// Attempts are all that were made, oldest first. ListDeliveries gives only
 	// the last.
 	Attempts []Attempt
@@ -427,6 +457,12 @@ type Store interface {
 	Postings(ctx context.Context, lane string, from Ref, max int) ([]Posting, error)
 	// Retries returns up to max retries of a lane by due time.
 	Retries(ctx context.Context, lane string, max int) ([]Retry, error)
+	// RetriesFrom returns up to max retries of a lane in the order of their due
+	// time and then their reference, from such a place on.
+	RetriesFrom(ctx context.Context, lane string, due time.Time, ref Ref, max int) ([]Retry, error)
+	// Oldest returns the first delivery of a lane in the log's order that waits or
+	// is retrying.
+	Oldest(ctx context.Context, lane string) (Ref, error)
 
 	Delivery(ctx context.Context, r Ref) (*DeliveryStatus, error)
 	// Deliveries returns all that the event at a position led to, by index and

@@ -120,6 +120,9 @@ func validateOutcomes(lo *LaneOutcomes) error {
 		default:
 			return fmt.Errorf("an outcome of %s goes to the state %q", o.Ref, o.To)
 		}
+		if o.Key > MaxKey || o.Key != 0 && o.To != Retrying {
+			return fmt.Errorf("an outcome of %s to %s has the key %d", o.Ref, o.To, o.Key)
+		}
 		if o.From == o.To && o.To != Retrying {
 			return fmt.Errorf("an outcome of %s stays %s", o.Ref, o.To)
 		}

@@ -2,13 +2,6 @@ store "nats" {
   max_age = "30d"
 }
 
-defaults {
-  breaker {
-    failures = 50
-  }
-  disable_after = "5d"
-}
-
 plugin "p" {
   wasm = "testdata/ok.wasm"
 }
@@ -16,7 +9,6 @@ plugin "p" {
 destination "d" {
   url              = "nats://host:4222/subject"
   format           = "cloudevents"
-  rate             = "50/s"
   order_by         = event.data.id
   previous_secrets = ["hunter2"]
   http2            = true

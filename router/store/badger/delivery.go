@@ -73,7 +73,7 @@ func statusOf(e *event.Event, r *codec.Routing, index uint32, row *codec.Deliver
 		Delivery: d, Route: r.Matches[d.Match].Route,
 		EventID: e.ID, Type: e.Type, MessageType: e.Type, Source: e.Source, Tenant: e.Tenant,
 		Received: e.Received,
-		State:    row.State, Due: row.Due, Tries: row.Tries,
+		State:    row.State, Due: row.Due, Tries: row.Tries, Key: row.Key,
 		Reason: row.Reason, Note: row.Note, Attempts: row.Attempts,
 	}
 	if d.Content >= 0 {

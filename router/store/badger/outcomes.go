@@ -255,8 +255,9 @@ func (b *batch) addOutcome(name string, l *lane, o *store.Outcome) (*codec.Settl
 	}
 	d.State, d.Due, d.Tries = o.To, o.Due, o.Tries
 	d.Reason, d.Note, d.Changed = o.Reason, o.Note, b.s.opts.Now()
+	d.Key = o.Key
 	if o.To != store.Retrying {
-		d.Due = noTime
+		d.Due, d.Key = noTime, 0
 	}
 	if o.Attempt != nil {
 		d.Attempts = store.AppendAttempt(d.Attempts, *o.Attempt)
@@ -276,7 +277,7 @@ func (b *batch) enter(name string, l *lane, ref store.Ref, d *codec.Delivery) {
 	case store.Retrying:
 		l.Retrying++
 		due := d.Due.UnixNano()
-		b.put(retryKey(name, due, ref), codec.AppendRetry(nil, codec.Retry{Tries: d.Tries, Attempts: len(d.Attempts)}))
+		b.put(retryKey(name, due, ref), codec.AppendRetry(nil, codec.Retry{Tries: d.Tries, Attempts: len(d.Attempts), Key: d.Key}))
 		b.put(stateKey(name, stateRetrying, ref), codec.AppendTime(nil, d.Due))
 		b.due = append(b.due, newRetry{l.head, due})
 	case store.Dead:

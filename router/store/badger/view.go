@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"math"
+	"time"
 
 	badgerdb "github.com/dgraph-io/badger/v4"
 
@@ -306,11 +308,33 @@ func (s *Store) Retries(ctx context.Context, name string, max int) ([]store.Retr
 		return nil, err
 	}
 	defer v.close()
+	retries, err := v.retries(name, low, store.Ref{}, max)
+	if len(retries) > 0 {
+		l.head.found(retries[0].Due.UnixNano(), added)
+	}
+	return retries, err
+}
+
+// RetriesFrom returns retries from a place on.
+func (s *Store) RetriesFrom(ctx context.Context, name string, due time.Time, ref store.Ref, max int) ([]store.Retry, error) {
+	v, err := s.view(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer v.close()
+	at := int64(math.MinInt64) // UnixNano is not defined for the zero time
+	if !due.IsZero() {
+		at = due.UnixNano()
+	}
+	return v.retries(name, at, ref, max)
+}
+
+func (v *view) retries(name string, due int64, ref store.Ref, max int) ([]store.Retry, error) {
 	prefix := lanePrefix(kindRetry, name)
 	it := v.txn.NewIterator(badgerdb.IteratorOptions{Prefix: prefix})
 	defer it.Close()
 	var retries []store.Retry
-	for it.Seek(retryKey(name, low, store.Ref{})); it.Valid() && len(retries) < max; it.Next() {
+	for it.Seek(retryKey(name, due, ref)); it.Valid() && len(retries) < max; it.Next() {
 		key, b, err := itemValue(v.txn, it)
 		if err != nil {
 			return nil, err
@@ -323,12 +347,41 @@ func (s *Store) Retries(ctx context.Context, name string, max int) ([]store.Retr
 			return nil, malformed(key, err)
 		}
 		due := int64(binary.BigEndian.Uint64(key[len(prefix):]))
-		if len(retries) == 0 {
-			l.head.found(due, added)
-		}
 		retries = append(retries, store.Retry{
-			Ref: readRef(key[len(prefix)+8:]), Due: timeOf(due), Tries: y.Tries, Attempts: y.Attempts,
+			Ref: readRef(key[len(prefix)+8:]), Due: timeOf(due), Tries: y.Tries, Attempts: y.Attempts, Key: y.Key,
 		})
 	}
 	return retries, nil
+}
+
+// Oldest returns the first unfinished delivery of a lane.
+func (s *Store) Oldest(ctx context.Context, name string) (store.Ref, error) {
+	postings, err := s.Postings(ctx, name, store.Ref{}, 1)
+	if err != nil {
+		return store.Ref{}, err
+	}
+	v, err := s.view(ctx)
+	if err != nil {
+		return store.Ref{}, err
+	}
+	defer v.close()
+	prefix := append(lanePrefix(kindState, name), stateRetrying)
+	it := v.txn.NewIterator(badgerdb.IteratorOptions{Prefix: prefix})
+	defer it.Close()
+	it.Rewind()
+	if !it.Valid() {
+		if len(postings) == 0 {
+			return store.Ref{}, store.ErrNotFound
+		}
+		return postings[0].Ref, nil
+	}
+	key := it.Item().KeyCopy(nil)
+	if len(key) != len(prefix)+refLen {
+		return store.Ref{}, damaged(key, "its key has another length")
+	}
+	oldest := readRef(key[len(prefix):])
+	if len(postings) > 0 && postings[0].Ref.Less(oldest) {
+		oldest = postings[0].Ref
+	}
+	return oldest, nil
 }

@@ -81,7 +81,7 @@ func rows() []row {
 			}
 			return AppendID(nil, id), nil
 		}},
-		{"retry", AppendRetry(nil, Retry{Tries: 2, Attempts: 300}), func(b []byte) ([]byte, error) {
+		{"retry", AppendRetry(nil, Retry{Tries: 2, Attempts: 300, Key: 1 << 60}), func(b []byte) ([]byte, error) {
 			y, err := DecodeRetry(b)
 			if err != nil {
 				return nil, err
@@ -95,7 +95,7 @@ func rows() []row {
 			}
 			return AppendTime(nil, v), nil
 		}},
-		{"delivery", AppendDelivery(nil, &Delivery{State: store.Retrying, Due: now, Tries: 2, Reason: "r", Note: "n", Changed: now, Attempts: []store.Attempt{attempt, {}}}),
+		{"delivery", AppendDelivery(nil, &Delivery{State: store.Retrying, Due: now, Tries: 2, Reason: "r", Note: "n", Changed: now, Attempts: []store.Attempt{attempt, {}}, Key: 77}),
 			func(b []byte) ([]byte, error) {
 				d, err := DecodeDelivery(b)
 				if err != nil {

@@ -20,6 +20,8 @@ type Delivery struct {
 	Changed time.Time
 	// Attempts are all that were made, oldest first.
 	Attempts []store.Attempt
+	// Key is that of the order which it is in, 0 for none.
+	Key uint64
 }
 
 var stateNumbers = [...]store.State{
@@ -46,6 +48,7 @@ func (r *reader) state() store.State {
 
 // AppendDelivery appends d.
 func AppendDelivery(b []byte, d *Delivery) []byte {
+	start := len(b)
 	b = append(b, version)
 	b = appendState(b, d.State)
 	b = appendTime(b, d.Due)
@@ -57,12 +60,36 @@ func AppendDelivery(b []byte, d *Delivery) []byte {
 	for i := range d.Attempts {
 		b = appendAttempt(b, &d.Attempts[i])
 	}
-	return b
+	return appendKey(b, start, d.Key)
+}
+
+// keyed is the version of rows that end with the key of an order. Those without
+// one are of the version before, as they were before there were keys.
+const keyed = 2
+
+// appendKey ends the row that begins at start.
+func appendKey(b []byte, start int, key uint64) []byte {
+	if key == 0 {
+		return b
+	}
+	b[start] = keyed
+	return binary.AppendUvarint(b, key)
+}
+
+func (r *reader) key() uint64 {
+	if r.err != nil || r.version < keyed {
+		return 0
+	}
+	key := r.uvarint()
+	if r.err == nil && key == 0 {
+		r.fail("a key that is none")
+	}
+	return key
 }
 
 // DecodeDelivery decodes bytes of [AppendDelivery].
 func DecodeDelivery(b []byte) (*Delivery, error) {
-	r := newReader("delivery", string(b))
+	r := newReaderOf("delivery", string(b), keyed)
 	d := &Delivery{
 		State: r.state(), Due: r.time(), Tries: r.int(),
 		Reason: store.Reason(r.string()), Note: r.string(), Changed: r.time(),
@@ -73,6 +100,7 @@ func DecodeDelivery(b []byte) (*Delivery, error) {
 			d.Attempts = append(d.Attempts, r.attempt())
 		}
 	}
+	d.Key = r.key()
 	if err := r.end(); err != nil {
 		return nil, err
 	}

@@ -181,19 +181,23 @@ func DecodeAlias(b []byte) (*Alias, error) {
 // Retry is what the row of a retry holds beside its key.
 type Retry struct {
 	Tries, Attempts int
+	// Key is that of the order which it is in, 0 for none.
+	Key uint64
 }
 
 // AppendRetry appends y.
 func AppendRetry(b []byte, y Retry) []byte {
+	start := len(b)
 	b = append(b, version)
 	b = binary.AppendUvarint(b, uint64(max(y.Tries, 0)))
-	return binary.AppendUvarint(b, uint64(max(y.Attempts, 0)))
+	b = binary.AppendUvarint(b, uint64(max(y.Attempts, 0)))
+	return appendKey(b, start, y.Key)
 }
 
 // DecodeRetry decodes bytes of [AppendRetry].
 func DecodeRetry(b []byte) (Retry, error) {
-	r := newReader("retry", string(b))
-	y := Retry{Tries: r.int(), Attempts: r.int()}
+	r := newReaderOf("retry", string(b), keyed)
+	y := Retry{Tries: r.int(), Attempts: r.int(), Key: r.key()}
 	if err := r.end(); err != nil {
 		return Retry{}, err
 	}

@@ -43,6 +43,8 @@ func Cases() []Case {
 		{"7 states: all that an event led to", statesOfEvent},
 		{"7 states: responses of all that an event led to are bounded", statesOfEventBodies},
 		{"8 retries: by due time, finished ones gone", retriesDue},
+		{"8 retries: from a place on, with their keys", retriesFrom},
+		{"8 retries: the oldest that is unfinished", oldest},
 		{"9 cursor: never goes back", cursorForward},
 		{"9 cursor: settles nothing without an outcome", cursorHonest},
 		{"10 idle: a lane without postings has no row", idleFree},
@@ -1128,6 +1130,86 @@ func retriesDue(ctx context.Context, e *Env) error {
 		return err
 	}
 	return all(e.wantRetries(ctx, "a", 10, 6, 3, 1, 4, 5), e.wantRetries(ctx, "a", 1, 6), e.wantCountsListed(ctx))
+}
+
+func retriesFrom(ctx context.Context, e *Env) error {
+	if err := e.post(ctx, 6, "a"); err != nil {
+		return err
+	}
+	park := func(n, key uint64) store.Outcome {
+		return store.Outcome{Ref: at(n), From: store.Waiting, To: store.Retrying, Due: store.Park(key), Key: key}
+	}
+	first := e.retrying(at(1), time.Minute)
+	first.Key = 9
+	// The order of parked ones is by key, then by reference.
+	if err := e.outcomes(ctx, "a", &store.Cursor{Low: at(7)}, first, park(2, 9), park(3, 4), park(4, 9), park(5, store.MaxKey), e.retrying(at(6), time.Second)); err != nil {
+		return err
+	}
+	from := func(due time.Time, ref store.Ref, max int, want ...uint64) error {
+		ys, err := e.Store.RetriesFrom(ctx, "a", due, ref, max)
+		if err != nil {
+			return err
+		}
+		var got []uint64
+		for _, y := range ys {
+			got = append(got, y.Ref.Position)
+			key, parked := store.Parked(y.Due)
+			if parked != (y.Ref.Position >= 2 && y.Ref.Position <= 5) || parked && key != y.Key || y.Ref.Position == 1 && y.Key != 9 {
+				return fmt.Errorf("the retry %+v has another key", y)
+			}
+		}
+		return equalList("retries from a place", got, want)
+	}
+	look := func() error {
+		return all(e.wantRetries(ctx, "a", 10, 6, 1, 3, 2, 4, 5),
+			from(time.Time{}, store.Ref{}, 10, 6, 1, 3, 2, 4, 5), from(store.Park(9), store.Ref{}, 1, 2),
+			from(store.Park(9), at(3), 10, 4, 5), from(store.Park(9), at(4), 1, 4), from(store.Park(10), store.Ref{}, 10, 5))
+	}
+	if err := all(look(), e.Crash(ctx), look()); err != nil {
+		return err
+	}
+	st, err := e.Store.Delivery(ctx, at(4))
+	if err != nil || st.Key != 9 || !st.Due.Equal(store.Park(9)) {
+		return fmt.Errorf("a parked delivery is %+v, %v", st, err)
+	}
+	released := store.Outcome{Ref: at(2), From: store.Retrying, To: store.Delivered}
+	if err := e.outcomes(ctx, "a", nil, released); err != nil {
+		return err
+	}
+	if st, err := e.Store.Delivery(ctx, at(2)); err != nil || st.Key != 0 {
+		return fmt.Errorf("what is delivered keeps its key: %+v, %v", st, err)
+	}
+	return all(from(store.Park(9), store.Ref{}, 1, 4), e.wantCountsListed(ctx))
+}
+
+func oldest(ctx context.Context, e *Env) error {
+	none := func(lane string) error {
+		if r, err := e.Store.Oldest(ctx, lane); !errors.Is(err, store.ErrNotFound) {
+			return fmt.Errorf("the oldest of %s is %s, %v", lane, r, err)
+		}
+		return nil
+	}
+	want := func(n uint64) error {
+		r, err := e.Store.Oldest(ctx, "a")
+		if err != nil || r != at(n) {
+			return fmt.Errorf("the oldest is %s, %v, want that of position %d", r, err, n)
+		}
+		return nil
+	}
+	if err := all(none("a"), e.post(ctx, 3, "a"), want(1)); err != nil {
+		return err
+	}
+	if err := e.outcomes(ctx, "a", &store.Cursor{Low: at(3)}, e.delivered(at(1)), e.retrying(at(2), time.Hour)); err != nil {
+		return err
+	}
+	if err := all(want(2), e.Crash(ctx), want(2)); err != nil {
+		return err
+	}
+	dead := e.dead(at(2), store.Retrying)
+	if err := all(e.outcomes(ctx, "a", nil, dead), want(3), e.outcomes(ctx, "a", &store.Cursor{Low: at(4)}, e.delivered(at(3)))); err != nil {
+		return err
+	}
+	return all(none("a"), none("other"))
 }
 
 func cursorForward(ctx context.Context, e *Env) error {

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -143,6 +144,7 @@ type delivery struct {
 	posted   bool
 	state    store.State
 	due      time.Time
+	key      uint64
 	tries    int
 	reason   store.Reason
 	note     string
@@ -402,9 +404,9 @@ func (m *Memory) addOutcomes(lo *store.LaneOutcomes, now time.Time) error {
 			l.extra++
 		}
 		d.state, d.tries, d.reason, d.note, d.changed = o.To, o.Tries, o.Reason, o.Note, now
-		d.due = time.Time{}
+		d.due, d.key = time.Time{}, 0
 		if o.To == store.Retrying {
-			d.due = o.Due
+			d.due, d.key = o.Due, o.Key
 		}
 		if o.Attempt != nil {
 			d.attempts = store.AppendAttempt(d.attempts, *o.Attempt)
@@ -633,13 +635,42 @@ func (m *Memory) Retries(_ context.Context, lane string, max int) ([]store.Retry
 		d := m.deliveries[r]
 		finished := m.sys.flaws[KeepsFinishedRetries] && d.state == store.Delivered && len(d.attempts) > 1
 		if d.state == store.Retrying || finished {
-			list = append(list, store.Retry{Ref: r, Due: d.due.UTC(), Tries: d.tries, Attempts: len(d.attempts)})
+			list = append(list, store.Retry{Ref: r, Due: d.due.UTC(), Tries: d.tries, Attempts: len(d.attempts), Key: d.key})
 		}
 	}
 	if !m.sys.flaws[RetriesInLogOrder] {
 		slices.SortStableFunc(list, func(a, b store.Retry) int { return a.Due.Compare(b.Due) })
 	}
 	return list[:min(len(list), max)], nil
+}
+
+// RetriesFrom returns retries from a place on.
+func (m *Memory) RetriesFrom(ctx context.Context, lane string, due time.Time, ref store.Ref, max int) ([]store.Retry, error) {
+	all, err := m.Retries(ctx, lane, math.MaxInt)
+	if err != nil {
+		return nil, err
+	}
+	var list []store.Retry
+	for _, y := range all {
+		before := y.Due.Before(due) || y.Due.Equal(due) && y.Ref.Less(ref)
+		if !before && len(list) < max {
+			list = append(list, y)
+		}
+	}
+	return list, nil
+}
+
+// Oldest returns the first unfinished delivery of a lane.
+func (m *Memory) Oldest(_ context.Context, lane string) (store.Ref, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range m.refs(lane) {
+		switch d := m.deliveries[r]; d.state {
+		case store.Waiting, store.Retrying:
+			return r, nil
+		}
+	}
+	return store.Ref{}, store.ErrNotFound
 }
 
 // Delivery returns a delivery's status.
@@ -692,7 +723,7 @@ func (m *Memory) status(r store.Ref) *store.DeliveryStatus {
 	st := &store.DeliveryStatus{
 		Ref: r, Delivery: made, Route: routing.Matches[made.Match].Route,
 		EventID: e.ID, Type: e.Type, MessageType: e.Type, Source: e.Source, Tenant: e.Tenant, Received: e.Received,
-		State: d.state, Due: d.due, Tries: d.tries, Reason: d.reason, Note: d.note, Attempts: slices.Clone(d.attempts),
+		State: d.state, Due: d.due, Tries: d.tries, Key: d.key, Reason: d.reason, Note: d.note, Attempts: slices.Clone(d.attempts),
 	}
 	if made.Content >= 0 {
 		st.MessageType = routing.Contents[made.Content].Type

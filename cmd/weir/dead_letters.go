@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weirhq/weir/router/api"
+)
+
+// deadLetterFilter is what the flags of a list ask for, as the API takes it.
+type deadLetterFilter struct{ api.DeadLetterFilter }
+
+// times takes the times over from a query.
+func (f *deadLetterFilter) times(q url.Values) error {
+	for name, into := range map[string]*time.Time{"since": &f.Since, "until": &f.Until} {
+		v := q.Get(name)
+		if v == "" {
+			continue
+		}
+		t, err := time.Parse(time.RFC3339Nano, v)
+		if err != nil {
+			return err
+		}
+		*into = t
+	}
+	return nil
+}
+
+func newDeadLetters(g *globals) *cobra.Command {
+	cmd := &cobra.Command{Use: "dead-letters", Short: "Look at what could not be delivered or routed; send it again or give it up"}
+	f := &filters{}
+	ls := &cobra.Command{
+		Use: "ls", Short: "List dead letters, newest event first", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			q, err := f.query(time.Now())
+			if err != nil {
+				return err
+			}
+			return ask(cmd, g, func(ctx context.Context, c *client) error {
+				all, err := listDeadLetters(ctx, c, q, f.limit)
+				if err != nil {
+					return err
+				}
+				return g.print(cmd.OutOrStdout(), api.DeadLetterList{DeadLetters: all}, func(t *table) {
+					t.head("RECEIVED", "ID", "TYPE", "ROUTE", "DESTINATION", "REASON", "TRIES", "LAST")
+					for i := range all {
+						d := &all[i]
+						t.row(clock(d.Received), d.ID, d.Type, d.Route, destinationOf(d), d.Reason, strconv.Itoa(triesOf(d)), lastOf(d))
+					}
+				})
+			})
+		},
+	}
+	f.register(ls)
+	ls.Flags().StringVar(&f.destination, "destination", "", "name of the destination; @routing: routes whose plugin failed")
+	show := newDeliveryShow(g)
+	show.Use, show.Short = "show DEAD-LETTER", "Show one dead letter with every attempt"
+	cmd.AddCommand(ls, show,
+		newDeadLetterMove(g, "retry", "Send dead letters again, by id or by filter, or run their route again", "to be sent again"),
+		newDeadLetterMove(g, "cancel", "Give dead letters up, by id or by filter", "cancelled"))
+	return cmd
+}
+
+func listDeadLetters(ctx context.Context, c *client, q url.Values, limit int) ([]api.Delivery, error) {
+	all := []api.Delivery{}
+	for len(all) < limit {
+		q.Set("limit", strconv.Itoa(min(1000, limit-len(all))))
+		var page api.DeadLetterList
+		if err := c.get(ctx, "/api/dead-letters", q, &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.DeadLetters...)
+		if page.Next == "" {
+			break
+		}
+		q.Set("cursor", page.Next)
+	}
+	return all, nil
+}
+
+// newDeadLetterMove is retry or cancel.
+func newDeadLetterMove(g *globals, name, short, done string) *cobra.Command {
+	f := &filters{}
+	all := false
+	cmd := &cobra.Command{
+		Use: name + " [DEAD-LETTER…]", Short: short,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			q, err := f.query(time.Now())
+			if err != nil {
+				return err
+			}
+			given := f.kind + f.source + f.destination + f.tenant + f.since + f.until
+			switch {
+			case len(args) > 0 && (given != "" || all):
+				return &exitError{code: 2, err: errors.New("name dead letters, or choose them by flags, not both")}
+			case len(args) == 0 && given == "" && !all:
+				return &exitError{code: 2, err: errors.New("name dead letters, choose them by flags such as --destination, or say --all")}
+			}
+			filter := deadLetterFilter{api.DeadLetterFilter{Type: f.kind, Source: f.source, Destination: f.destination, Tenant: f.tenant}}
+			if len(args) == 0 && cmd.Flags().Changed("limit") {
+				filter.Limit = f.limit
+			}
+			if err := filter.times(q); err != nil {
+				return err
+			}
+			return ask(cmd, g, func(ctx context.Context, c *client) error {
+				var moved api.Moved
+				var err error
+				if len(args) > 0 {
+					err = moveNamed(ctx, c, name, args, &moved)
+				} else {
+					err = moveFirst(ctx, c, name, &filter.DeadLetterFilter, &moved)
+				}
+				if err != nil {
+					return err
+				}
+				return g.print(cmd.OutOrStdout(), moved, func(t *table) { printMoved(t, &moved, done) })
+			})
+		},
+	}
+	f.register(cmd)
+	cmd.Flags().StringVar(&f.destination, "destination", "", "name of the destination; @routing: routes whose plugin failed")
+	cmd.Flags().BoolVar(&all, "all", false, "all dead letters")
+	cmd.Flags().Lookup("limit").Usage = "at most this many; without it all"
+	return cmd
+}
+
+// moveNamed moves dead letters by their ids.
+func moveNamed(ctx context.Context, c *client, call string, ids []string, moved *api.Moved) error {
+	for len(ids) > 0 {
+		n := min(len(ids), 1000)
+		body, err := json.Marshal(map[string]any{"ids": ids[:n]})
+		if err != nil {
+			return err
+		}
+		var step api.Moved
+		if err := c.post(ctx, "/api/dead-letters/"+call, body, &step); err != nil {
+			return err
+		}
+		moved.Moved += step.Moved
+		moved.Skipped += step.Skipped
+		ids = ids[n:]
+	}
+	return nil
+}
+
+// moveFirst moves dead letters by a filter, in as many calls as that takes.
+func moveFirst(ctx context.Context, c *client, call string, f *api.DeadLetterFilter, moved *api.Moved) error {
+	if err := moveStep(ctx, c, call, f, moved); err != nil {
+		return err
+	}
+	f.Cursor = moved.Next
+	return moveDead(ctx, c, call, f, moved)
+}
+
+// moveDead goes on where a call has stopped, if it has.
+func moveDead(ctx context.Context, c *client, call string, f *api.DeadLetterFilter, moved *api.Moved) error {
+	most := f.Limit
+	for moved.Next != "" && (most == 0 || moved.Moved < most) {
+		if most > 0 {
+			f.Limit = most - moved.Moved
+		}
+		f.Cursor = moved.Next
+		if err := moveStep(ctx, c, call, f, moved); err != nil {
+			return err
+		}
+	}
+	moved.Next = ""
+	return nil
+}
+
+func moveStep(ctx context.Context, c *client, call string, f *api.DeadLetterFilter, moved *api.Moved) error {
+	body, err := json.Marshal(f)
+	if err != nil {
+		return err
+	}
+	var step api.Moved
+	if err := c.post(ctx, "/api/dead-letters/"+call, body, &step); err != nil {
+		return fmt.Errorf("%w (%d are done)", err, moved.Moved)
+	}
+	moved.Moved += step.Moved
+	moved.Skipped += step.Skipped
+	moved.Next = step.Next
+	return nil
+}

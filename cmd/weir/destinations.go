@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weirhq/weir/router/api"
+)
+
+func newDestinations(g *globals) *cobra.Command {
+	cmd := &cobra.Command{Use: "destinations", Short: "Look at destinations and what waits for them, and act on it"}
+	ls := &cobra.Command{
+		Use: "ls", Short: "List destinations with their state and depth", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return ask(cmd, g, func(ctx context.Context, c *client) error {
+				var list api.DestinationList
+				if err := c.get(ctx, "/api/destinations", nil, &list); err != nil {
+					return err
+				}
+				return g.print(cmd.OutOrStdout(), list, func(t *table) {
+					t.head("NAME", "STATE", "DEPTH", "OLDEST", "DEAD", "DELIVERED", "URL")
+					for i := range list.Destinations {
+						d := &list.Destinations[i]
+						t.row(d.Name, stateOf(d), strconv.FormatUint(d.Depth, 10), ageOf(d), strconv.FormatUint(d.Dead, 10),
+							strconv.FormatUint(d.Delivered, 10), d.URL)
+					}
+				})
+			})
+		},
+	}
+	cmd.AddCommand(ls, newDestinationCall(g, "show", "Show one destination", ""),
+		newDestinationCall(g, "pause", "Send nothing until resume; what comes waits", "/pause"),
+		newDestinationCall(g, "resume", "Go on after a pause, a 410, or an open breaker", "/resume"),
+		newRecover(g), newEmpty(g))
+	return cmd
+}
+
+func destinationPath(name, call string) string {
+	return "/api/destinations/" + url.PathEscape(name) + call
+}
+
+// newDestinationCall is a command that shows the destination as it is then.
+func newDestinationCall(g *globals, name, short, call string) *cobra.Command {
+	return &cobra.Command{
+		Use: name + " DESTINATION", Short: short, Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return ask(cmd, g, func(ctx context.Context, c *client) error {
+				var d api.Destination
+				var err error
+				if call == "" {
+					err = c.get(ctx, destinationPath(args[0], ""), nil, &d)
+				} else {
+					err = c.post(ctx, destinationPath(args[0], call), nil, &d)
+				}
+				if err != nil {
+					return err
+				}
+				return g.print(cmd.OutOrStdout(), d, func(t *table) { printDestination(t, &d) })
+			})
+		},
+	}
+}
+
+func newRecover(g *globals) *cobra.Command {
+	f := &filters{limit: 1}
+	cmd := &cobra.Command{
+		Use: "recover DESTINATION", Short: "Send again what is dead, of events received in a time", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			q, err := f.query(time.Now())
+			if err != nil {
+				return err
+			}
+			filter := deadLetterFilter{api.DeadLetterFilter{Destination: args[0]}}
+			if err := filter.times(q); err != nil {
+				return err
+			}
+			return ask(cmd, g, func(ctx context.Context, c *client) error {
+				// The name is checked by the first call; what is left goes by filter.
+				body, err := json.Marshal(map[string]any{"since": filter.Since, "until": filter.Until})
+				if err != nil {
+					return err
+				}
+				var moved api.Moved
+				if err := c.post(ctx, destinationPath(args[0], "/recover"), body, &moved); err != nil {
+					return err
+				}
+				filter.Cursor = moved.Next
+				if err := moveDead(ctx, c, "retry", &filter.DeadLetterFilter, &moved); err != nil {
+					return err
+				}
+				return g.print(cmd.OutOrStdout(), moved, func(t *table) { printMoved(t, &moved, "to be sent again") })
+			})
+		},
+	}
+	f.registerTimes(cmd)
+	return cmd
+}
+
+func newEmpty(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use: "cancel DESTINATION", Short: "Cancel all that waits for a destination or is retrying", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return ask(cmd, g, func(ctx context.Context, c *client) error {
+				var all api.Moved
+				for {
+					var moved api.Moved
+					if err := c.post(ctx, destinationPath(args[0], "/cancel"), nil, &moved); err != nil {
+						return fmt.Errorf("%w (%d were cancelled)", err, all.Moved)
+					}
+					all.Moved += moved.Moved
+					if moved.Next == "" {
+						break
+					}
+				}
+				return g.print(cmd.OutOrStdout(), all, func(t *table) { printMoved(t, &all, "cancelled") })
+			})
+		},
+	}
+}
+
+func printMoved(t *table, m *api.Moved, what string) {
+	text := fmt.Sprintf("%d %s", m.Moved, what)
+	if m.Skipped > 0 {
+		text += fmt.Sprintf(", %d are being sent or are in another state by now", m.Skipped)
+	}
+	t.line(text)
+}
+
+func stateOf(d *api.Destination) string {
+	if d.Next != nil {
+		return d.Status + " until " + clock(*d.Next)
+	}
+	return d.Status
+}
+
+func ageOf(d *api.Destination) string {
+	if d.Oldest == nil {
+		return ""
+	}
+	return (time.Duration(d.OldestSeconds * float64(time.Second))).Round(time.Second).String()
+}
+
+func printDestination(t *table, d *api.Destination) {
+	t.pair("name", d.Name)
+	t.pair("kind", d.Kind)
+	t.pair("url", d.URL)
+	t.pair("state", stateOf(d))
+	t.pair("reason", d.Reason)
+	if d.Since != nil {
+		t.pair("since", clock(*d.Since))
+	}
+	if d.LastFailure != nil {
+		f := api.Attempt{Outcome: d.LastFailure.Reason, Status: d.LastFailure.Status, Error: d.LastFailure.Error}
+		t.pair("last failure", outcomeOf(&f))
+		t.pair("failed attempts", fmt.Sprintf("%d since the last success", d.Failures))
+	}
+	if d.FailingSince != nil {
+		t.pair("failing since", clock(*d.FailingSince))
+	}
+	t.pair("depth", fmt.Sprintf("%d: %d waiting, %d retrying; %d are being sent", d.Depth, d.Waiting, d.Retrying, d.Sending))
+	t.pair("oldest", ageOf(d))
+	t.pair("ended", fmt.Sprintf("%d delivered, %d dead, %d cancelled", d.Delivered, d.Dead, d.Cancelled))
+}

@@ -1,0 +1,60 @@
+package config
+
+import (
+	"time"
+
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+)
+
+// Defaults of a destination's lane.
+const (
+	DefaultBreakerFailures = 50
+	DefaultBreakerCooldown = 5 * time.Second
+)
+
+// Lane is how a destination's queue treats its receiver, beside the schedule.
+type Lane struct {
+	// Rate is the most attempts in a time; the zero value is no bound.
+	Rate Rate
+	// BreakerFailures is how many failed attempts in a row stop the lane, and
+	// BreakerCooldown how long it then waits before each probe.
+	BreakerFailures int
+	BreakerCooldown time.Duration
+	// DisableAfter disables the destination once it had no success for that long,
+	// 0 never.
+	DisableAfter time.Duration
+	// MaxAge ends deliveries whose event is older, 0 where only the store's does.
+	MaxAge time.Duration
+}
+
+var breakerSchema = schema{attributes: []string{"failures", "cooldown"}}
+
+func defaultLane() Lane {
+	return Lane{BreakerFailures: DefaultBreakerFailures, BreakerCooldown: DefaultBreakerCooldown}
+}
+
+// lane reads what a destination or the defaults say of the lane. What b does not
+// say stays as it is.
+func (l *loader) lane(b *hclsyntax.Block, d *Lane) {
+	if a := attribute(b, "rate"); a != nil {
+		if r := l.rate(a); r != nil {
+			d.Rate = *r
+		}
+	}
+	d.DisableAfter = l.duration(attribute(b, "disable_after"), d.DisableAfter, time.Second, 365*24*time.Hour)
+	d.MaxAge = l.duration(attribute(b, "max_age"), d.MaxAge, time.Second, DefaultMaxAge)
+	var breaker []*hclsyntax.Block
+	for _, x := range b.Body.Blocks {
+		if x.Type == "breaker" {
+			breaker = append(breaker, x)
+		}
+	}
+	if len(breaker) == 0 {
+		return
+	}
+	l.onlyOne(breaker)
+	l.noLabels(breaker[0])
+	l.check(breaker[0].Body, breakerSchema, "breaker")
+	d.BreakerFailures = l.integer(attribute(breaker[0], "failures"), d.BreakerFailures, 1, 1_000_000)
+	d.BreakerCooldown = l.duration(attribute(breaker[0], "cooldown"), d.BreakerCooldown, 10*time.Millisecond, 24*time.Hour)
+}

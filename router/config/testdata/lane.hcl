@@ -1,0 +1,18 @@
+defaults {
+  rate = 50
+  breaker "x" {
+    failures = 0
+    cooldwon = "5s"
+  }
+}
+
+destination "d" {
+  url           = "stdout:"
+  rate          = "50/day"
+  disable_after = "0s"
+  max_age       = "31d"
+  breaker {
+    cooldown = 5
+  }
+  breaker {}
+}

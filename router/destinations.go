@@ -1,0 +1,210 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/weirhq/weir/router/api"
+	"github.com/weirhq/weir/router/lane"
+	"github.com/weirhq/weir/router/problem"
+	"github.com/weirhq/weir/router/store"
+	"github.com/weirhq/weir/router/webhook"
+)
+
+// Destinations lists the configured ones and the lanes that are orphaned and keep
+// something.
+func (e engine) Destinations(ctx context.Context) ([]api.Destination, error) {
+	kept, err := e.store.Lanes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]bool{}
+	for _, d := range e.setup.Load().config.Destinations {
+		names[d.Name] = true
+	}
+	for _, x := range e.webhooks.registry.All() {
+		names[x.ID] = true
+	}
+	for _, l := range kept {
+		if c := l.Counts; l.Name != store.RoutingLane && c.Waiting+c.Retrying+c.Dead > 0 {
+			names[l.Name] = true
+		}
+	}
+	list := make([]api.Destination, 0, len(names))
+	for name := range names {
+		d, err := e.destination(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, *d)
+	}
+	slices.SortFunc(list, func(a, b api.Destination) int { return strings.Compare(a.Name, b.Name) })
+	return list, nil
+}
+
+// Destination is one of them, or any other lane that the store knows.
+func (e engine) Destination(ctx context.Context, name string) (*api.Destination, error) {
+	if err := e.knownDestination(ctx, name); err != nil {
+		return nil, err
+	}
+	return e.destination(ctx, name)
+}
+
+func (e engine) knownDestination(ctx context.Context, name string) error {
+	if e.configured(name) {
+		return nil
+	}
+	if name != store.RoutingLane && name != "" {
+		l, err := e.store.Lane(ctx, name)
+		if err != nil {
+			return err
+		}
+		if l.Counts != (store.Counts{}) {
+			return nil
+		}
+	}
+	return problem.New(http.StatusNotFound, "destination_not_found", "there is no destination %q", name)
+}
+
+// configured says that a name is of a destination or of a registered webhook.
+func (e engine) configured(name string) bool {
+	if webhook.IsID(name) {
+		_, err := e.webhooks.registry.Get(name)
+		return err == nil
+	}
+	return e.setup.Load().config.Destination(name) != nil
+}
+
+func (e engine) destination(ctx context.Context, name string) (*api.Destination, error) {
+	out := &api.Destination{Name: name}
+	if d := e.setup.Load().config.Destination(name); d != nil {
+		out.Kind, out.URL = d.Kind, d.SafeURL()
+	}
+	st, err := e.lanes.Status(ctx, name, e.configured(name))
+	if err != nil {
+		return nil, err
+	}
+	if x, err := e.webhooks.registry.Get(name); err == nil && webhook.IsID(name) {
+		out.Kind, out.URL = "webhook", x.URL
+		if x.Paused {
+			st.State = lane.Paused // its lane is idle, as one of an orphan is
+		}
+	}
+	out.Status, out.Reason, out.Sending = string(st.State), st.Why, st.Sending
+	out.Since, out.Next = moment(st.Since), moment(st.Until)
+	if st.Failures > 0 {
+		out.Failures, out.FailingSince = st.Failures, moment(st.FailingSince)
+		out.LastFailure = &api.Failure{Reason: st.Fault.Reason, Status: st.Fault.Status, Error: st.Fault.Error}
+	}
+	l, err := e.store.Lane(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	c := l.Counts
+	out.Waiting, out.Retrying, out.Dead, out.Delivered, out.Cancelled = c.Waiting, c.Retrying, c.Dead, c.Delivered, c.Cancelled
+	out.Depth = c.Waiting + c.Retrying
+	if out.Depth == 0 {
+		return out, nil
+	}
+	oldest, err := e.oldest(ctx, name)
+	if err == nil && !oldest.IsZero() {
+		out.Oldest, out.OldestSeconds = moment(oldest), time.Since(oldest).Round(time.Millisecond).Seconds()
+	}
+	return out, err
+}
+
+// oldest is when the event was received whose delivery waits longest in a lane,
+// zero where none waits.
+func (e engine) oldest(ctx context.Context, name string) (time.Time, error) {
+	ref, err := e.store.Oldest(ctx, name)
+	if errors.Is(err, store.ErrNotFound) {
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	x, err := e.store.Event(ctx, ref.Position)
+	if errors.Is(err, store.ErrNotFound) {
+		return time.Time{}, nil // it has ended since
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	return x.Received, nil
+}
+
+// moment is a time as the API shows it, nil for none.
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+func (e engine) PauseDestination(ctx context.Context, name string) error {
+	if webhook.IsID(name) && e.configured(name) {
+		_, err := e.webhooks.registry.Pause(ctx, name, "", true)
+		return err
+	}
+	return e.changeLane(ctx, name, e.lanes.Pause)
+}
+
+func (e engine) ResumeDestination(ctx context.Context, name string) error {
+	if webhook.IsID(name) && e.configured(name) {
+		if _, err := e.webhooks.registry.Pause(ctx, name, "", false); err != nil {
+			return err
+		}
+	}
+	return e.changeLane(ctx, name, e.lanes.Resume)
+}
+
+func (e engine) changeLane(ctx context.Context, name string, change func(context.Context, string) error) error {
+	if err := e.knownDestination(ctx, name); err != nil {
+		return err
+	}
+	if err := change(ctx, name); err != nil {
+		return err
+	}
+	e.log.Info("a destination was changed by hand", "destination", name, "state", e.laneState(ctx, name))
+	return nil
+}
+
+func (e engine) laneState(ctx context.Context, name string) lane.State {
+	st, err := e.lanes.Status(ctx, name, e.configured(name))
+	if err != nil {
+		return ""
+	}
+	return st.State
+}
+
+// RecoverDestination retries the dead letters of a destination.
+func (e engine) RecoverDestination(ctx context.Context, name string, since, until time.Time) (*api.Moved, error) {
+	if err := e.knownDestination(ctx, name); err != nil {
+		return nil, err
+	}
+	return e.MoveDead(ctx, store.DeliveryQuery{Destination: name, State: store.Dead, Since: since, Until: until}, store.Retrying)
+}
+
+// CancelDestination cancels what waits for a destination and is retrying.
+func (e engine) CancelDestination(ctx context.Context, name string) (*api.Moved, error) {
+	if err := e.knownDestination(ctx, name); err != nil {
+		return nil, err
+	}
+	bounded, cancel := context.WithTimeout(ctx, moveFor)
+	defer cancel()
+	n, err := e.lanes.Empty(bounded, name, "cancelled with all of its destination")
+	out := &api.Moved{Moved: n}
+	if errors.Is(err, context.DeadlineExceeded) {
+		out.Next, err = "again", nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	e.log.Info("what waited for a destination was cancelled by hand", "destination", name, "deliveries", n)
+	return out, nil
+}
