@@ -11,6 +11,7 @@ import (
 	"github.com/weirhq/weir/router/problem"
 	"github.com/weirhq/weir/router/routing"
 	"github.com/weirhq/weir/router/source"
+	"github.com/weirhq/weir/router/stats"
 	"github.com/weirhq/weir/router/store"
 	"github.com/weirhq/weir/router/stream"
 )
@@ -28,7 +29,9 @@ func (e engine) Sending(lane string, ref store.Ref) bool {
 }
 
 func (e engine) Plugins() []api.Plugin { return e.setup.Load().pluginStatus() }
-func (e engine) Stream() *stream.Hub   { return e.stream }
+func (e engine) Stats() *stats.Book    { return e.book }
+
+func (e engine) Stream() *stream.Hub { return e.stream }
 
 // Tally counts what sources take and refuse.
 func (e engine) Tally() *source.Tally { return &e.tally }

@@ -26,6 +26,7 @@ import (
 	"github.com/weirhq/weir/router/lane"
 	"github.com/weirhq/weir/router/routing"
 	"github.com/weirhq/weir/router/source"
+	"github.com/weirhq/weir/router/stats"
 	"github.com/weirhq/weir/router/store"
 	"github.com/weirhq/weir/router/store/badger"
 	"github.com/weirhq/weir/router/stream"
@@ -71,6 +72,7 @@ type Router struct {
 	// registered is what routing knows of the webhooks.
 	registered routing.Webhooks
 	webhooks   *webhooks
+	book       *stats.Book
 
 	setup     atomic.Pointer[setup]
 	reloading sync.Mutex
@@ -119,6 +121,9 @@ func (r *Router) open(ctx context.Context, o Options) error {
 		return fmt.Errorf("open the store at %s: %w", c.Store.Path, err)
 	}
 	r.store = st
+	if r.book, err = stats.Open(ctx, st, stats.Options{Logger: r.log.Named("stats")}); err != nil {
+		return err
+	}
 
 	if !o.Inspect {
 		r.host, err = plugins.NewHost(ctx, plugins.Options{CacheDir: o.CacheDir, Logger: r.log.Named("plugin")})
@@ -131,8 +136,8 @@ func (r *Router) open(ctx context.Context, o Options) error {
 		return err
 	}
 	r.setup.Store(current)
-	r.reader = routing.NewReader(st, current.table(), r.log.Named("routing"), taker{r})
-	r.lanes = lane.NewSet(st, lane.Options{Logger: r.log.Named("delivery"), Observer: r.observe})
+	r.reader = routing.NewReader(st, current.table(), r.log.Named("routing"), taker{r}, ledger{r.book})
+	r.lanes = lane.NewSet(counted{st, r.book}, lane.Options{Logger: r.log.Named("delivery"), Observer: r.observe})
 	if err := r.openWebhooks(ctx, c); err != nil || o.Inspect {
 		return err
 	}
@@ -159,6 +164,7 @@ func (r *Router) open(ctx context.Context, o Options) error {
 	r.owned.Go(func() { r.reader.Run(readerCtx) })
 	r.owned.Go(func() { r.retain(readerCtx) })
 	r.owned.Go(func() { r.webhooks.bury(readerCtx) })
+	r.owned.Go(func() { r.book.Run(readerCtx) })
 	return nil
 }
 

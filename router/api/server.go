@@ -22,6 +22,7 @@ import (
 	"github.com/weirhq/weir/router/problem"
 	"github.com/weirhq/weir/router/routing"
 	"github.com/weirhq/weir/router/source"
+	"github.com/weirhq/weir/router/stats"
 	"github.com/weirhq/weir/router/store"
 	"github.com/weirhq/weir/router/stream"
 	"github.com/weirhq/weir/router/webhook"
@@ -54,6 +55,8 @@ type Engine interface {
 	Reload(ctx context.Context, orphan bool) (*Reloaded, error)
 	// Plugins are those of the configuration, in its order.
 	Plugins() []Plugin
+	// Stats are counts and latencies over time.
+	Stats() *stats.Book
 	// Stream tells what happens.
 	Stream() *stream.Hub
 	// RetryDelivery makes a delivery due now and returns it as it is then.
@@ -193,6 +196,7 @@ func New(e Engine, o Options) *fiber.App {
 	api.Post("/destinations/:name/cancel", s.cancelDestination)
 	api.Get("/plugins", s.listPlugins)
 	api.Get("/plugins/:name", s.showPlugin)
+	api.Get("/stats", s.stats)
 	api.Get("/stream", s.stream)
 	api.Post("/webhooks", s.createWebhook)
 	api.Get("/webhooks", s.listWebhooks)

@@ -644,7 +644,7 @@ func (l *lane) hold(until time.Time) {
 // finish turns a result into an outcome.
 func (l *lane) finish(j job, w *Work, result *Result, policy *Policy) {
 	now := l.set.now()
-	o := store.Outcome{Ref: j.ref, From: store.Waiting, Attempt: &result.Attempt, Tries: j.tries + 1, Note: result.Note}
+	o := store.Outcome{Ref: j.ref, From: store.Waiting, Attempt: &result.Attempt, Tries: j.tries + 1, Note: result.Note, Type: w.Event.Type, Received: w.Event.Received}
 	if j.retry {
 		o.From = store.Retrying
 	}

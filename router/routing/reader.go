@@ -47,11 +47,20 @@ type Taker interface {
 	Committed(e *event.Event, d *Decision)
 }
 
+// Ledger counts events as they are routed, in the record that commits it.
+type Ledger interface {
+	// Routed returns a document that the record with the routings of these events
+	// is to carry, and what to call once it is committed.
+	Routed(events []*event.Event) (d store.Document, committed func())
+}
+
 // Reader reads the log once and posts to the lanes that matched.
 type Reader struct {
 	store store.Store
 	log   hclog.Logger
 	taker Taker
+	// ledger may be nil.
+	ledger Ledger
 	// mu is held for reading while a table is in use, so that Swap knows when the
 	// old one is not any more.
 	mu    sync.RWMutex
@@ -88,10 +97,10 @@ type Earlier struct {
 	Done func()
 }
 
-// NewReader returns a reader that has not started.
-func NewReader(st store.Store, t *Table, log hclog.Logger, taker Taker) *Reader {
+// NewReader returns a reader that has not started. The ledger may be nil.
+func NewReader(st store.Store, t *Table, log hclog.Logger, taker Taker, ledger Ledger) *Reader {
 	return &Reader{
-		store: st, log: log, table: t, taker: taker,
+		store: st, log: log, table: t, taker: taker, ledger: ledger,
 		more: make(chan struct{}, 1), room: make(chan struct{}, 1), passed: make(chan struct{}),
 	}
 }
@@ -392,7 +401,7 @@ func (r *Reader) commit(batch []pending) (done int, err error) {
 	for i := range batch {
 		record.Routings[i] = batch[i].decision.Routing
 	}
-	_, err = r.store.Commit(ctx, record)
+	err = r.commitCounted(ctx, record, batch)
 	if err == nil {
 		return len(batch), nil
 	}
@@ -400,18 +409,38 @@ func (r *Reader) commit(batch []pending) (done int, err error) {
 		return 0, err
 	}
 	for i := range batch {
-		_, err := r.store.Commit(ctx, &store.Record{Routings: record.Routings[i : i+1]})
+		one := batch[i : i+1]
+		err := r.commitCounted(ctx, &store.Record{Routings: record.Routings[i : i+1]}, one)
 		if errors.Is(err, store.ErrTooLarge) {
 			instead := *batch[i].decision
 			instead.Routing = tooLarge(instead.Routing, err)
 			batch[i].decision = &instead
-			_, err = r.store.Commit(ctx, &store.Record{Routings: []*store.Routing{instead.Routing}})
+			err = r.commitCounted(ctx, &store.Record{Routings: []*store.Routing{instead.Routing}}, one)
 		}
 		if err != nil {
 			return i, err
 		}
 	}
 	return len(batch), nil
+}
+
+// commitCounted commits a record of the routings of batch with what counts them.
+func (r *Reader) commitCounted(ctx context.Context, record *store.Record, batch []pending) error {
+	committed := func() {}
+	if r.ledger != nil {
+		events := make([]*event.Event, len(batch))
+		for i := range batch {
+			events[i] = batch[i].event
+		}
+		var d store.Document
+		d, committed = r.ledger.Routed(events)
+		record.Documents = []store.Document{d}
+	}
+	_, err := r.store.Commit(ctx, record)
+	if err == nil {
+		committed()
+	}
+	return err
 }
 
 // tooLarge makes dead letters of a routing, one a route. The routing itself is

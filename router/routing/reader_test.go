@@ -45,7 +45,7 @@ func run(t *testing.T, st store.Store, tb *Table, until uint64) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
-		NewReader(st, tb, hclog.NewNullLogger(), deaf{}).Run(ctx)
+		NewReader(st, tb, hclog.NewNullLogger(), deaf{}, nil).Run(ctx)
 		close(ended)
 	}()
 	for deadline := time.Now().Add(time.Minute); st.Progress() < until; time.Sleep(5 * time.Millisecond) {
@@ -220,7 +220,7 @@ func TestReaderTellsBeforeAndAfter(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := &witness{t: t, st: st}
-	r := NewReader(st, table(t, "route \"r\" {\n  to = [destination.one]\n}\n", nil), hclog.NewNullLogger(), w)
+	r := NewReader(st, table(t, "route \"r\" {\n  to = [destination.one]\n}\n", nil), hclog.NewNullLogger(), w, nil)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -265,7 +265,7 @@ func TestReaderEndsWithACommit(t *testing.T) {
 		close(st.gate)
 		last := appendEvents(t, st, "a", "b", "c")[2]
 		w := &witness{t: t, st: st}
-		r := NewReader(st, table(t, "route \"r\" {\n  to = [destination.one]\n}\n", nil), hclog.NewNullLogger(), w)
+		r := NewReader(st, table(t, "route \"r\" {\n  to = [destination.one]\n}\n", nil), hclog.NewNullLogger(), w, nil)
 		ctx, cancel := context.WithCancel(context.Background())
 		ended := make(chan struct{})
 		go func() {
@@ -294,7 +294,7 @@ func TestLargeDecisionsAreNotEarly(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
-		NewReader(st, tb, hclog.NewNullLogger(), w).Run(ctx)
+		NewReader(st, tb, hclog.NewNullLogger(), w, nil).Run(ctx)
 		close(ended)
 	}()
 	awaitThat(t, "the commit", func() bool { _, n := w.counts(); return n == 1 })
@@ -326,7 +326,7 @@ func TestTooLargeLeavesWhatWasTold(t *testing.T) {
 	if n := routing.Size(); n < 40*64*4096 {
 		t.Errorf("its size is said to be %d", n)
 	}
-	r := NewReader(st, nil, hclog.NewNullLogger(), deaf{})
+	r := NewReader(st, nil, hclog.NewNullLogger(), deaf{}, nil)
 	r.pending = []pending{{events[0], &Decision{Routing: routing}, routing.Size()}}
 	if err := r.postAll(); err != nil {
 		t.Fatal(err)

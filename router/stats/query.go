@@ -10,7 +10,8 @@ import (
 
 // Query selects what to add up.
 type Query struct {
-	// ByType and ByDestination say what has a row of its own.
+	// ByType and ByDestination say what has a row of its own. By destination there
+	// is no row for what belongs to none, such as the number of events.
 	ByType, ByDestination bool
 	// Type and Destination select series, all where they are empty.
 	Type, Destination string
@@ -88,6 +89,9 @@ func (b *Book) Ask(q Query) (*Answer, error) {
 		for k, one := range t {
 			if q.Type != "" && q.Type != k.Type || q.Destination != "" && q.Destination != k.Destination {
 				continue
+			}
+			if q.ByDestination && k.Destination == "" {
+				continue // what belongs to no destination
 			}
 			if !q.ByType {
 				k.Type = ""

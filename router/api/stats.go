@@ -1,0 +1,145 @@
+package api
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/weirhq/weir/router/stats"
+)
+
+// Stats answers /api/stats.
+type Stats struct {
+	// Since is when the window begins, which is at the beginning of a minute, a
+	// quarter of an hour or an hour, and Until its end.
+	Since time.Time `json:"since"`
+	Until time.Time `json:"until"`
+	// StepSeconds is the time between two points, where there are any.
+	StepSeconds float64    `json:"step_seconds,omitempty"`
+	Rows        []StatsRow `json:"rows"`
+}
+
+// StatsRow is what happened to the deliveries of an event type, of a destination,
+// of both, or of all.
+type StatsRow struct {
+	// Event is the event type, where the rows are by it; destination likewise.
+	Event       string `json:"event,omitempty"`
+	Destination string `json:"destination,omitempty"`
+	// Events counts those that were routed; it is not known by destination.
+	Events uint64 `json:"events,omitempty"`
+	// Deliveries counts those that ended: Delivered and Dead. Cancelled ones are
+	// apart.
+	Deliveries uint64 `json:"deliveries"`
+	Delivered  uint64 `json:"delivered"`
+	Dead       uint64 `json:"dead"`
+	Cancelled  uint64 `json:"cancelled"`
+	// SuccessRate is Delivered of Deliveries, 0 to 1; null where none has ended.
+	SuccessRate *float64 `json:"success_rate"`
+	Attempts    uint64   `json:"attempts"`
+	Retries     uint64   `json:"retries"`
+	// Failures counts failed attempts by reason.
+	Failures map[string]uint64 `json:"failures"`
+	// Latency is how long attempts took. DeliveryLatency is the time from an
+	// event's arrival to its success, waiting and retries included.
+	Latency         StatsLatency `json:"latency"`
+	DeliveryLatency StatsLatency `json:"delivery_latency"`
+	Points          []StatsPoint `json:"points,omitempty"`
+}
+
+// StatsLatency is in milliseconds. Quantiles are within 1 %.
+type StatsLatency struct {
+	AverageMS float64 `json:"average_ms"`
+	P50MS     float64 `json:"p50_ms"`
+	P95MS     float64 `json:"p95_ms"`
+	P99MS     float64 `json:"p99_ms"`
+}
+
+// StatsPoint is a row's counts from Time on, for a step.
+type StatsPoint struct {
+	Time      time.Time `json:"time"`
+	Events    uint64    `json:"events"`
+	Delivered uint64    `json:"delivered"`
+	Dead      uint64    `json:"dead"`
+	Failed    uint64    `json:"failed"`
+	Retries   uint64    `json:"retries"`
+}
+
+// maxPoints bounds the answer.
+const maxPoints = 500
+
+func (s *server) stats(c *fiber.Ctx) error {
+	q := newQuery(c, "by", "window", "type", "destination", "points")
+	ask := stats.Query{Type: q.text("type"), Destination: q.text("destination"), Until: s.now(), Window: 24 * time.Hour}
+	if list := q.text("by"); list != "" {
+		for by := range strings.SplitSeq(list, ",") {
+			switch by {
+			case "event":
+				ask.ByType = true
+			case "destination":
+				ask.ByDestination = true
+			default:
+				q.fail("by is event, destination or both with a comma between, not %q", list)
+			}
+		}
+	}
+	if text := q.text("window"); text != "" {
+		d, err := window(text)
+		if err != nil || d <= 0 || d > stats.MaxWindow {
+			q.fail("window is a time span up to 7d, such as 1h, 24h or 7d, not %q", text)
+		}
+		ask.Window = d
+	}
+	if text := q.text("points"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > maxPoints {
+			q.fail("points is a number from 1 to %d, not %q", maxPoints, text)
+		}
+		ask.Points = n
+	}
+	if q.err != nil {
+		return q.err
+	}
+	a, err := s.engine.Stats().Ask(ask)
+	if err != nil {
+		return err
+	}
+	out := Stats{Since: a.Since, Until: ask.Until.UTC(), StepSeconds: a.Step.Seconds(), Rows: make([]StatsRow, 0, len(a.Rows))}
+	for i := range a.Rows {
+		out.Rows = append(out.Rows, statsRow(&a.Rows[i]))
+	}
+	return c.JSON(out)
+}
+
+// window is a duration that may be in days.
+func window(text string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		n, err := strconv.Atoi(days)
+		return time.Duration(min(n, 365)) * 24 * time.Hour, err
+	}
+	return time.ParseDuration(text)
+}
+
+func statsRow(r *stats.Row) StatsRow {
+	out := StatsRow{
+		Event: r.Type, Destination: r.Destination, Events: r.Events,
+		Deliveries: r.Delivered + r.Dead, Delivered: r.Delivered, Dead: r.Dead, Cancelled: r.Cancelled,
+		Attempts: r.Attempts, Retries: r.Retries, Failures: r.Failures,
+		Latency: statsLatency(r.Attempt), DeliveryLatency: statsLatency(r.Delivery),
+	}
+	if out.Failures == nil {
+		out.Failures = map[string]uint64{}
+	}
+	if rate, ok := r.SuccessRate(); ok {
+		out.SuccessRate = &rate
+	}
+	for _, p := range r.Points {
+		out.Points = append(out.Points, StatsPoint{Time: p.Begin, Events: p.Events, Delivered: p.Delivered, Dead: p.Dead, Failed: p.Failed, Retries: p.Retries})
+	}
+	return out
+}
+
+func statsLatency(l stats.Latency) StatsLatency {
+	return StatsLatency{AverageMS: milliseconds(l.Average), P50MS: milliseconds(l.P50), P95MS: milliseconds(l.P95), P99MS: milliseconds(l.P99)}
+}

@@ -1,0 +1,99 @@
+package router
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"testing"
+
+	"github.com/weirhq/weir/router/api"
+)
+
+// What was counted is there after a restart, by type, by destination and by both,
+// and equals what the lanes did.
+func TestStatsCountWhatLanesDo(t *testing.T) {
+	dir := t.TempDir()
+	busy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }))
+	defer busy.Close()
+	hcl := fmt.Sprintf(`
+store "badger" {
+  path = %q
+}
+destination "good" {
+  url = "stdout:"
+}
+destination "bad" {
+  url = %q
+  retry {
+    schedule = ["0s", "1ms"]
+  }
+}
+route "all" {
+  to = [destination.good]
+}
+route "orders" {
+  events = ["order.*"]
+  to     = [destination.bad]
+}`, filepath.Join(dir, "data"), busy.URL)
+	r := start(t, dir, hcl, Options{Stdout: &safeBuffer{}})
+	for i := range 7 {
+		publish(t, r, "order.paid", fmt.Sprintf("o%d", i))
+	}
+	for i := range 5 {
+		publish(t, r, "user.seen", fmt.Sprintf("u%d", i))
+	}
+	check := func(r *Router) {
+		t.Helper()
+		rows := func(query string) map[string]api.StatsRow {
+			var s api.Stats
+			if code := lookUp(t, r, "/api/stats"+query, &s); code != 200 {
+				t.Fatalf("%s: %d", query, code)
+			}
+			all := map[string]api.StatsRow{}
+			for _, row := range s.Rows {
+				all[row.Event+">"+row.Destination] = row
+			}
+			return all
+		}
+		await(t, "all to end", func() bool {
+			row := rows("")[">"]
+			return row.Deliveries == 19
+		})
+		total := rows("?window=1h&points=10")[">"]
+		if total.Events != 12 || total.Delivered != 12 || total.Dead != 7 || total.Attempts != 12+14 || total.Retries != 7 ||
+			total.Failures["status"] != 14 || len(total.Failures) != 1 || *total.SuccessRate != 12.0/19 || total.Latency.P99MS <= 0 || total.DeliveryLatency.AverageMS <= 0 {
+			t.Errorf("in all: %+v", total)
+		}
+		if n := len(total.Points); n == 0 || n > 10 {
+			t.Errorf("%d points", n)
+		}
+		byDestination := rows("?by=destination")
+		if good, bad := byDestination[">good"], byDestination[">bad"]; len(byDestination) != 2 || good.Delivered != 12 || good.Attempts != 12 || *good.SuccessRate != 1 || bad.Dead != 7 || bad.Attempts != 14 || *bad.SuccessRate != 0 {
+			t.Errorf("by destination: %+v", byDestination)
+		}
+		byType := rows("?by=event")
+		if orders, users := byType["order.paid>"], byType["user.seen>"]; len(byType) != 2 || orders.Events != 7 || orders.Delivered != 7 || orders.Dead != 7 || users.Events != 5 || users.Delivered != 5 || users.Dead != 0 {
+			t.Errorf("by type: %+v", byType)
+		}
+		both := rows("?by=event,destination&type=order.paid")
+		if len(both) != 2 || both["order.paid>good"].Delivered != 7 || both["order.paid>bad"].Dead != 7 {
+			t.Errorf("by both: %+v", both)
+		}
+		for _, bad := range []string{"?by=source", "?window=8d", "?window=0s", "?window=x", "?points=0", "?points=many"} {
+			var p map[string]any
+			if code := lookUp(t, r, "/api/stats"+bad, &p); code != 400 || p["code"] != "bad_parameter" {
+				t.Errorf("%s: %d %v", bad, code, p)
+			}
+		}
+	}
+	check(r)
+	if err := r.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	r = start(t, dir, hcl, Options{Stdout: &safeBuffer{}})
+	check(r)
+	shut(t, r)
+	check(start(t, dir, hcl, Options{Inspect: true})) // and while no router runs
+}
