@@ -130,7 +130,7 @@ func (e engine) MoveDead(ctx context.Context, q store.DeliveryQuery, to store.St
 }
 
 func (e engine) moveList(ctx context.Context, list []*store.DeliveryStatus, to store.State, out *api.Moved) error {
-	byLane := map[string][]store.Outcome{}
+	byLane := map[string][]lane.Change{}
 	now := e.lanes.Now()
 	for _, d := range list {
 		o := store.Outcome{Ref: d.Ref, From: store.Dead, To: to, Note: "cancelled by hand"}
@@ -139,12 +139,12 @@ func (e engine) moveList(ctx context.Context, list []*store.DeliveryStatus, to s
 		} else {
 			o.Tries = d.Tries
 		}
-		byLane[d.Delivery.Lane] = append(byLane[d.Delivery.Lane], o)
+		byLane[d.Delivery.Lane] = append(byLane[d.Delivery.Lane], lane.Change{Outcome: o})
 	}
-	for name, outcomes := range byLane {
-		moved, err := e.lanes.Move(ctx, name, outcomes)
+	for name, changes := range byLane {
+		moved, err := e.lanes.Move(ctx, name, changes)
 		out.Moved += len(moved)
-		out.Skipped += len(outcomes) - len(moved)
+		out.Skipped += len(changes) - len(moved)
 		if err != nil && !errors.Is(err, lane.ErrSending) && !errors.Is(err, store.ErrOutOfOrder) {
 			return err
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/weirhq/weir/router/attempt"
 	"github.com/weirhq/weir/router/attempt/guard"
 	"github.com/weirhq/weir/router/config"
+	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/expr"
 	"github.com/weirhq/weir/router/lane"
 	"github.com/weirhq/weir/router/problem"
@@ -247,6 +248,15 @@ func policyOf(d *config.Destination) lane.Policy {
 		Schedule: d.Schedule, Jitter: d.Jitter, Concurrency: d.Concurrency,
 		Breaker:      lane.Breaker{Failures: d.Lane.BreakerFailures, Cooldown: d.Lane.BreakerCooldown},
 		DisableAfter: d.Lane.DisableAfter, MaxAge: d.Lane.MaxAge,
+	}
+	switch by := d.Lane.OrderBy; {
+	case d.Lane.OrderAll:
+		p.Order = &lane.Order{Whole: true}
+	case by != nil:
+		p.Order = &lane.Order{Key: func(m *event.Message) (string, bool) {
+			key, err := by.String(expr.NewInput(m))
+			return key, err == nil
+		}}
 	}
 	if rate := d.Lane.Rate; rate.Count > 0 {
 		p.Rate = float64(rate.Count) / rate.Per.Seconds()

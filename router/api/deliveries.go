@@ -127,7 +127,9 @@ func (s *server) delivery(d *store.DeliveryStatus) Delivery {
 	} else {
 		out.WebhookID = event.WebhookID(d.Ref.Position, d.EventID, d.Route, d.Delivery.N, d.Delivery.Lane)
 	}
-	if d.State == store.Retrying && !d.Due.IsZero() {
+	if _, parked := store.Parked(d.Due); parked && d.State == store.Retrying {
+		out.Status = string(store.Waiting)
+	} else if d.State == store.Retrying && !d.Due.IsZero() {
 		due := d.Due.UTC()
 		out.Due = &due
 	}

@@ -4,6 +4,9 @@ import (
 	"time"
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/weirhq/weir/router/expr"
 )
 
 // Defaults of a destination's lane.
@@ -23,6 +26,10 @@ type Lane struct {
 	// DisableAfter disables the destination once it had no success for that long,
 	// 0 never.
 	DisableAfter time.Duration
+	// OrderBy gives the key whose deliveries follow one another, nil for no order;
+	// OrderAll makes the whole lane one key.
+	OrderBy  *expr.Program
+	OrderAll bool
 	// MaxAge ends deliveries whose event is older, 0 where only the store's does.
 	MaxAge time.Duration
 }
@@ -39,6 +46,17 @@ func (l *loader) lane(b *hclsyntax.Block, d *Lane) {
 	if a := attribute(b, "rate"); a != nil {
 		if r := l.rate(a); r != nil {
 			d.Rate = *r
+		}
+	}
+	if a := attribute(b, "order_by"); a != nil {
+		d.OrderBy, d.OrderAll = l.program(b, "order_by", expr.EventScope), false
+		literal, isLiteral := a.Expr.(*hclsyntax.LiteralValueExpr)
+		if template, ok := a.Expr.(*hclsyntax.TemplateExpr); isLiteral || ok && template.IsStringLiteral() {
+			if isLiteral && literal.Val.Type() == cty.Bool && literal.Val.True() {
+				d.OrderBy, d.OrderAll = nil, true
+			} else {
+				l.fail(a.Expr.Range(), "Not an order", "Write order_by = true for the whole destination, or an expression such as event.data.customer_id.")
+			}
 		}
 	}
 	d.DisableAfter = l.duration(attribute(b, "disable_after"), d.DisableAfter, time.Second, 365*24*time.Hour)

@@ -151,8 +151,12 @@ const aboveMost = 4096
 // whole schedule before it. It is out of order. The set may be closed: then the
 // next router sends it.
 func (s *Set) Retry(ctx context.Context, d *store.DeliveryStatus) error {
-	o := store.Outcome{Ref: d.Ref, From: d.State, To: store.Retrying, Due: s.now(), Note: "retried by hand"}
-	return s.moveOne(ctx, d.Delivery.Lane, o)
+	c := Change{store.Outcome{Ref: d.Ref, From: d.State, To: store.Retrying, Due: s.now(), Note: "retried by hand"}, d.Key}
+	if _, parked := store.Parked(d.Due); !parked {
+		c.Outcome.Key = d.Key // the others of its key go on waiting for it
+	}
+	_, err := s.Move(ctx, d.Delivery.Lane, []Change{c})
+	return err
 }
 
 // CancelDelivery ends a delivery that waits, is retrying or dead.
@@ -161,32 +165,41 @@ func (s *Set) CancelDelivery(ctx context.Context, d *store.DeliveryStatus) error
 	if d.State == store.Waiting {
 		return s.cancelPosting(ctx, d.Delivery.Lane, o)
 	}
-	return s.moveOne(ctx, d.Delivery.Lane, o)
+	_, err := s.Move(ctx, d.Delivery.Lane, []Change{{o, d.Key}})
+	return err
 }
 
-func (s *Set) moveOne(ctx context.Context, name string, o store.Outcome) error {
-	_, err := s.Move(ctx, name, []store.Outcome{o})
-	return err
+// Change is an outcome that no attempt has made.
+type Change struct {
+	Outcome store.Outcome
+	// Key is that of the order which the delivery is in.
+	Key uint64
 }
 
 // Move moves deliveries of a lane that are not waiting to other states, together.
 // It returns those that it has moved; the error is about the first of the others,
 // such as [ErrSending], or [store.ErrOutOfOrder] for one that is in another state.
-func (s *Set) Move(ctx context.Context, name string, outcomes []store.Outcome) (moved []store.Ref, err error) {
+func (s *Set) Move(ctx context.Context, name string, changes []Change) (moved []store.Ref, err error) {
 	var first error
 	var free []store.Outcome
 	l := s.get(name)
 	if l == nil {
-		free = outcomes
+		for _, c := range changes {
+			free = append(free, c.Outcome)
+		}
 	} else {
+		keys := map[store.Ref]uint64{}
 		l.mu.Lock()
-		for _, o := range outcomes {
-			if l.busy[o.Ref] {
+		for _, c := range changes {
+			if l.busy[c.Outcome.Ref] {
 				first = ErrSending
 				continue
 			}
-			l.busy[o.Ref] = true // nobody takes it meanwhile
-			free = append(free, o)
+			l.busy[c.Outcome.Ref] = true // nobody takes it meanwhile
+			free = append(free, c.Outcome)
+			if c.Key != c.Outcome.Key {
+				keys[c.Outcome.Ref] = c.Key
+			}
 		}
 		l.mu.Unlock()
 		defer func() {
@@ -194,6 +207,9 @@ func (s *Set) Move(ctx context.Context, name string, outcomes []store.Outcome) (
 			defer l.mu.Unlock()
 			for _, o := range free {
 				delete(l.busy, o.Ref)
+			}
+			for _, r := range moved {
+				l.order.left(keys[r], r)
 			}
 			l.stale = true
 			l.start()
@@ -431,14 +447,14 @@ func (s *Set) Empty(ctx context.Context, name, note string) (n int, err error) {
 		if err != nil || len(retries) == 0 {
 			return n, err
 		}
-		outcomes := make([]store.Outcome, 0, len(retries))
+		changes := make([]Change, 0, len(retries))
 		for _, y := range retries {
 			due, ref = y.Due, y.Ref.Next()
 			if y.Ref.Less(end) {
-				outcomes = append(outcomes, store.Outcome{Ref: y.Ref, From: store.Retrying, To: store.Cancelled, Tries: y.Tries, Note: note})
+				changes = append(changes, Change{store.Outcome{Ref: y.Ref, From: store.Retrying, To: store.Cancelled, Tries: y.Tries, Note: note}, y.Key})
 			}
 		}
-		moved, err := s.Move(ctx, name, outcomes)
+		moved, err := s.Move(ctx, name, changes)
 		n += len(moved)
 		if err != nil && !errors.Is(err, ErrSending) && !errors.Is(err, store.ErrOutOfOrder) {
 			return n, err

@@ -16,6 +16,8 @@
 //   - A lane that is paused, disabled or held begins no attempt, and one whose
 //     breaker is open begins one each cooldown. Such a probe, and an answer with
 //     Retry-After, use up nothing of a delivery's schedule.
+//   - Of an ordered lane a delivery begins only when all before it of its key have
+//     ended, over restarts and crashes too; what waits for that is in the store.
 //   - That a lane is paused or disabled is on disk before Pause, Disable or Resume
 //     return, and with the outcome that disabled it: no start undoes it.
 //
@@ -117,6 +119,8 @@ type Policy struct {
 	// DisableAfter disables the lane once it had no success for that long, and ten
 	// attempts have failed; 0 never.
 	DisableAfter time.Duration
+	// Order of deliveries, nil for none.
+	Order *Order
 	// MaxAge ends deliveries whose event was received longer ago, 0 none.
 	MaxAge time.Duration
 }
@@ -150,6 +154,7 @@ type lane struct {
 	held    time.Time // nothing is sent before
 	early   time.Time // no first attempt is made before
 	health  health
+	order   order
 	limit   *rate.Limiter // nil where the policy has no rate
 	pledged int           // of the limit, taken and not spent
 	trying  int           // attempts in flight
@@ -197,8 +202,10 @@ type job struct {
 	retry    bool
 	tries    int
 	attempts int
-	probe    bool // by an open breaker
-	pledged  bool // it has taken one of the rate
+	probe    bool   // by an open breaker
+	key      uint64 // of the order whose head it is, 0 for none
+	claims   bool   // its key is not known yet, and no other posting is taken
+	pledged  bool   // it has taken one of the rate
 	// failures counts how often it could not be loaded; it is not tried again
 	// before notBefore.
 	failures  int
@@ -219,6 +226,10 @@ func (l *lane) open(ctx context.Context) error {
 	}
 	l.more, l.stale = true, true
 	l.busy = map[store.Ref]bool{}
+	if state.Counts.Retrying > 0 {
+		return l.order.recover(ctx, l.set.store, l.name, l.policy.Order != nil || l.idle)
+	}
+	l.order.keys = map[uint64]*keyState{}
 	return nil
 }
 
@@ -266,7 +277,7 @@ func (l *lane) work() {
 		h, policy := l.try, l.policy
 		h.calls.Add(1)
 		l.trying++
-		if len(l.ahead) > 0 || len(l.retries) > 0 || l.more || l.stale {
+		if len(l.ahead) > 0 || len(l.retries) > 0 || len(l.order.freed) > 0 || l.more || l.stale {
 			l.start()
 		}
 		l.mu.Unlock()
@@ -327,11 +338,17 @@ func (l *lane) choose(now time.Time, probe bool) (j job, ok bool) {
 	if j, ok := l.takeReturned(now); ok {
 		return j, true
 	}
-	for l.stale || len(l.ahead) == 0 && l.more {
+	for l.stale || len(l.ahead) == 0 && l.more || l.order.wantChain() != 0 {
 		if l.reading {
 			return job{}, false // the worker that reads goes on
 		}
-		if err := l.read(); err != nil {
+		var err error
+		if key := l.order.wantChain(); key != 0 {
+			err = l.readChain(key)
+		} else {
+			err = l.read()
+		}
+		if err != nil {
 			if l.readError == nil || l.readError.Error() != err.Error() {
 				l.set.log.Error("cannot read the lane from the store, trying again", "destination", l.name, "error", err)
 			}
@@ -343,6 +360,9 @@ func (l *lane) choose(now time.Time, probe bool) (j job, ok bool) {
 	}
 	if ok, probe = l.gate(now); !ok || l.idle { // since it was read
 		return job{}, false
+	}
+	if j, ok := l.takeFreed(); ok {
+		return j, true
 	}
 	l.turn = !l.turn
 	if l.turn {
@@ -401,7 +421,7 @@ func (l *lane) read() error {
 	if wantRetries {
 		l.retries = l.retries[:0]
 		for _, r := range retries {
-			if !l.busy[r.Ref] {
+			if _, parked := store.Parked(r.Due); !parked && !l.busy[r.Ref] {
 				l.retries = append(l.retries, r)
 			}
 		}
@@ -423,7 +443,7 @@ func (l *lane) takeReturned(now time.Time) (job, bool) {
 }
 
 func (l *lane) takePosting(now time.Time) (job, bool) {
-	if len(l.ahead) == 0 || len(l.taken) >= window {
+	if len(l.ahead) == 0 || len(l.taken) >= window || !l.mayClaim() {
 		return job{}, false
 	}
 	if now.Before(l.early) {
@@ -439,7 +459,11 @@ func (l *lane) takePosting(now time.Time) (job, bool) {
 	}
 	l.taken = slices.Insert(l.taken, l.find(ref), taken{ref: ref}) // at the end, but for one that was put back
 	l.busy[ref] = true
-	return job{posting: p}, true
+	if l.policy.Order == nil {
+		return job{posting: p}, true
+	}
+	l.order.claiming, l.order.claim = true, ref
+	return job{posting: p, claims: true}, true
 }
 
 func (l *lane) takeRetry(now time.Time) (job, bool) {
@@ -460,7 +484,10 @@ func (l *lane) takeRetry(now time.Time) (job, bool) {
 		l.stale = true // there may be more than were read
 	}
 	l.busy[r.Ref] = true
-	return job{posting: posting{ref: r.Ref}, retry: true, tries: r.Tries, attempts: r.Attempts}, true
+	if r.Key != 0 {
+		l.order.lead(r.Key, r.Ref)
+	}
+	return job{posting: posting{ref: r.Ref}, retry: true, key: r.Key, tries: r.Tries, attempts: r.Attempts}, true
 }
 
 // sleep wakes the lane after d at the latest. Callers hold mu.
@@ -541,6 +568,10 @@ func (l *lane) do(j job, try Try, policy *Policy) {
 		l.expire(j, w)
 		return
 	}
+	if j.claims && policy.Order != nil && !l.claimKey(&j, policy.Order.key(e, routing, w.Delivery)) {
+		l.spend(j, false)
+		return
+	}
 	l.spend(j, true)
 	result := try(ctx, w)
 	if ctx.Err() != nil && !result.OK {
@@ -585,6 +616,9 @@ func (l *lane) expire(j job, w *Work) {
 		o.From = store.Retrying
 	}
 	l.set.observe(l.name, w, &Result{}, &o)
+	l.mu.Lock()
+	l.unclaim(j)
+	l.mu.Unlock()
 	l.add(j, o, nil)
 }
 
@@ -610,7 +644,13 @@ func (l *lane) giveBack(j job, err error) {
 		l.sleep(time.Second)
 		return
 	}
-	o := store.Outcome{Ref: j.ref, From: store.Waiting, To: store.Retrying, Tries: j.tries, Due: now.Add(loadAgain), Note: "cannot be loaded: " + err.Error()}
+	o := store.Outcome{
+		Ref: j.ref, From: store.Waiting, To: store.Retrying, Tries: j.tries, Key: j.key, Due: now.Add(loadAgain),
+		Note: "cannot be loaded: " + err.Error(),
+	}
+	l.mu.Lock()
+	l.unclaim(j)
+	l.mu.Unlock()
 	if j.retry {
 		o.From = store.Retrying
 	}
@@ -625,6 +665,7 @@ func (l *lane) tooEarly(j job, ready time.Time) {
 	i := l.find(j.ref)
 	l.taken = slices.Delete(l.taken, i, i+1)
 	delete(l.busy, j.ref)
+	l.unclaim(j)
 	// Other workers may have put back others.
 	i = sort.Search(len(l.ahead), func(i int) bool { return !l.ahead[i].ref.Less(j.ref) })
 	l.ahead = slices.Insert(l.ahead, i, j.posting)
@@ -668,6 +709,9 @@ func (l *lane) finish(j job, w *Work, result *Result, policy *Policy) {
 	default:
 		o.To, o.Due = store.Retrying, now.Add(policy.delay(o.Tries))
 	}
+	if o.To == store.Retrying {
+		o.Key = j.key
+	}
 	l.set.observe(l.name, w, result, &o)
 	l.mu.Lock()
 	l.keep(l.judge(now, w, result, policy))
@@ -680,6 +724,9 @@ func (l *lane) add(j job, o store.Outcome, again *store.Routing) {
 	l.mu.Lock()
 	if !j.retry {
 		l.settle(j.ref)
+	}
+	if o.To != store.Retrying {
+		l.order.free(j.key, j.ref)
 	}
 	l.set.offered.Add(-j.cost)
 	l.outcomes = append(l.outcomes, o)
@@ -787,8 +834,13 @@ func (l *lane) committed(outcomes *store.LaneOutcomes) {
 	}
 	for _, o := range outcomes.Outcomes {
 		delete(l.busy, o.Ref)
-		if o.To == store.Retrying {
+		if o.To != store.Retrying {
+			continue
+		}
+		if key, parked := store.Parked(o.Due); !parked {
 			l.stale = true
+		} else if k := l.order.keys[key]; k != nil {
+			k.fresh--
 		}
 	}
 	l.start()

@@ -245,6 +245,9 @@ func (s *Set) Start() {
 // some of it by age.
 func (s *Set) Refresh() {
 	for _, l := range s.all() {
+		if err := l.recheck(s.ctx); err != nil {
+			s.log.Error("cannot find out what retention has ended of a lane", "destination", l.name, "error", err)
+		}
 		l.refresh()
 	}
 }

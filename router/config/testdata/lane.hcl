@@ -16,3 +16,18 @@ destination "d" {
   }
   breaker {}
 }
+
+destination "e" {
+  url      = "stdout:"
+  order_by = "customer_id"
+}
+
+destination "f" {
+  url      = "stdout:"
+  order_by = false
+}
+
+destination "g" {
+  url      = "stdout:"
+  order_by = body.customer
+}

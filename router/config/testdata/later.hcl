@@ -9,7 +9,6 @@ plugin "p" {
 destination "d" {
   url              = "nats://host:4222/subject"
   format           = "cloudevents"
-  order_by         = event.data.id
   previous_secrets = ["hunter2"]
   http2            = true
   proxy            = "http://proxy"
