@@ -1,9 +1,15 @@
 # Two targets matter: "make run" shows Weir at work, "make test" proves it.
 GO ?= go
 WEIR := bin/weir
-EXAMPLE_PLUGINS := $(sort $(dir $(wildcard examples/plugins/*/main.go)))
+EXAMPLE_PLUGINS := $(sort $(dir $(wildcard examples/plugins/*/README.md)))
+# What router.hcl names: Go alone builds these.
+ROUTER_PLUGINS := examples/plugins/github-default-branch/ examples/plugins/github-slack/
+# The folders of plugins without an SDK begin with stdio-.
+build_plugins = @for dir in $(1); do \
+	case $$dir in */stdio-*) abi=stdio;; *) abi=weir;; esac; \
+	./$(WEIR) plugin build --abi $$abi $$dir || exit 1; done
 
-.PHONY: help build plugins deps run test bench microbench torture fmt clean
+.PHONY: help build plugins router-plugins toolchains deps run test bench microbench torture fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -13,17 +19,23 @@ build: ## build bin/weir
 	$(GO) build -o $(WEIR) ./cmd/weir
 
 plugins: build ## build the example plugins to WebAssembly
-	@for dir in $(EXAMPLE_PLUGINS); do ./$(WEIR) plugin build $$dir || exit 1; done
+	$(call build_plugins,$(EXAMPLE_PLUGINS))
+
+router-plugins: build
+	$(call build_plugins,$(ROUTER_PLUGINS))
+
+toolchains: ## install the compilers that the tests build plugins with (Debian), or say which
+	@sh .ci/toolchains
 
 deps: ## install what the tour and the tests take from npm, as locked
 	@for dir in $(sort $(dir $(shell git ls-files '*package-lock.json'))); do \
 		(cd $$dir && npm ci --silent --no-fund --no-audit) || exit 1; done
 
-run: build plugins deps ## the router, three receivers and GitHub's webhooks (ONCE=1: end by itself)
+run: build router-plugins deps ## the router, three receivers and GitHub's webhooks (ONCE=1: end by itself)
 	$(GO) build -o bin/tour ./examples/tour
 	@exec ./bin/tour $(if $(ONCE),-once)
 
-test: build plugins deps ## run every test
+test: build toolchains router-plugins deps ## run every test
 	@sh .ci/gotest
 
 bench: build ## measure the router against bare references (ROW=name: one row; ARGS='-turn 1s')
@@ -33,7 +45,7 @@ bench: build ## measure the router against bare references (ROW=name: one row; A
 microbench: ## benchmarks of the hot paths, with allocations
 	$(GO) test -run '^$$' -bench . -benchmem ./router/... ./plugins/...
 
-torture: build plugins ## prove that nothing is lost, by hostile tests (ARGS='-proof kill -rounds 300')
+torture: build router-plugins ## prove that nothing is lost, by hostile tests (ARGS='-proof kill -rounds 300')
 	$(GO) build -o bin/weirtorture ./cmd/weirtorture
 	./bin/weirtorture -weir $(WEIR) $(ARGS)
 

@@ -193,14 +193,14 @@ func runDocumented(t *testing.T, b block, line, dir, server string) {
 	t.Helper()
 	switch {
 	case strings.HasPrefix(line, "apt-get "):
-		// The machine may have them all; .ci/run installs what it has not.
-		ci, err := os.ReadFile("../../.ci/run")
+		// The machine may have them all; .ci/toolchains installs what it has not.
+		ci, err := os.ReadFile("../../.ci/toolchains")
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, name := range strings.Fields(strings.TrimPrefix(line, "apt-get install -y")) {
 			if !strings.Contains(string(ci), name) {
-				t.Errorf("%s: .ci/run does not install %s", b.file, name)
+				t.Errorf("%s: .ci/toolchains does not install %s", b.file, name)
 			}
 		}
 		return

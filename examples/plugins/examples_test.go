@@ -3,6 +3,7 @@ package examples_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -15,6 +16,29 @@ import (
 
 // commands are the examples without an SDK.
 var commands = map[string]bool{"stdio-total": true}
+
+// make plugins builds each example, those without an SDK as such.
+func TestMakePlugins(t *testing.T) {
+	make := exec.Command("make", "-n", "plugins")
+	make.Dir = "../.."
+	out, err := make.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	folders, err := filepath.Glob("*/testdata")
+	if err != nil || len(folders) < 8 {
+		t.Fatalf("%v, %v", folders, err)
+	}
+	for _, testdata := range folders {
+		dir := filepath.Dir(testdata)
+		if !strings.Contains(string(out), " examples/plugins/"+dir+"/") {
+			t.Errorf("%s is not built", dir)
+		}
+		if commands[dir] != strings.HasPrefix(dir, "stdio-") {
+			t.Errorf("the Makefile knows plugins without an SDK by stdio-, and not %s", dir)
+		}
+	}
+}
 
 // Each example does what its events want, and a thousand times more in random order
 // to the same bytes and the same fuel.
