@@ -60,8 +60,14 @@ func blocks(t *testing.T, file string) []block {
 
 var (
 	envCall  = regexp.MustCompile(`env\("([A-Z_]+)"\)`)
-	wasmPath = regexp.MustCompile(`wasm\s*=\s*"([^"]+)"`)
+	wasmPath = regexp.MustCompile(`(?:wasm|shadow)\s*=\s*"([^"]+)"`)
 )
+
+// emptyCommand is a WASI command that does nothing, for abi = "stdio".
+const emptyCommand = "\x00asm\x01\x00\x00\x00" +
+	"\x01\x04\x01\x60\x00\x00" + "\x03\x02\x01\x00" + "\x05\x03\x01\x00\x01" +
+	"\x07\x13\x02\x06memory\x02\x00\x06_start\x00\x00" + "\x0a\x04\x01\x02\x00\x0b"
+
 
 // sandbox is a folder with what a configuration of the docs needs: modules where
 // it names some, and the secrets that it asks the environment for.
@@ -72,6 +78,9 @@ func sandbox(t *testing.T, hcl, module string) (dir string, env []string) {
 		b, err := os.ReadFile(module)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if strings.Contains(hcl, m[0]+"\n  abi") {
+			b = []byte(emptyCommand)
 		}
 		writeFile(t, dir, m[1], string(b))
 	}
@@ -219,29 +228,76 @@ func runDocumented(t *testing.T, b block, line, dir, server string) {
 	}
 }
 
-// The plugins that the documents show are built as they stand.
+// documentedPlugins are the languages of plugins in documents, by the words behind a block's
+// fence, and the file that the block is.
+var documentedPlugins = map[string]struct{ lang, file string }{
+	"go":                       {"go", "main.go"},
+	"js plugin":                {"js", "plugin.js"},
+	"ts plugin":                {"js", "plugin.ts"},
+	"ts assemblyscript plugin": {"as", "assembly/plugin.ts"},
+	"rust plugin":              {"rust", "src/lib.rs"},
+	"c plugin":                 {"c", "shown.c"},
+}
+
+// The plugins that the documents show are built as they stand, and give what the
+// golden events of the same document want.
 func TestDocumentedPlugins(t *testing.T) {
-	n := 0
+	seen, events := map[string]int{}, 0
+	dir := t.TempDir()
+	tested := map[string]bool{} // the same plugin stands in several documents
 	for _, file := range documents(t) {
+		var golden []block
 		for _, b := range blocks(t, file) {
-			if b.info != "go" || !strings.Contains(b.text, "package main") {
+			if b.info == "json golden" {
+				golden = append(golden, b)
+			}
+		}
+		events += len(golden)
+		for _, b := range blocks(t, file) {
+			of, ok := documentedPlugins[b.info]
+			if !ok || of.lang == "go" && !strings.Contains(b.text, "package main") {
 				continue
 			}
-			n++
+			seen[b.info]++
+			filter := !strings.Contains(b.text, "ransform")
+			if key := b.info + b.text; tested[key] {
+				continue
+			} else if len(golden) > 0 || filter {
+				tested[key] = true
+			}
 			t.Run(fmt.Sprintf("%s:%d", b.file, b.line), func(t *testing.T) {
-				dir := t.TempDir()
-				if out, errOut, code := weir(t, dir, "plugin", "new", "shown", "--lang", "go"); code != 0 {
-					t.Fatal(out, errOut)
+				folder := fmt.Sprintf("%s/%d", strings.ReplaceAll(file, "/", "-"), b.line)
+				run := func(args ...string) {
+					t.Helper()
+					if out, errOut, code := weir(t, dir, args...); code != 0 {
+						t.Fatal(out, errOut)
+					}
 				}
-				writeFile(t, dir, "shown/main.go", b.text)
-				if out, errOut, code := weir(t, dir, "plugin", "build", "shown"); code != 0 {
-					t.Error(out, errOut)
+				run("plugin", "new", "shown", "--lang", of.lang, "--dir", folder)
+				// What the scaffold has in the place of the block.
+				for _, name := range []string{"plugin.js", "testdata/signed-up.json"} {
+					if err := os.RemoveAll(filepath.Join(dir, folder, name)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				writeFile(t, dir, folder+"/"+of.file, b.text)
+				for _, g := range golden {
+					writeFile(t, dir, fmt.Sprintf("%s/testdata/line-%d.json", folder, g.line), g.text)
+				}
+				run("plugin", "build", folder)
+				if len(golden) > 0 && !filter {
+					run("plugin", "test", folder)
 				}
 			})
 		}
 	}
-	if n < 2 {
-		t.Errorf("only %d plugins were found", n)
+	for info := range documentedPlugins {
+		if seen[info] == 0 {
+			t.Errorf("no document shows a plugin in a block of %q", info)
+		}
+	}
+	if events < 3 {
+		t.Errorf("only %d golden events were found", events)
 	}
 }
 
