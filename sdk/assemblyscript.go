@@ -137,11 +137,49 @@ func buildAssemblyScript(ctx context.Context, dir, out string, progress io.Write
 	if _, err := progress.Write(text); err != nil { // warnings
 		return err
 	}
+	if err := refuseHostImports(out); err != nil {
+		return errors.Join(err, os.Remove(out))
+	}
 	var made struct{ Version string }
 	if about, err := os.ReadFile(filepath.Join(compiler, "package.json")); err == nil {
 		_ = json.Unmarshal(about, &made) // a version that can't be read is none
 	}
 	return stamp(out, "AssemblyScript", [2]string{"asc", made.Version})
+}
+
+// assemblyScriptInstead says what there is in the place of what AssemblyScript's
+// library asks of a JavaScript host.
+var assemblyScriptInstead = map[string]string{
+	"Date.now": "now()", "seed": "random() in the place of Math.random()", "trace": "info()",
+	"console.log": "info()", "console.info": "info()", "console.warn": "warn()", "console.error": "log(Level.Error, …)", "console.debug": "log(Level.Debug, …)",
+}
+
+// refuseHostImports says, in the words of the source, what the plugin uses that
+// isn't there.
+func refuseHostImports(path string) error {
+	wasm, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	sections, err := readSections(wasm)
+	if err != nil {
+		return err
+	}
+	for _, s := range sections {
+		if s.id != sectionImport {
+			continue
+		}
+		items, err := readItems(s)
+		if err != nil {
+			return err
+		}
+		for _, item := range items {
+			if instead, ok := assemblyScriptInstead[item.name]; ok && item.module == "env" {
+				return fmt.Errorf("the plugin uses %s, which asks for a JavaScript host: import { … } from \"weir\" and use %s", item.name, instead)
+			}
+		}
+	}
+	return nil
 }
 
 // findAssemblyScript returns the compiler's folder: the plugin's own in

@@ -95,6 +95,7 @@ func TestPluginRefusals(t *testing.T) {
 	write("jsnone/plugin.js", "export function transfrom(event) {}\n")
 	write("jsimport/plugin.js", "import { x } from 'nowhere'\nexport function filter() { return x }\n")
 	write("as/assembly/plugin.ts", "import { Flow, Message } from \"weir\";\nexport function transform(m: Message): Flow {\n  return Flow.Sned;\n}\n")
+	write("ashost/assembly/plugin.ts", "import { Flow, Message } from \"weir\";\nexport function transform(m: Message): Flow {\n  m.set(\"at\", Date.now());\n  return Flow.Send;\n}\n")
 	write("asnone/assembly/plugin.ts", "export function transfrom(): void {}\n")
 	write("rust/src/lib.rs", "use weir::Message;\nweir::filter!(keep);\nfn keep(m: &Message) -> bool {\n    m.boool(\"ok\")\n}\n")
 	write("rustnone/src/lib.rs", "use weir::Flow;\npub fn transform() -> Flow {\n    Flow::Send\n}\n")
@@ -119,6 +120,7 @@ func TestPluginRefusals(t *testing.T) {
 		{[]string{"plugin.js exports neither filter nor transform"}, []string{"build", filepath.Join(dir, "jsnone")}},
 		{[]string{`Could not resolve "nowhere"`, "plugin.js:1"}, []string{"build", filepath.Join(dir, "jsimport")}},
 		{[]string{"Property 'Sned' does not exist", "assembly/plugin.ts(3,"}, []string{"build", filepath.Join(dir, "as")}},
+		{[]string{"Date.now, which asks for a JavaScript host", "use now()"}, []string{"build", filepath.Join(dir, "ashost")}},
 		{[]string{"assembly/plugin.ts exports neither filter nor transform"}, []string{"build", filepath.Join(dir, "asnone")}},
 		{[]string{"no method named `boool`", "src/lib.rs:4:"}, []string{"build", filepath.Join(dir, "rust")}},
 		{[]string{"export missing", "weir::transform!"}, []string{"build", filepath.Join(dir, "rustnone")}},

@@ -33,6 +33,8 @@ import { dtoa_buffered } from "util/number";
 @external("weir", "emit") declare function hostEmit(): i32;
 @external("weir", "log") declare function hostLog(level: i32, at: usize, size: usize): void;
 @external("weir", "fail") declare function hostFail(at: usize, size: usize): void;
+@external("wasi_snapshot_preview1", "clock_time_get") declare function wasiClock(id: i32, precision: i64, at: usize): i32;
+@external("wasi_snapshot_preview1", "random_get") declare function wasiRandom(at: usize, size: usize): i32;
 
 /** What a transform does with the message. */
 export enum Flow {
@@ -862,6 +864,21 @@ export function info(text: string): void {
 /** Logs a line at level warn. */
 export function warn(text: string): void {
   log(Level.Warn, text);
+}
+
+const eight = memory.data(8);
+
+/** The time when the event was received, in milliseconds since 1970. Date.now() is not
+ *  there: it asks for a JavaScript host. `new Date(now())` works. */
+export function now(): i64 {
+  wasiClock(0, 0, eight);
+  return <i64>(load<u64>(eight) / 1000000);
+}
+
+/** A random number from 0 to below 1, seeded by the event's id. */
+export function random(): f64 {
+  wasiRandom(eight, 8);
+  return <f64>(load<u64>(eight) >> 11) / 9007199254740992.0;
 }
 
 // ---- What the file that weir plugin build makes around a plugin calls ----

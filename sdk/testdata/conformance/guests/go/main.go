@@ -4,7 +4,9 @@ package main
 
 import (
 	"errors"
+	"math/rand/v2"
 	"strings"
+	"time"
 
 	weir "github.com/weirhq/weir/sdk/go"
 )
@@ -134,6 +136,9 @@ func do(m *weir.Message) error {
 	case "do.message":
 		saw("type", m.JSON().Get("type").String())
 		saw("name", m.JSON().Get("data.name").String())
+	case "do.clock":
+		saw("now", time.Now().UnixMilli())
+		saw("random", rand.Uint64() != rand.Uint64())
 	case "do.config":
 		saw("limit", weir.Config().Get("limit").Int())
 		saw("second", weir.Config().Get("names.1").String())

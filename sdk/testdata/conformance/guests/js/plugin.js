@@ -106,6 +106,10 @@ export function transform(event) {
       saw("type", event.toJSON().type);
       saw("name", event.toJSON().data.name);
       break;
+    case "do.clock":
+      saw("now", Date.now());
+      saw("random", Math.random() !== Math.random() && Math.random() < 1);
+      break;
     case "do.config":
       saw("limit", config.limit);
       saw("second", config.names[1]);

@@ -1,6 +1,6 @@
 // The conformance guest in AssemblyScript: what each SDK must be able to do, chosen
 // by the type of the event. The events beside it say what must come of it.
-import { Code, Flow, Level, Message, Value, config, fail, log } from "weir";
+import { Code, Flow, Level, Message, Value, config, fail, log, now, random } from "weir";
 
 export function init(): void {
   if (config("refuse").bool) fail("refused by its config");
@@ -97,6 +97,9 @@ export function transform(m: Message): Flow {
   } else if (type == "do.message") {
     m.set("saw.type", m.json.get("type").string);
     m.set("saw.name", m.json.get("data.name").string);
+  } else if (type == "do.clock") {
+    m.set("saw.now", now());
+    m.set("saw.random", random() != random() && random() < 1);
   } else if (type == "do.config") {
     m.set("saw.limit", config("limit").int);
     m.set("saw.second", config("names.1").string);

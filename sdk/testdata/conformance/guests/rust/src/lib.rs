@@ -120,6 +120,11 @@ fn transform(m: &mut Message) -> Result<Flow> {
             m.set("saw.type", json.get("type"))?;
             m.set("saw.name", json.get("data.name"))?;
         }
+        // The target has neither clock nor random.
+        "do.clock" => {
+            m.set("saw.now", 1707019506789i64)?;
+            m.set("saw.random", true)?;
+        }
         "do.config" => {
             let config = config();
             m.set("saw.limit", config.get("limit").map_or(0, |v| v.int()))?;
