@@ -68,7 +68,6 @@ const emptyCommand = "\x00asm\x01\x00\x00\x00" +
 	"\x01\x04\x01\x60\x00\x00" + "\x03\x02\x01\x00" + "\x05\x03\x01\x00\x01" +
 	"\x07\x13\x02\x06memory\x02\x00\x06_start\x00\x00" + "\x0a\x04\x01\x02\x00\x0b"
 
-
 // sandbox is a folder with what a configuration of the docs needs: modules where
 // it names some, and the secrets that it asks the environment for.
 func sandbox(t *testing.T, hcl, module string) (dir string, env []string) {
