@@ -3,12 +3,16 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // bench is one run of the program.
@@ -169,6 +173,7 @@ type setup struct {
 	concurrency  int
 	routes       int    // with more than one, each takes a type of its own
 	paired       int    // so many destinations, each with a route and a type of its own, and all with one set
+	registered   int    // as paired, but registered over the API
 	aside        string // where those of the paired ones post that are not counted, see isAside
 	none         bool   // no route matches
 	url          string // of the only destination, instead of the receiver's
@@ -184,6 +189,10 @@ func (s setup) hcl(address string, urls []string) string {
 	}
 	if s.paired > 0 {
 		s.pairs(&w, urls[0])
+		return w.String()
+	}
+	if s.registered > 0 {
+		fmt.Fprintf(&w, "defaults {\n  concurrency = %d\n}\nwebhooks {\n  allow_http = true\n  allow_networks = [\"127.0.0.0/8\"]\n  limit = %d\n}\n", s.concurrency, s.registered)
 		return w.String()
 	}
 	var names []string
@@ -225,9 +234,9 @@ func (b *bench) route(ctx context.Context, name string, s setup) (*contender, er
 	if err != nil {
 		return nil, err
 	}
-	c := &contender{name: name, dir: dir, router: true, paired: s.paired > 0}
+	c := &contender{name: name, dir: dir, router: true, paired: s.paired+s.registered > 0}
 	var urls []string
-	c.from, c.to, urls = b.urls(max(s.destinations, min(s.paired, 1)))
+	c.from, c.to, urls = b.urls(max(s.destinations, min(s.paired+s.registered, 1)))
 	if s.url != "" {
 		urls = []string{s.url}
 	}
@@ -235,7 +244,39 @@ func (b *bench) route(ctx context.Context, name string, s setup) (*contender, er
 	if err := b.serve(c, s, urls); err != nil {
 		return nil, err
 	}
-	return c, c.ready(ctx, "/readyz")
+	if err := c.ready(ctx, "/readyz"); err != nil {
+		return nil, err
+	}
+	if s.registered == 0 {
+		return c, nil
+	}
+	return c, s.register(ctx, c.address, urls[0])
+}
+
+// register registers the webhooks of a row, each with a type of its own.
+func (s setup) register(ctx context.Context, address, url string) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(fanWorkers)
+	for i := range s.registered {
+		group.Go(func() error {
+			body := fmt.Sprintf(`{"url":%q,"events":["bench.t%0*d"],"secret":%q}`, url, typeDigits, i, secret)
+			req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+"/api/webhooks", strings.NewReader(body))
+			if err != nil {
+				return err
+			}
+			req.Header.Set("Content-Type", "application/json")
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				return err
+			}
+			_, err = io.Copy(io.Discard, res.Body)
+			if res.StatusCode != http.StatusCreated {
+				err = errors.Join(err, fmt.Errorf("a registration was answered %s", res.Status))
+			}
+			return errors.Join(err, res.Body.Close())
+		})
+	}
+	return group.Wait()
 }
 
 // serve starts c's router on the store that it has.

@@ -19,6 +19,17 @@ const (
 )
 
 func destinations(ctx context.Context, b *bench) ([]Line, error) {
+	return manyLanes(ctx, b, "destinations", func(n int) setup { return setup{paired: n, concurrency: fanWorkers} })
+}
+
+// webhooks is as destinations, but that all are registered over the API.
+func webhooks(ctx context.Context, b *bench) ([]Line, error) {
+	return manyLanes(ctx, b, "webhooks", func(n int) setup { return setup{registered: n, concurrency: fanWorkers} })
+}
+
+// manyLanes compares routers with 10 and with 10,000 receivers, of which each event
+// is for one.
+func manyLanes(ctx context.Context, b *bench, what string, of func(n int) setup) ([]Line, error) {
 	type program struct {
 		*contender
 		types int
@@ -26,7 +37,7 @@ func destinations(ctx context.Context, b *bench) ([]Line, error) {
 	}
 	var programs []*program
 	for _, n := range []int{10, 10_000} {
-		c, err := b.route(ctx, fmt.Sprintf("Weir with %d", n), setup{paired: n, concurrency: fanWorkers})
+		c, err := b.route(ctx, fmt.Sprintf("Weir with %d", n), of(n))
 		if err != nil {
 			return nil, err
 		}
@@ -72,7 +83,7 @@ func destinations(ctx context.Context, b *bench) ([]Line, error) {
 		fmt.Fprintf(b.out, "  %-22s %6.1f ms CPU a second while idle\n", p.name, p.idle)
 	}
 	return []Line{
-		atMost("CPU a delivery, 10,000 destinations", "µs/delivery", large.median(turn.cpuPerEvent), "10", small.median(turn.cpuPerEvent), 1.5),
-		only("idle CPU, 10,000 destinations", "ms/s", large.idle, "10", small.idle).within(small.idle+idleNoise, fmt.Sprintf("≤ + %d ms/s", idleNoise)),
+		atMost("CPU a delivery, 10,000 "+what, "µs/delivery", large.median(turn.cpuPerEvent), "10", small.median(turn.cpuPerEvent), 1.5),
+		only("idle CPU, 10,000 "+what, "ms/s", large.idle, "10", small.idle).within(small.idle+idleNoise, fmt.Sprintf("≤ + %d ms/s", idleNoise)),
 	}, nil
 }

@@ -21,6 +21,7 @@ var rows = []row{
 	{"disk", "bytes written to disk, ingest to delivered", disk},
 	{"routes", "10,000 routes on distinct types against 10", routes},
 	{"destinations", "10,000 destinations and routes, each event matching one of them, against 10", destinations},
+	{"webhooks", "10,000 registered webhooks, each event matching one of them, against 10", webhooks},
 	{"hanging", "1,000 destinations, one of 10 of them hanging until timeout", hanging},
 	{"start", "from the start of the process to the first delivery, with events waiting", start},
 	{"memory", "anonymous resident memory with events waiting for a dead destination", memory},
