@@ -90,9 +90,6 @@ func (e engine) destination(ctx context.Context, name string) (*api.Destination,
 	}
 	if x, err := e.webhooks.registry.Get(name); err == nil && webhook.IsID(name) {
 		out.Kind, out.URL = "webhook", x.URL
-		if x.Paused {
-			st.State = lane.Paused // its lane is idle, as one of an orphan is
-		}
 	}
 	out.Status, out.Reason, out.Sending = string(st.State), st.Why, st.Sending
 	out.Since, out.Next = moment(st.Since), moment(st.Until)
@@ -147,19 +144,10 @@ func moment(t time.Time) *time.Time {
 }
 
 func (e engine) PauseDestination(ctx context.Context, name string) error {
-	if webhook.IsID(name) && e.configured(name) {
-		_, err := e.webhooks.registry.Pause(ctx, name, "", true)
-		return err
-	}
 	return e.changeLane(ctx, name, e.lanes.Pause)
 }
 
 func (e engine) ResumeDestination(ctx context.Context, name string) error {
-	if webhook.IsID(name) && e.configured(name) {
-		if _, err := e.webhooks.registry.Pause(ctx, name, "", false); err != nil {
-			return err
-		}
-	}
 	return e.changeLane(ctx, name, e.lanes.Resume)
 }
 

@@ -140,9 +140,6 @@ func (w *webhooks) Open(ctx context.Context, x *webhook.Webhook) error {
 	w.mu.Lock()
 	w.hooks[x.ID] = h
 	w.mu.Unlock()
-	if x.Paused {
-		w.lanes.Idle(x.ID, nil)
-	}
 	return nil
 }
 
@@ -154,17 +151,12 @@ func (w *webhooks) hook(id string) *hook {
 
 // Changed says that what a webhook sends with has changed.
 func (w *webhooks) Changed(x *webhook.Webhook) {
-	h := w.hook(x.ID)
-	was := h.replace(x)
-	switch {
-	case x.Paused && !was.Paused:
-		w.lanes.Idle(x.ID, nil)
-	case !x.Paused && was.Paused:
-		w.resumeLane(x.ID, h)
+	if h := w.hook(x.ID); h != nil {
+		h.replace(x)
 	}
 }
 
-func (w *webhooks) resumeLane(id string, h *hook) {
+func (w *webhooks) putLane(id string, h *hook) {
 	if err := w.lanes.Put(id, policyOf(&w.setup.Load().config.Webhooks.Destination), h.try, nil); err != nil {
 		w.log.Error("the webhook's lane does not go on", "webhook", id, "error", err) // it was added: this can't be
 	}
@@ -242,8 +234,8 @@ func (w *webhooks) reconfigure(old, c *config.Config) {
 			continue
 		}
 		h.replace(x) // the next attempt is guarded by the new rules
-		if policy && !x.Paused {
-			w.resumeLane(x.ID, h)
+		if policy {
+			w.putLane(x.ID, h)
 		}
 		if name := x.Rule().Plugin; name != "" && !w.rules().AllowsPlugin(name) {
 			w.log.Warn("a registered webhook names a plugin that is not allowed any more: its events become dead letters", "webhook", x.ID, "plugin", name)
@@ -282,12 +274,11 @@ type opened struct {
 }
 
 // replace makes the next attempt use another registration.
-func (h *hook) replace(x *webhook.Webhook) (was *webhook.Webhook) {
+func (h *hook) replace(x *webhook.Webhook) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	was, h.webhook = h.webhook, x
+	h.webhook = x
 	h.retire()
-	return was
 }
 
 // retire frees the sender, now or when its last attempt ends. Callers hold mu.
@@ -419,6 +410,12 @@ func (e engine) TestWebhook(ctx context.Context, id string) (*api.TestResult, er
 
 func notRunning() *problem.Problem {
 	return problem.New(http.StatusConflict, "not_running", "no router runs: registered webhooks are changed and tested while one does (weir serve)")
+}
+
+// WebhookState is that of a webhook's lane, and why it is disabled where it is.
+func (e engine) WebhookState(ctx context.Context, id string) (state, why string, err error) {
+	st, err := e.lanes.Status(ctx, id, true)
+	return string(st.State), st.Why, err
 }
 
 // Webhooks gives the registrations. Without a running router they can be looked at

@@ -206,7 +206,7 @@ func TestWebhookLifecycle(t *testing.T) {
 	shut(t, r)
 	r = start(t, dir, onLoopback, Options{})
 	await(t, "the routing", func() bool { return r.store.Progress() == r.store.Last() })
-	if _, w, _ := call(t, r, "GET", path, ""); w["status"] != "paused" || w["revision"] != 4.0 {
+	if _, w, _ := call(t, r, "GET", path, ""); w["status"] != "paused" || w["revision"] != 3.0 {
 		t.Fatalf("after the restart: %v", w)
 	}
 	if n := len(in.at("/a")); n != 0 {
@@ -223,6 +223,20 @@ func TestWebhookLifecycle(t *testing.T) {
 	if h := in.at("/a")[1].header; h.Get("X-Webhook-Event") != "weir.test" || h.Get("Webhook-Signature") == "" {
 		t.Errorf("the test's headers: %v", h)
 	}
+	// 410 disables it with the reason, until it is resumed.
+	in.answer(410)
+	call(t, r, "POST", "/events", `{"event":"invoice.paid","event_id":"gone","data":1,"tenant":"acme"}`)
+	await(t, "its end", func() bool {
+		_, w, _ := call(t, r, "GET", path, "")
+		return w["status"] == "disabled" && strings.Contains(fmt.Sprint(w["reason"]), "410")
+	})
+	if _, list, _ := call(t, r, "GET", "/api/webhooks?status=disabled", ""); len(list["webhooks"].([]any)) != 1 {
+		t.Errorf("the disabled ones: %v", list)
+	}
+	if status, w, _ := call(t, r, "POST", path+"/resume", ""); status != 200 || w["status"] != "active" {
+		t.Errorf("resumed: %d %v", status, w)
+	}
+
 	in.answer(500)
 	if status, result, _ := call(t, r, "POST", path+"/test", ""); status != 200 || result["outcome"] != "status" {
 		t.Errorf("a test that fails: %d %v", status, result)
@@ -230,7 +244,7 @@ func TestWebhookLifecycle(t *testing.T) {
 
 	// What waits for one that is deleted is cancelled, and says why.
 	call(t, r, "POST", "/events", `{"event":"invoice.paid","event_id":"failing","data":1,"tenant":"acme"}`)
-	await(t, "the failure", func() bool { return len(in.at("/a")) == 4 })
+	await(t, "the failure", func() bool { return len(in.at("/a")) == 5 })
 	call(t, r, "POST", path+"/pause", "")
 	call(t, r, "POST", "/events", `{"event":"invoice.paid","event_id":"waiting","data":1,"tenant":"acme"}`)
 	if status, _, _ := call(t, r, "DELETE", path, ""); status != 204 {

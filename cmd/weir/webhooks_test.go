@@ -81,13 +81,16 @@ func TestWebhooksCommands(t *testing.T) {
 	if out := run(1, "show", "main"); !strings.Contains(out, "no webhook with the uid") {
 		t.Error(out)
 	}
-	// Without a router the store still answers, and nothing changes.
+	// Without a router the store still answers, and lanes can be paused, but no registration changes.
 	run(0, "create", url, "--event", "*", "--uid", "last")
 	r.stop(t)
-	if out := run(0, "ls"); !strings.Contains(out, "last") {
+	if out := run(0, "pause", "last"); !strings.Contains(out, "paused") {
 		t.Error(out)
 	}
-	for _, args := range [][]string{{"pause", "last"}, {"test", "last"}, {"delete", "last"}, {"rotate", "last"}, {"create", url, "-e", "x"}} {
+	if out := run(0, "ls", "--status", "paused"); !strings.Contains(out, "last") {
+		t.Error(out)
+	}
+	for _, args := range [][]string{{"test", "last"}, {"delete", "last"}, {"rotate", "last"}, {"create", url, "-e", "x"}} {
 		if out := run(1, args...); !strings.Contains(out, "not_running") {
 			t.Errorf("%v: %s", args, out)
 		}

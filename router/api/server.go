@@ -63,6 +63,8 @@ type Engine interface {
 	RetryDelivery(ctx context.Context, r store.Ref) (*store.DeliveryStatus, error)
 	// Webhooks are the registered ones.
 	Webhooks() *webhook.Registry
+	// WebhookState is that of one's lane, and why it is disabled where it is.
+	WebhookState(ctx context.Context, id string) (state, why string, err error)
 	// TestWebhook sends a test event to one and returns the attempt.
 	TestWebhook(ctx context.Context, id string) (*TestResult, error)
 	// CancelDelivery ends a delivery that is not, and returns it as it is then.
@@ -205,8 +207,8 @@ func New(e Engine, o Options) *fiber.App {
 	api.Delete("/webhooks/:id", s.deleteWebhook)
 	api.Post("/webhooks/:id/test", s.testWebhook)
 	api.Post("/webhooks/:id/rotate", s.rotateWebhook)
-	api.Post("/webhooks/:id/pause", s.pauseWebhook(true))
-	api.Post("/webhooks/:id/resume", s.pauseWebhook(false))
+	api.Post("/webhooks/:id/pause", s.pauseWebhook(s.engine.PauseDestination))
+	api.Post("/webhooks/:id/resume", s.pauseWebhook(s.engine.ResumeDestination))
 	api.Post("/reload", s.reload)
 
 	app.Use(nothing)

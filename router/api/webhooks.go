@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -64,14 +65,12 @@ type TestResult struct {
 	Attempt
 }
 
-func (s *server) webhook(w *webhook.Webhook) Webhook {
+func (s *server) webhook(w *webhook.Webhook) (Webhook, error) {
+	state, why, err := s.engine.WebhookState(context.Background(), w.ID)
 	rule := w.Rule()
 	out := Webhook{
-		ID: w.ID, URL: w.URL, Status: "active", Events: rule.Events, Tenant: w.Tenant, UID: w.UID, Filter: rule.Filter, Plugin: rule.Plugin,
+		ID: w.ID, URL: w.URL, Status: state, Reason: why, Events: rule.Events, Tenant: w.Tenant, UID: w.UID, Filter: rule.Filter, Plugin: rule.Plugin,
 		Format: rule.Format, Description: w.Description, Metadata: w.Metadata, Created: w.Created, Updated: w.Updated, Revision: w.Revision,
-	}
-	if w.Paused {
-		out.Status = "paused"
 	}
 	now := s.now()
 	for _, x := range w.Secrets {
@@ -85,12 +84,15 @@ func (s *server) webhook(w *webhook.Webhook) Webhook {
 		}
 		out.Signing = append(out.Signing, t)
 	}
-	return out
+	return out, err
 }
 
 // answer is one webhook, with its ETag.
 func (s *server) answer(c *fiber.Ctx, status int, w *webhook.Webhook, secret string) error {
-	out := s.webhook(w)
+	out, err := s.webhook(w)
+	if err != nil {
+		return err
+	}
 	out.Secret = secret
 	c.Set(fiber.HeaderETag, w.ETag())
 	if secret != "" {
@@ -130,8 +132,13 @@ func (s *server) listWebhooks(c *fiber.Ctx) error {
 	if page.Cursor != "" && !webhook.IsID(page.Cursor) {
 		return problem.New(http.StatusBadRequest, "bad_cursor", "the cursor is malformed: give what the page before gave as next")
 	}
+	var failed error
 	if status := q.text("status"); status != "" {
-		ask.Where = func(w *webhook.Webhook) bool { return s.webhook(w).Status == status }
+		ask.Where = func(w *webhook.Webhook) bool {
+			state, _, err := s.engine.WebhookState(context.Background(), w.ID)
+			failed = cmp.Or(failed, err)
+			return state == status
+		}
 	}
 	if q.err != nil {
 		return q.err
@@ -139,7 +146,12 @@ func (s *server) listWebhooks(c *fiber.Ctx) error {
 	found, next := s.engine.Webhooks().List(ask)
 	list := WebhookList{Webhooks: []Webhook{}, Next: next}
 	for _, w := range found {
-		list.Webhooks = append(list.Webhooks, s.webhook(w))
+		out, err := s.webhook(w)
+		failed = cmp.Or(failed, err)
+		list.Webhooks = append(list.Webhooks, out)
+	}
+	if failed != nil {
+		return failed
 	}
 	return c.JSON(list)
 }
@@ -202,13 +214,17 @@ func (s *server) rotateWebhook(c *fiber.Ctx) error {
 	return s.answer(c, http.StatusOK, w, secret)
 }
 
-func (s *server) pauseWebhook(pause bool) fiber.Handler {
+// pauseWebhook changes the webhook's lane and answers the webhook as it is then.
+func (s *server) pauseWebhook(change func(context.Context, string) error) fiber.Handler {
 	return func(c *fiber.Ctx) error {
 		if err := noBody(c); err != nil {
 			return err
 		}
-		w, err := s.engine.Webhooks().Pause(context.Background(), webhookID(c), match(c), pause)
+		w, err := s.engine.Webhooks().Get(webhookID(c))
 		if err != nil {
+			return err
+		}
+		if err := change(context.Background(), w.ID); err != nil {
 			return err
 		}
 		return s.answer(c, http.StatusOK, w, "")

@@ -38,17 +38,22 @@ type Webhooks struct {
 	// Plugins are those that one may name.
 	Plugins []*Plugin
 	// Destination holds what a webhook's deliveries have in common: what the
-	// defaults block says, but for its secret and headers, which are for the
-	// operator's own destinations.
+	// defaults block says of format, timeout and the lane. Its secret, headers and
+	// the like are for the operator's own destinations.
 	Destination Destination
-	// DisableAfter is how long one may be without a success before it is disabled.
-	DisableAfter time.Duration
-	Range        hcl.Range
+	Range       hcl.Range
 }
 
 func (l *loader) decodeWebhooks(b *hclsyntax.Block, defaults Destination) {
-	w := Webhooks{From: []string{defaultWebhookSource}, Limit: DefaultWebhookLimit, Destination: defaults, DisableAfter: DefaultWebhookDisableAfter}
-	w.Destination.Secret, w.Destination.Headers, w.Destination.Kind = "", nil, "http"
+	w := Webhooks{From: []string{defaultWebhookSource}, Limit: DefaultWebhookLimit}
+	// Named one by one: what comes to a destination later is not for strangers'.
+	w.Destination = Destination{
+		Kind: "http", Format: defaults.Format, Timeout: defaults.Timeout, Schedule: defaults.Schedule, Jitter: defaults.Jitter,
+		Concurrency: defaults.Concurrency, Lane: defaults.Lane,
+	}
+	if w.Destination.Lane.DisableAfter == 0 {
+		w.Destination.Lane.DisableAfter = DefaultWebhookDisableAfter
+	}
 	defer func() { l.config.Webhooks = w }()
 	if b == nil {
 		return

@@ -531,14 +531,6 @@ func (r *Registry) Bury(ctx context.Context, w *Webhook) error {
 	return nil
 }
 
-// Pause lets nothing be sent to a webhook, or with false what waits go on.
-func (r *Registry) Pause(ctx context.Context, id, match string, pause bool) (*Webhook, error) {
-	return r.edit(ctx, id, match, func(w *Webhook, _ *Rule) error {
-		w.Paused = pause
-		return nil
-	})
-}
-
 // Reseal encrypts with the key that seals now what was encrypted with another, so
 // that that one can be given up. It says how many webhooks it has changed.
 func (r *Registry) Reseal(ctx context.Context) (int, error) {

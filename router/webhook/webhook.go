@@ -55,8 +55,6 @@ type Webhook struct {
 	Secrets []Secret `json:"secrets"`
 	// Rules say what it takes, by position of the log. The last one holds now.
 	Rules []Rule `json:"rules"`
-	// Paused: nothing is sent.
-	Paused bool `json:"paused,omitempty"`
 	// Deleted is when it was deleted, zero where it is not.
 	Deleted time.Time `json:"deleted,omitzero"`
 }
