@@ -167,9 +167,10 @@ source "other" {
 			t.Errorf("there is no %s", name)
 		}
 	}
-	if _, list, _ := call(t, r, "GET", "/api/deliveries?destination="+all, ""); len(list["deliveries"].([]any)) != 4 {
-		t.Errorf("its deliveries are %v", list)
-	}
+	await(t, "the list of its deliveries", func() bool {
+		_, list, _ := call(t, r, "GET", "/api/deliveries?destination="+all+"&status=delivered", "")
+		return len(list["deliveries"].([]any)) == 4
+	})
 }
 
 func TestWebhookLifecycle(t *testing.T) {
