@@ -116,6 +116,7 @@ func (r *Router) loadPlugin(ctx context.Context, p *config.Plugin) (*loadedPlugi
 		}
 		r.log.Error("the plugin is held: it failed many times in a row; its routes' events wait, and it is tried again from time to time",
 			"plugin", p.Name, "build", plugin.Build(), "error", fault)
+		r.lanes.Tell(r.ownEvent(toldHeld, "", p.Name, "", time.Now(), toldPlugin{Plugin: p.Name, Build: plugin.Build(), Error: fault.Error()}))
 	}}}
 	if p.Shadow == nil {
 		return l, nil

@@ -40,6 +40,8 @@ type setup struct {
 	// guard is for registered webhooks, and registered what routing knows of them.
 	guard      *guard.Guard
 	registered *routing.Webhooks
+	// takesOwn: some route takes the router's own events.
+	takesOwn bool
 }
 
 // source finds one by its name, nil where there is none.
@@ -56,6 +58,7 @@ func (s *setup) source(name string) *source.Source {
 // it fails, nothing of it is left, and old is as it was.
 func (r *Router) prepare(ctx context.Context, c *config.Config, old *setup) (*setup, error) {
 	s := &setup{config: c, sources: map[string]*source.Source{}, plugins: map[string]*loadedPlugin{}, senders: map[string]attempt.Sender{}, guard: guardOf(c), registered: &r.registered}
+	s.takesOwn = slices.ContainsFunc(c.Routes, func(x *config.Route) bool { return slices.Contains(x.From, event.SourceWeir) })
 	for _, x := range c.Sources {
 		src, err := source.New(x)
 		if err != nil {
@@ -177,7 +180,7 @@ func (r *Router) Reload(ctx context.Context, c *config.Config, orphan bool) (*ap
 		if r.lanes.Known(d.Name) {
 			continue
 		}
-		if err := r.lanes.Add(ctx, d.Name, policyOf(d), send(d.Name, s.senders[d.Name])); err != nil {
+		if err := r.lanes.Add(ctx, d.Name, policyOf(d), replying(d, r.log, send(d.Name, s.senders[d.Name]))); err != nil {
 			return refuse(err)
 		}
 		added = append(added, d.Name)
@@ -195,7 +198,7 @@ func (r *Router) Reload(ctx context.Context, c *config.Config, orphan bool) (*ap
 		if s.senders[d.Name] == old.senders[d.Name] {
 			continue
 		}
-		if err := r.lanes.Put(d.Name, policyOf(d), send(d.Name, s.senders[d.Name]), r.freeing(old, d.Name)); err != nil {
+		if err := r.lanes.Put(d.Name, policyOf(d), replying(d, r.log, send(d.Name, s.senders[d.Name])), r.freeing(old, d.Name)); err != nil {
 			return nil, err // the configuration was checked: this can't be
 		}
 	}

@@ -137,12 +137,12 @@ func (r *Router) open(ctx context.Context, o Options) error {
 	}
 	r.setup.Store(current)
 	r.reader = routing.NewReader(st, current.table(), r.log.Named("routing"), taker{r}, ledger{r.book})
-	r.lanes = lane.NewSet(counted{st, r.book}, lane.Options{Logger: r.log.Named("delivery"), Observer: r.observe})
+	r.lanes = lane.NewSet(counted{st, r.book}, lane.Options{Logger: r.log.Named("delivery"), Observer: r.observe, Notify: r.notify})
 	if err := r.openWebhooks(ctx, c); err != nil || o.Inspect {
 		return err
 	}
 	for _, d := range c.Destinations {
-		if err := r.lanes.Add(ctx, d.Name, policyOf(d), send(d.Name, current.senders[d.Name])); err != nil {
+		if err := r.lanes.Add(ctx, d.Name, policyOf(d), replying(d, r.log, send(d.Name, current.senders[d.Name]))); err != nil {
 			return err
 		}
 	}
@@ -248,12 +248,25 @@ func (r *Router) routeAgain(ctx context.Context, w *lane.Work) lane.Result {
 // retain applies retention once an hour, or more often where it is short.
 func (r *Router) retain(ctx context.Context) {
 	every := min(time.Hour, max(r.config.Store.Retention/24, time.Minute))
+	for _, d := range r.config.Destinations {
+		if d.Lane.MaxAge > 0 {
+			every = min(every, max(d.Lane.MaxAge/10, time.Second))
+		}
+	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		expired, err := r.store.Expire(ctx, time.Now())
 		if expired.Aged > 0 {
 			r.lanes.Refresh()
+		}
+		for name, n := range expired.AgedBy {
+			if name != store.RoutingLane {
+				r.tellOverflow(name, n)
+			}
+		}
+		if err == nil {
+			err = r.expireLanes(ctx)
 		}
 		switch {
 		case errors.Is(err, store.ErrClosed) || ctx.Err() != nil:
@@ -269,6 +282,29 @@ func (r *Router) retain(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
+}
+
+// expireLanes ends what is older than its destination's max_age, wherever it is:
+// a lane that sends nothing has no other to end it.
+func (r *Router) expireLanes(ctx context.Context) error {
+	for _, d := range r.setup.Load().config.Destinations {
+		if d.Lane.MaxAge == 0 {
+			continue
+		}
+		events, _, err := r.store.ListEvents(ctx, store.EventQuery{Until: r.lanes.Now().Add(-d.Lane.MaxAge), Page: store.Page{Limit: 1}})
+		if err != nil || len(events) == 0 {
+			return err
+		}
+		n, err := r.lanes.End(ctx, d.Name, store.Ref{Position: events[0].Position + 1}, store.Dead, "it could not be delivered within the destination's max_age")
+		if n > 0 {
+			r.log.Warn("deliveries have ended by age before they could be sent", "destination", d.Name, "deliveries", n)
+			r.tellOverflow(d.Name, n)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // taker is the router as its reader of the log sees it.
@@ -316,6 +352,9 @@ func (t taker) Committed(e *event.Event, d *routing.Decision) {
 	}
 	r.log.Debug("routed", "event", e.ID, "type", e.Type, "routes", len(d.Routing.Matches), "deliveries", len(d.Routing.Deliveries))
 }
+
+// Dead gives events that tell of dead letters of routing.
+func (t taker) Dead(e *event.Event, r *store.Routing) []store.NewEvent { return t.routedDead(e, r) }
 
 // failedRoute reports whether a route's failure is in the lane of routing.
 func failedRoute(r *store.Routing, route string) bool {

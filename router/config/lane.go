@@ -1,7 +1,9 @@
 package config
 
 import (
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
@@ -30,6 +32,8 @@ type Lane struct {
 	// OrderAll makes the whole lane one key.
 	OrderBy  *expr.Program
 	OrderAll bool
+	// ReplyType makes each 2xx body an event of that type, empty: none.
+	ReplyType string
 	// MaxAge ends deliveries whose event is older, 0 where only the store's does.
 	MaxAge time.Duration
 }
@@ -56,6 +60,17 @@ func (l *loader) lane(b *hclsyntax.Block, d *Lane) {
 				d.OrderBy, d.OrderAll = nil, true
 			} else {
 				l.fail(a.Expr.Range(), "Not an order", "Write order_by = true for the whole destination, or an expression such as event.data.customer_id.")
+			}
+		}
+	}
+	if a := attribute(b, "reply_type"); a != nil {
+		if v, ok := l.text(a); ok {
+			d.ReplyType = v
+			switch {
+			case strings.HasPrefix(v, "weir."):
+				l.fail(a.Expr.Range(), "Reserved type", "Types that begin with \"weir.\" are the router's own.")
+			case v == "" || len(v) > 200 || strings.ContainsFunc(v, func(c rune) bool { return unicode.IsSpace(c) || unicode.IsControl(c) }):
+				l.fail(a.Expr.Range(), "Not a type", `A type is like "order.priced": at most 200 bytes, without white space.`)
 			}
 		}
 	}

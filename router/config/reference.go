@@ -107,9 +107,8 @@ func (l *loader) reference(e hclsyntax.Expression, kind string, list bool) (refe
 		}
 		return reference{}, false
 	}
-	if kind == "source" && (name == "weir" || name == "reply") {
-		l.later(at, "source."+name)
-		return reference{}, false
+	if kind == "source" && has(reservedSources, name) {
+		return reference{name: name, at: at}, true
 	}
 	if _, known := l.defined[kind][name]; !known {
 		if l.broken {

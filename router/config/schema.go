@@ -45,15 +45,15 @@ var (
 		attributes: []string{"wasm", "config", "memory", "fuel", "init_fuel", "deadline", "isolation", "abi", "on_error", "shadow"},
 	}
 	destinationSchema = schema{
-		attributes: []string{"url", "secret", "format", "headers", "timeout", "concurrency", "rate", "order_by", "disable_after", "max_age", "for_each"},
+		attributes: []string{"url", "secret", "format", "headers", "timeout", "concurrency", "rate", "order_by", "disable_after", "max_age", "reply_type", "for_each"},
 		blocks:     []string{"retry", "breaker"},
 		laterAttributes: []string{"previous_secrets", "forward_headers", "proxy",
-			"reply_type", "compress", "http2", "token"},
+			"compress", "http2", "token"},
 		laterBlocks: []string{"sign", "auth", "tls"},
 	}
 	// What a destination may say, but for what makes it this destination.
 	defaultsSchema = schema{
-		attributes:      []string{"secret", "format", "headers", "timeout", "concurrency", "rate", "order_by", "disable_after", "max_age"},
+		attributes:      []string{"secret", "format", "headers", "timeout", "concurrency", "rate", "order_by", "disable_after", "max_age", "reply_type"},
 		blocks:          []string{"retry", "breaker"},
 		laterAttributes: without(destinationSchema.laterAttributes, "token"),
 		laterBlocks:     destinationSchema.laterBlocks,

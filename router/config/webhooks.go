@@ -68,6 +68,10 @@ func (l *loader) decodeWebhooks(b *hclsyntax.Block, defaults Destination) {
 				l.fail(x.at, "Named twice", "The source %q is in the list already.", x.name)
 				continue
 			}
+			if x.name == "weir" {
+				l.fail(x.at, "The router's own events", "Registered webhooks never get them. A route can send them anywhere.")
+				continue
+			}
 			w.From = append(w.From, x.name)
 		}
 	}

@@ -355,13 +355,7 @@ func (s *Set) Settle(ctx context.Context, name string, before store.Ref, to stor
 
 // settle ends postings of a lane that are all that wait up to the last of them.
 func (s *Set) settle(ctx context.Context, name string, refs []store.Ref, to store.State, note string) (int, error) {
-	outcome := func(r store.Ref) store.Outcome {
-		o := store.Outcome{Ref: r, From: store.Waiting, To: to, Note: note}
-		if to == store.Dead {
-			o.Reason = store.ReasonExpired
-		}
-		return o
-	}
+	outcome := func(r store.Ref) store.Outcome { return ended(r, store.Waiting, to, 0, note) }
 	l := s.get(name)
 	if l == nil {
 		return len(refs), s.settleStored(ctx, name, refs, outcome)
@@ -436,8 +430,13 @@ func (s *Set) settleStored(ctx context.Context, name string, refs []store.Ref, o
 // Empty cancels all that waits for a lane or is retrying, and gives how many.
 // Those in flight it leaves.
 func (s *Set) Empty(ctx context.Context, name, note string) (n int, err error) {
-	end := store.Ref{Position: s.store.Progress() + 1}
-	n, err = s.Settle(ctx, name, end, store.Cancelled, note)
+	return s.End(ctx, name, store.Ref{Position: s.store.Progress() + 1}, store.Cancelled, note)
+}
+
+// End ends what waits for a lane or is retrying and is before a reference, and
+// gives how many. Those in flight it leaves.
+func (s *Set) End(ctx context.Context, name string, end store.Ref, to store.State, note string) (n int, err error) {
+	n, err = s.Settle(ctx, name, end, to, note)
 	if err != nil {
 		return n, err
 	}
@@ -451,8 +450,11 @@ func (s *Set) Empty(ctx context.Context, name, note string) (n int, err error) {
 		for _, y := range retries {
 			due, ref = y.Due, y.Ref.Next()
 			if y.Ref.Less(end) {
-				changes = append(changes, Change{store.Outcome{Ref: y.Ref, From: store.Retrying, To: store.Cancelled, Tries: y.Tries, Note: note}, y.Key})
+				changes = append(changes, Change{ended(y.Ref, store.Retrying, to, y.Tries, note), y.Key})
 			}
+		}
+		if len(changes) == 0 {
+			continue
 		}
 		moved, err := s.Move(ctx, name, changes)
 		n += len(moved)
@@ -460,6 +462,14 @@ func (s *Set) Empty(ctx context.Context, name, note string) (n int, err error) {
 			return n, err
 		}
 	}
+}
+
+func ended(r store.Ref, from, to store.State, tries int, note string) store.Outcome {
+	o := store.Outcome{Ref: r, From: from, To: to, Tries: tries, Note: note}
+	if to == store.Dead {
+		o.Reason = store.ReasonExpired
+	}
+	return o
 }
 
 // healths reads what is kept of all lanes.

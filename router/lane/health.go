@@ -255,6 +255,7 @@ const (
 	NoticeFailing   NoticeKind = "failing"
 	NoticeDisabled  NoticeKind = "disabled"
 	NoticeRecovered NoticeKind = "recovered"
+	NoticeDead      NoticeKind = "dead" // of a delivery
 )
 
 // Notice tells of a lane's change.
@@ -269,6 +270,40 @@ type Notice struct {
 	Failures int
 	Since    time.Time
 	Fault    Fault
+	// Work and Outcome are those of a delivery that is dead, and nil otherwise.
+	Work    *Work
+	Outcome *store.Outcome
+}
+
+// eventsOf asks what is to be stored of notices.
+func (s *Set) eventsOf(notices []Notice) []*event.Event {
+	var events []*event.Event
+	for i := range notices {
+		if s.notify == nil {
+			break
+		}
+		if e := s.notify(&notices[i]); e != nil {
+			events = append(events, e)
+		}
+	}
+	return events
+}
+
+// toldMost bounds the events of [Set.Tell] that wait to be stored.
+const toldMost = 1000
+
+// Tell stores an event of the router's own soon, as far as there is room. nil is
+// none.
+func (s *Set) Tell(e *event.Event) {
+	if e == nil {
+		return
+	}
+	s.dirtyMu.Lock()
+	if len(s.told) < toldMost {
+		s.told = append(s.told, e)
+	}
+	s.dirtyMu.Unlock()
+	s.wakeRecorder()
 }
 
 func (l *lane) notice(kind NoticeKind, now time.Time) Notice {

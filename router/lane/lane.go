@@ -91,6 +91,8 @@ type Result struct {
 	// delivery then ends as cancelled, with Note: a route that was run again.
 	Again *store.Routing
 	Note  string
+	// Reply is an event that is stored together with the outcome.
+	Reply *event.Event
 	// Cancelled ends the delivery as cancelled, with Note: nothing was tried.
 	Cancelled bool
 }
@@ -511,24 +513,12 @@ func (l *lane) alarm() {
 	l.wakeAt = time.Time{}
 	if l.telling {
 		l.telling = false
-		l.keep(l.tell(l.set.now()))
+		if events := l.set.eventsOf(l.tell(l.set.now())); l.changed || len(events) > 0 {
+			l.events = append(l.events, events...)
+			l.report()
+		}
 	}
 	l.start()
-}
-
-// keep puts notices on the recorder's list. Callers hold mu.
-func (l *lane) keep(notices []Notice) {
-	for i := range notices {
-		if l.set.notify == nil {
-			continue
-		}
-		if e := l.set.notify(&notices[i]); e != nil {
-			l.events = append(l.events, e)
-		}
-	}
-	if l.changed || len(l.events) > 0 {
-		l.report()
-	}
 }
 
 // report puts the lane on the recorder's list. Callers hold mu.
@@ -619,7 +609,15 @@ func (l *lane) expire(j job, w *Work) {
 	l.mu.Lock()
 	l.unclaim(j)
 	l.mu.Unlock()
-	l.add(j, o, nil)
+	l.add(j, o, nil, l.set.eventsOf(dead(nil, l, w, &o))...)
+}
+
+// dead adds a notice of a delivery that is.
+func dead(notices []Notice, l *lane, w *Work, o *store.Outcome) []Notice {
+	if o.To != store.Dead || w.Event.Source == event.SourceWeir {
+		return notices
+	}
+	return append(notices, Notice{Kind: NoticeDead, Destination: l.name, At: l.set.now(), Work: w, Outcome: o})
 }
 
 // giveBack keeps a delivery that could not be tried for later. At first nothing
@@ -714,13 +712,17 @@ func (l *lane) finish(j job, w *Work, result *Result, policy *Policy) {
 	}
 	l.set.observe(l.name, w, result, &o)
 	l.mu.Lock()
-	l.keep(l.judge(now, w, result, policy))
+	notices := l.judge(now, w, result, policy)
 	l.mu.Unlock()
-	l.add(j, o, result.Again)
+	events := l.set.eventsOf(dead(notices, l, w, &o))
+	if result.Reply != nil {
+		events = append(events, result.Reply)
+	}
+	l.add(j, o, result.Again, events...)
 }
 
 // add hands an outcome to the recorder.
-func (l *lane) add(j job, o store.Outcome, again *store.Routing) {
+func (l *lane) add(j job, o store.Outcome, again *store.Routing, events ...*event.Event) {
 	l.mu.Lock()
 	if !j.retry {
 		l.settle(j.ref)
@@ -730,6 +732,7 @@ func (l *lane) add(j job, o store.Outcome, again *store.Routing) {
 	}
 	l.set.offered.Add(-j.cost)
 	l.outcomes = append(l.outcomes, o)
+	l.events = append(l.events, events...)
 	if again != nil {
 		l.routings = append(l.routings, again)
 	}

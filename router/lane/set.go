@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,6 +52,7 @@ type Set struct {
 
 	dirtyMu  sync.Mutex
 	dirty    []*lane
+	told     []*event.Event // that no lane has, to be stored
 	signal   chan struct{}
 	recorder chan struct{} // closed when the recorder has ended
 	finish   chan struct{} // closed when the recorder shall end
@@ -299,6 +301,10 @@ func (s *Set) record(l *lane) {
 	s.dirtyMu.Lock()
 	s.dirty = append(s.dirty, l)
 	s.dirtyMu.Unlock()
+	s.wakeRecorder()
+}
+
+func (s *Set) wakeRecorder() {
 	select {
 	case s.signal <- struct{}{}:
 	default:
@@ -330,9 +336,14 @@ const recordBytes = 1 << 20
 // flush commits what the lanes have gathered, in records of bounded size.
 func (s *Set) flush() {
 	s.dirtyMu.Lock()
-	lanes := s.dirty
-	s.dirty = nil
+	lanes, told := s.dirty, s.told
+	s.dirty, s.told = nil, nil
 	s.dirtyMu.Unlock()
+	if len(told) > 0 {
+		if err := s.commit(&store.Record{Events: newEvents(told)}); err != nil {
+			s.log.Error("events of the router are not stored", "events", len(told), "error", err)
+		}
+	}
 	for len(lanes) > 0 {
 		var all []gathered
 		size, until := 0, uint64(0)
@@ -369,6 +380,22 @@ func outcomeBytes(o *store.Outcome) int {
 	return size
 }
 
+// ownDedupe is how long the ids of events are remembered that follow from what a
+// crash could repeat.
+const ownDedupe = 24 * time.Hour
+
+func newEvents(list []*event.Event) []store.NewEvent {
+	events := make([]store.NewEvent, 0, len(list))
+	for _, e := range list {
+		x := store.NewEvent{Event: e}
+		if e.Given {
+			x.Dedupe = ownDedupe
+		}
+		events = append(events, x)
+	}
+	return events
+}
+
 func (s *Set) flushRecord(all []gathered) {
 	r := &store.Record{}
 	for _, g := range all {
@@ -379,9 +406,7 @@ func (s *Set) flushRecord(all []gathered) {
 		if g.document != nil {
 			r.Documents = append(r.Documents, *g.document)
 		}
-		for _, e := range g.events {
-			r.Events = append(r.Events, store.NewEvent{Event: e})
-		}
+		r.Events = append(r.Events, newEvents(g.events)...)
 	}
 	err := s.commit(r)
 	if inPieces(err) {
@@ -411,9 +436,13 @@ func (s *Set) commit(r *store.Record) error {
 	for try := 0; ; try++ {
 		_, err := s.store.Commit(context.Background(), r)
 		if errors.Is(err, store.ErrFull) && len(r.Events) > 0 {
-			s.log.Warn("the disk has no room for the router's own events, they are dropped", "events", len(r.Events))
-			r.Events = nil
-			continue
+			// Replies are kept, so that their deliveries do not end without them.
+			replies := slices.DeleteFunc(slices.Clone(r.Events), func(e store.NewEvent) bool { return e.Event.Source != event.SourceReply })
+			if len(replies) < len(r.Events) {
+				s.log.Warn("the disk has no room for the router's own events, they are dropped", "events", len(r.Events)-len(replies))
+				r.Events = replies
+				continue
+			}
 		}
 		if err == nil || errors.Is(err, store.ErrClosed) || inPieces(err) {
 			return err

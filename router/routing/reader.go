@@ -45,6 +45,9 @@ type Taker interface {
 	Decided(e *event.Event, d *Decision, early bool)
 	// Committed comes after it.
 	Committed(e *event.Event, d *Decision)
+	// Dead gives events that are stored together with a routing that has dead
+	// letters.
+	Dead(e *event.Event, r *store.Routing) []store.NewEvent
 }
 
 // Ledger counts events as they are routed, in the record that commits it.
@@ -400,8 +403,16 @@ func (r *Reader) commit(batch []pending) (done int, err error) {
 	record := &store.Record{Routings: make([]*store.Routing, len(batch))}
 	for i := range batch {
 		record.Routings[i] = batch[i].decision.Routing
+		if hasDead(record.Routings[i]) {
+			record.Events = append(record.Events, r.taker.Dead(batch[i].event, record.Routings[i])...)
+		}
 	}
 	err = r.commitCounted(ctx, record, batch)
+	if len(record.Events) > 0 && (errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrTooLarge)) {
+		r.log.Warn("there is no room for the router's own events, they are dropped", "events", len(record.Events))
+		record.Events = nil
+		err = r.commitCounted(ctx, record, batch)
+	}
 	if err == nil {
 		return len(batch), nil
 	}
@@ -441,6 +452,15 @@ func (r *Reader) commitCounted(ctx context.Context, record *store.Record, batch 
 		committed()
 	}
 	return err
+}
+
+func hasDead(r *store.Routing) bool {
+	for i := range r.Deliveries {
+		if r.Deliveries[i].Dead != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // tooLarge makes dead letters of a routing, one a route. The routing itself is

@@ -36,8 +36,9 @@ func appendEvents(t *testing.T, st store.Store, types ...string) []uint64 {
 // deaf is a Taker that does nothing.
 type deaf struct{}
 
-func (deaf) Decided(*event.Event, *Decision, bool) {}
-func (deaf) Committed(*event.Event, *Decision)     {}
+func (deaf) Decided(*event.Event, *Decision, bool)              {}
+func (deaf) Committed(*event.Event, *Decision)                  {}
+func (deaf) Dead(*event.Event, *store.Routing) []store.NewEvent { return nil }
 
 // run starts a reader and waits until it has routed up to a position.
 func run(t *testing.T, st store.Store, tb *Table, until uint64) {
@@ -157,6 +158,8 @@ func (w *witness) Decided(e *event.Event, d *Decision, early bool) {
 		w.late++
 	}
 }
+
+func (w *witness) Dead(*event.Event, *store.Routing) []store.NewEvent { return nil }
 
 func (w *witness) Committed(e *event.Event, _ *Decision) {
 	w.mu.Lock()

@@ -418,6 +418,8 @@ type Expired struct {
 	Events int
 	// DeadLetters and Aged count deliveries that ended by age.
 	DeadLetters, Aged int
+	// AgedBy has the number of Aged of each lane that has some.
+	AgedBy map[string]int
 }
 
 // Store is the fold of the records committed to it. All methods may be called

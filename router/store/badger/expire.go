@@ -76,6 +76,12 @@ func (s *Store) expireAged(ctx context.Context, now time.Time, done *store.Expir
 				return err
 			}
 			done.Aged += n
+			if n > 0 {
+				if done.AgedBy == nil {
+					done.AgedBy = map[string]int{}
+				}
+				done.AgedBy[name] += n
+			}
 		}
 	}
 	return nil

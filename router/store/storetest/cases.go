@@ -1298,6 +1298,16 @@ func (e *Env) retain(ctx context.Context) (store.Expired, error) {
 		total.Events += x.Events
 		total.DeadLetters += x.DeadLetters
 		total.Aged += x.Aged
+		by := 0
+		for name, n := range x.AgedBy {
+			if name == "" || n < 1 {
+				return total, fmt.Errorf("%d deliveries of the lane %q ended by age", n, name)
+			}
+			by += n
+		}
+		if by != x.Aged {
+			return total, fmt.Errorf("%d deliveries ended by age, and by lane %v", x.Aged, x.AgedBy)
+		}
 	}
 	return total, nil
 }

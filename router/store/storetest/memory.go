@@ -880,7 +880,12 @@ func (m *Memory) expire(now time.Time) store.Expired {
 				l.cursor.Above = slices.DeleteFunc(slices.Clone(l.cursor.Above), func(a store.Ref) bool { return a.Less(l.cursor.Low) })
 			}
 			d.state, d.reason, d.changed, d.due = store.Dead, store.ReasonExpired, now, time.Time{}
+			d.key = 0
 			done.Aged++
+			if done.AgedBy == nil {
+				done.AgedBy = map[string]int{}
+			}
+			done.AgedBy[d.lane]++
 		}
 		if d.state == store.Dead && d.changed.Before(now.Add(-m.opts.DeadAge)) {
 			delete(m.deliveries, r)

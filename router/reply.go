@@ -1,0 +1,63 @@
+package router
+
+import (
+	"context"
+	"time"
+	"unicode/utf8"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/weirhq/weir/router/attempt"
+	"github.com/weirhq/weir/router/config"
+	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/lane"
+	"github.com/weirhq/weir/router/rawjson"
+)
+
+// maxHops is how many replies may follow from one another.
+const maxHops = 8
+
+// replying makes each 2xx body of a destination with a reply_type a new event. It
+// is stored together with the outcome, under an id that follows from the
+// delivery's: however often that is sent, there is one.
+func replying(d *config.Destination, log hclog.Logger, try lane.Try) lane.Try {
+	if d.Lane.ReplyType == "" {
+		return try
+	}
+	return func(ctx context.Context, w *lane.Work) lane.Result {
+		result := try(ctx, w)
+		body := result.Attempt.Body
+		if !result.OK || len(body) == 0 {
+			return result
+		}
+		switch {
+		case w.Event.Hops >= maxHops:
+			log.Warn("an answer makes no event, because it would be the ninth in a row that follows from another",
+				"destination", d.Name, "event", w.Event.ID, "type", d.Lane.ReplyType)
+			return result
+		case len(body) >= attempt.MaxKeptBody || result.Attempt.Reason == attempt.ReasonTooLarge:
+			log.Warn("an answer makes no event, because it is larger than 16 KiB",
+				"destination", d.Name, "event", w.Event.ID, "type", d.Lane.ReplyType)
+			return result
+		}
+		route := w.Routing.Matches[w.Delivery.Match].Route
+		now := time.Now().UTC()
+		result.Reply = &event.Event{
+			ID:    "rep_" + event.WebhookID(w.Event.Position, w.Event.ID, route, w.Delivery.N, d.Name),
+			Given: true, Type: d.Lane.ReplyType, Source: event.SourceReply, Subject: w.Event.Subject, Tenant: w.Event.Tenant,
+			Time: now, Received: now, ContentType: contentTypeOf(body), Data: body, Cause: w.Event.ID, Hops: w.Event.Hops + 1,
+		}
+		return result
+	}
+}
+
+// contentTypeOf is what an answer's bytes are: its own header may say anything.
+func contentTypeOf(b []byte) string {
+	switch {
+	case rawjson.Valid(b) == nil:
+		return "application/json"
+	case utf8.Valid(b):
+		return "text/plain; charset=utf-8"
+	}
+	return "application/octet-stream"
+}
