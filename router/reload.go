@@ -91,6 +91,9 @@ func (r *Router) prepare(ctx context.Context, c *config.Config, old *setup) (*se
 			s.senders[d.Name] = old.senders[d.Name]
 			continue
 		}
+		if d.Kind == "pull" {
+			continue // its receiver comes by itself
+		}
 		sender, err := attempt.Open(d, attempt.Options{Stdout: r.stdout})
 		if err != nil {
 			return nil, errors.Join(err, s.discard(old))
@@ -195,7 +198,7 @@ func (r *Router) Reload(ctx context.Context, c *config.Config, orphan bool) (*ap
 	}
 	r.setup.Store(s)
 	for _, d := range c.Destinations {
-		if s.senders[d.Name] == old.senders[d.Name] {
+		if s.senders[d.Name] == old.senders[d.Name] && old.destination(d.Name) != nil {
 			continue
 		}
 		if err := r.lanes.Put(d.Name, policyOf(d), replying(d, r.log, send(d.Name, s.senders[d.Name])), r.freeing(old, d.Name)); err != nil {
@@ -236,7 +239,7 @@ func needRestart(changes []api.Change) []string {
 // freeing closes the sender that a destination had, nil where it had none.
 func (r *Router) freeing(old *setup, name string) func() {
 	sender := old.senders[name]
-	if sender == nil {
+	if sender == nil { // also of a pull destination
 		return nil
 	}
 	return func() {
@@ -252,6 +255,7 @@ func policyOf(d *config.Destination) lane.Policy {
 		Breaker:      lane.Breaker{Failures: d.Lane.BreakerFailures, Cooldown: d.Lane.BreakerCooldown},
 		DisableAfter: d.Lane.DisableAfter, MaxAge: d.Lane.MaxAge,
 	}
+	p.Pull = d.Kind == "pull"
 	switch by := d.Lane.OrderBy; {
 	case d.Lane.OrderAll:
 		p.Order = &lane.Order{Whole: true}

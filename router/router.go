@@ -64,7 +64,9 @@ type Router struct {
 	lanes   *lane.Set
 	reader  *routing.Reader
 	health  health
-	stream  *stream.Hub
+
+	listeners listeners
+	stream    *stream.Hub
 	// tally counts what sources take and refuse, outcomes is for producers that
 	// wait for what becomes of their events.
 	tally    source.Tally
@@ -136,6 +138,9 @@ func (r *Router) open(ctx context.Context, o Options) error {
 		return err
 	}
 	r.setup.Store(current)
+	if err := r.listeners.open(ctx, st); err != nil {
+		return fmt.Errorf("read the listeners: %w", err)
+	}
 	r.reader = routing.NewReader(st, current.table(), r.log.Named("routing"), taker{r}, ledger{r.book})
 	r.lanes = lane.NewSet(counted{st, r.book}, lane.Options{Logger: r.log.Named("delivery"), Observer: r.observe, Notify: r.notify})
 	if err := r.openWebhooks(ctx, c); err != nil || o.Inspect {
@@ -267,6 +272,9 @@ func (r *Router) retain(ctx context.Context) {
 		}
 		if err == nil {
 			err = r.expireLanes(ctx)
+		}
+		if err == nil {
+			err = r.listeners.prune(ctx, time.Now())
 		}
 		switch {
 		case errors.Is(err, store.ErrClosed) || ctx.Err() != nil:

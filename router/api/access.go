@@ -133,6 +133,12 @@ func (s *server) mayIngest(c *fiber.Ctx, src *source.Source) error {
 // added later is closed by itself.
 func (s *server) authorize(c *fiber.Ctx) error {
 	secure(c)
+	if done, err := s.mayPull(c); done || err != nil {
+		if err != nil {
+			return err
+		}
+		return c.Next()
+	}
 	if err := s.require(c, needed(c.Method(), c.Path())...); err != nil {
 		return err
 	}
@@ -150,7 +156,7 @@ func needed(method, path string) []config.Scope {
 	switch {
 	case path == "/api/webhooks" || strings.HasPrefix(path, "/api/webhooks/"):
 		return []config.Scope{config.ScopeWebhooks, config.ScopeAdmin}
-	case path == "/api/explain": // it asks, with a body
+	case path == "/api/explain", path == "/api/listeners": // they ask, with a body
 		return []config.Scope{config.ScopeRead}
 	}
 	return []config.Scope{config.ScopeAdmin}

@@ -76,6 +76,7 @@ type Engine interface {
 	// of them, 0 for any number. It returns after a bounded time.
 	MoveDead(ctx context.Context, q store.DeliveryQuery, to store.State) (*Moved, error)
 	Destinations
+	Pulls
 }
 
 // Part is what of the HTTP side an application answers.
@@ -190,6 +191,9 @@ func New(e Engine, o Options) *fiber.App {
 	api.Get("/dead-letters", s.listDeadLetters)
 	api.Post("/dead-letters/retry", s.retryDeadLetters)
 	api.Post("/dead-letters/cancel", s.cancelDeadLetters)
+	api.Get("/pull/:name", s.pull)
+	api.Post("/pull/:name/ack", s.acknowledge)
+	api.Post("/listeners", s.listen)
 	api.Get("/destinations", s.listDestinations)
 	api.Get("/destinations/:name", s.showDestination)
 	api.Post("/destinations/:name/pause", s.pauseDestination)

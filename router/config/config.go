@@ -251,7 +251,9 @@ type Destination struct {
 	// Concurrency is how many attempts may be in flight at a time.
 	Concurrency int
 	Lane        Lane
-	Range       hcl.Range
+	// Token opens a pull destination beside the router's own tokens; empty: none.
+	Token Secret
+	Range hcl.Range
 }
 
 // SafeURL is the URL without its password.

@@ -73,6 +73,15 @@ func (l *loader) decodeDestination(b *hclsyntax.Block, defaults Destination) {
 	} else {
 		l.missing(b, "url", `url = "https://example.com/hooks"`)
 	}
+	if a := attribute(b, "token"); a != nil {
+		d.Token = l.secret(a)
+		if d.Kind != "pull" && d.Kind != "" {
+			l.fail(a.NameRange, "No use for a token", `A token opens a destination with the url "pull:". What this one is sent is signed by its secret.`)
+		}
+	}
+	if d.Kind == "pull" && d.Lane.ReplyType != "" {
+		l.fail(b.DefRange(), "No reply", "A pull destination gets no answer, so it has no reply_type.")
+	}
 	if d.Kind == "http" && d.Secret == "" && attribute(b, "secret") == nil && !loopback(d.Parsed.Hostname()) {
 		l.warn(b.DefRange(), "Unsigned deliveries", `The destination %q is not on this machine and has no secret, so its receiver can't tell who sent what it gets. Set secret = env("...").`, d.Name)
 	}
@@ -213,10 +222,15 @@ func (l *loader) destinationURL(r hcl.Range, s string, d *Destination) {
 		if s != "stdout:" {
 			l.fail(r, "Not a URL", `Write "stdout:", without more.`)
 		}
-	case "nats", "pull":
+	case "pull":
+		d.Kind = "pull"
+		if s != "pull:" {
+			l.fail(r, "Not a URL", `Write "pull:", without more.`)
+		}
+	case "nats":
 		l.later(r, u.Scheme+":")
 	default:
-		l.fail(r, "Unknown kind of destination", "There are https:, http:, file: and stdout:, not %q.", u.Scheme+":")
+		l.fail(r, "Unknown kind of destination", "There are https:, http:, file:, stdout: and pull:, not %q.", u.Scheme+":")
 	}
 }
 

@@ -45,17 +45,17 @@ var (
 		attributes: []string{"wasm", "config", "memory", "fuel", "init_fuel", "deadline", "isolation", "abi", "on_error", "shadow"},
 	}
 	destinationSchema = schema{
-		attributes: []string{"url", "secret", "format", "headers", "timeout", "concurrency", "rate", "order_by", "disable_after", "max_age", "reply_type", "for_each"},
+		attributes: []string{"url", "secret", "format", "headers", "timeout", "concurrency", "rate", "order_by", "disable_after", "max_age", "reply_type", "token", "for_each"},
 		blocks:     []string{"retry", "breaker"},
 		laterAttributes: []string{"previous_secrets", "forward_headers", "proxy",
-			"compress", "http2", "token"},
+			"compress", "http2"},
 		laterBlocks: []string{"sign", "auth", "tls"},
 	}
 	// What a destination may say, but for what makes it this destination.
 	defaultsSchema = schema{
 		attributes:      []string{"secret", "format", "headers", "timeout", "concurrency", "rate", "order_by", "disable_after", "max_age", "reply_type"},
 		blocks:          []string{"retry", "breaker"},
-		laterAttributes: without(destinationSchema.laterAttributes, "token"),
+		laterAttributes: destinationSchema.laterAttributes,
 		laterBlocks:     destinationSchema.laterBlocks,
 	}
 	routeSchema = schema{

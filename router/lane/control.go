@@ -122,6 +122,7 @@ func (s *Set) set(ctx context.Context, name string, change func(*health, time.Ti
 		l.saved = make(chan struct{})
 	}
 	saved := l.saved
+	l.announce()
 	l.start()
 	l.report()
 	l.mu.Unlock()

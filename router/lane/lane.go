@@ -121,6 +121,8 @@ type Policy struct {
 	// DisableAfter disables the lane once it had no success for that long, and ten
 	// attempts have failed; 0 never.
 	DisableAfter time.Duration
+	// Pull leaves what is posted where it is: receivers fetch it, see [Set.Settle].
+	Pull bool
 	// Order of deliveries, nil for none.
 	Order *Order
 	// MaxAge ends deliveries whose event was received longer ago, 0 none.
@@ -184,6 +186,7 @@ type lane struct {
 	saving    chan struct{}  // the same for what is being committed
 	inCommit  int            // outcomes that the recorder is committing
 	reading   bool
+	arrived   chan struct{} // closed when something is posted, nil where nobody waits
 	readError error
 }
 
@@ -241,7 +244,30 @@ func (l *lane) wake(postings, retries bool) {
 	defer l.mu.Unlock()
 	l.more = l.more || postings
 	l.stale = l.stale || retries
+	l.announce()
 	l.start()
+}
+
+// announce tells those that wait for something to come. Callers hold mu.
+func (l *lane) announce() {
+	if l.arrived != nil {
+		close(l.arrived)
+		l.arrived = nil
+	}
+}
+
+// Arrived gives a channel that is closed when something is posted to a lane.
+func (s *Set) Arrived(name string) <-chan struct{} {
+	l := s.get(name)
+	if l == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.arrived == nil {
+		l.arrived = make(chan struct{})
+	}
+	return l.arrived
 }
 
 // refresh forgets what was read and not taken.
@@ -255,6 +281,9 @@ func (l *lane) refresh() {
 
 // start adds a worker where one more may find work. Callers hold mu.
 func (l *lane) start() {
+	if l.policy.Pull {
+		return
+	}
 	if l.workers < l.policy.Concurrency && l.set.employ(l) {
 		l.workers++
 	}

@@ -85,7 +85,7 @@ func (l *lane) offer(p posting, early bool) {
 	if used > offeredBytes/2 {
 		most = offeredFew
 	}
-	if !early || l.idle || l.reading || l.more || l.covered.Less(l.skipped) || len(l.ahead) >= most || used > offeredBytes {
+	if !early || l.idle || l.policy.Pull || l.reading || l.more || l.covered.Less(l.skipped) || len(l.ahead) >= most || used > offeredBytes {
 		l.skipped = p.ref.Next()
 		return
 	}
@@ -99,6 +99,7 @@ func (l *lane) offer(p posting, early bool) {
 func (l *lane) posted(ref store.Ref) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.announce()
 	if l.reading || !ref.Less(l.covered) {
 		l.more = true
 		l.start()

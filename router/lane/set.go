@@ -151,6 +151,9 @@ func (s *Set) healthOf(ctx context.Context, name string) (health, error) {
 }
 
 func (p Policy) complete(name string) (Policy, error) {
+	if p.Pull {
+		p.Schedule, p.Concurrency = []time.Duration{0}, 1
+	}
 	if len(p.Schedule) == 0 || p.Concurrency < 1 {
 		return p, fmt.Errorf("lane %s: the policy needs a schedule and a concurrency", name)
 	}

@@ -31,3 +31,18 @@ destination "g" {
   url      = "stdout:"
   order_by = body.customer
 }
+
+destination "h" {
+  url        = "pull:everything"
+  reply_type = "weir.x"
+}
+
+destination "i" {
+  url        = "pull:"
+  reply_type = "order priced"
+}
+
+destination "j" {
+  url   = "stdout:"
+  token = "hunter2"
+}

@@ -20,10 +20,6 @@ destination "d" {
   }
 }
 
-destination "e" {
-  url    = "pull:"
-}
-
 route "r" {
   from     = [source.weir, source.reply]
   to       = [destination.d]
