@@ -22,9 +22,9 @@ func vector() Message {
 	return Message{ID: vectorID, Time: time.Unix(vectorTime, 999), Body: []byte(vectorBody)}
 }
 
-func standard(t *testing.T, secret string) *Standard {
+func standard(t *testing.T, secrets ...string) *Standard {
 	t.Helper()
-	s, err := NewStandard(secret)
+	s, err := NewStandard(secrets...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,6 +136,67 @@ func TestHMACVerify(t *testing.T) {
 		if err := s.Verify(tt.value, []byte(tt.body)); !errors.Is(err, tt.want) {
 			t.Errorf("%s: got %v, want %v", tt.name, err, tt.want)
 		}
+	}
+}
+
+func TestHMACForms(t *testing.T) {
+	const secret, body = "It's a Secret to Everybody", "Hello, World!"
+	for _, c := range []struct {
+		form         HMACForm
+		header, want string
+	}{
+		{HMACForm{}, "X-Webhook-Signature", "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"},
+		{HMACForm{Header: "x-hub-signature-256", Prefix: "sha256="}, "X-Hub-Signature-256", "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"},
+		{HMACForm{Header: "X-Shopify-Hmac-Sha256", Base64: true}, "X-Shopify-Hmac-Sha256", "dXEH6g6yUJ/CESIczphLijdXC211hsIsRvQ3nIsEPhc="},
+		{HMACForm{Base64: true, Prefix: "v0="}, "X-Webhook-Signature", "v0=dXEH6g6yUJ/CESIczphLijdXC211hsIsRvQ3nIsEPhc="},
+	} {
+		s := NewHMACIn(c.form, secret)
+		h := http.Header{}
+		s.Sign(h, Message{Body: []byte(body)})
+		if got := h.Get(c.header); got != c.want || len(h) != 1 {
+			t.Errorf("%+v gives %v", c.form, h)
+		}
+		if got := string(s.AppendField(nil, Message{Body: []byte(body)})); got != c.header+": "+c.want+"\r\n" {
+			t.Errorf("%+v gives the line %q", c.form, got)
+		}
+		if err := s.Verify(c.want, []byte(body)); err != nil {
+			t.Errorf("%+v: %v", c.form, err)
+		}
+		if err := s.Verify(c.want, []byte(body+"!")); !errors.Is(err, ErrMismatch) {
+			t.Errorf("%+v takes another body: %v", c.form, err)
+		}
+	}
+}
+
+// While a secret is rotated a receiver with either one is served.
+func TestSeveralSecrets(t *testing.T) {
+	const old = "the old secret, with spaces"
+	signers, err := ForSecret(vectorSecret, old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := http.Header{}
+	for _, s := range signers {
+		s.Sign(h, vector())
+	}
+	if got, want := h.Get(HeaderStandard), vectorValue+" "+standard(t, old).Signature(vector()); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := h.Get(HeaderHMAC); got != NewHMAC(vectorSecret).Signature([]byte(vectorBody)) {
+		t.Errorf("%s is %q, want the new secret's", HeaderHMAC, got)
+	}
+	for _, secret := range []string{vectorSecret, old} {
+		err := standard(t, secret).Verify(vectorID, "1614265330", h.Get(HeaderStandard), []byte(vectorBody), time.Unix(vectorTime, 0), time.Minute)
+		if err != nil {
+			t.Errorf("a receiver with one of the secrets: %v", err)
+		}
+	}
+	both := standard(t, "another", old)
+	if err := both.Verify(vectorID, "1614265330", h.Get(HeaderStandard), []byte(vectorBody), time.Unix(vectorTime, 0), time.Minute); err != nil {
+		t.Errorf("one of the receiver's secrets: %v", err)
+	}
+	if _, err := ForSecret(vectorSecret, "whsec_?"); err == nil {
+		t.Error("a previous secret that can't be decoded was taken")
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -20,26 +21,57 @@ const (
 	versionPrefix  = "v1,"
 )
 
-// Standard is the scheme of Standard Webhooks: v1, and the base64 of
-// HMAC-SHA256 over id.timestamp.body. The key of a secret that begins with
-// whsec_ is the rest, decoded from base64; of any other its literal bytes.
-type Standard struct{ macs macs }
+// Standard is the scheme of Standard Webhooks: one signature for each secret, in
+// their order and parted by spaces, over id.timestamp.body. That of a secret is v1
+// and the base64 of HMAC-SHA256. The key of one that begins with whsec_ is the
+// rest, decoded from base64; of any other its literal bytes.
+type Standard struct {
+	entries []entry
+	starts  sync.Pool // of *[]byte, to allocate none each time
+}
 
-// NewStandard returns the scheme for a secret. It fails for one that begins
+// entry is one signature of webhook-signature.
+type entry interface {
+	// appendSigned appends the signature with its version. start is all that is
+	// signed before the body.
+	appendSigned(b, start, body []byte) []byte
+	// matches says whether given, with its version, signs the same.
+	matches(given, start, body []byte) bool
+}
+
+// NewStandard returns the scheme for some secrets. It fails for one that begins
 // with whsec_ and does not go on with base64; the error does not show it.
-func NewStandard(secret string) (*Standard, error) {
+func NewStandard(secrets ...string) (*Standard, error) {
+	s := &Standard{}
+	for _, secret := range secrets {
+		key, err := standardKey(secret)
+		if err != nil {
+			return nil, err
+		}
+		s.entries = append(s.entries, &symmetric{macs{key: key}})
+	}
+	return s, nil
+}
+
+func standardKey(secret string) ([]byte, error) {
 	encoded, decode := strings.CutPrefix(secret, standardPrefix)
 	if !decode {
-		return &Standard{macs: macs{key: []byte(secret)}}, nil
+		return []byte(secret), nil
 	}
-	key, err := base64.StdEncoding.DecodeString(encoded)
-	if err != nil { // generators differ in whether they pad
-		key, err = base64.RawStdEncoding.DecodeString(encoded)
-	}
+	key, err := decodeBase64(encoded)
 	if err != nil || len(key) == 0 {
 		return nil, fmt.Errorf("a secret that begins with %s must go on with base64", standardPrefix)
 	}
-	return &Standard{macs: macs{key: key}}, nil
+	return key, nil
+}
+
+// decodeBase64 takes both forms: generators differ in whether they pad.
+func decodeBase64(s string) ([]byte, error) {
+	b, err := base64.StdEncoding.DecodeString(s)
+	if err != nil {
+		return base64.RawStdEncoding.DecodeString(s)
+	}
+	return b, nil
 }
 
 // Sign sets webhook-id, webhook-timestamp and webhook-signature.
@@ -53,11 +85,14 @@ func (s *Standard) Sign(h http.Header, m Message) {
 // webhook-id and webhook-timestamp.
 func (s *Standard) AppendField(b []byte, m Message) []byte {
 	b = append(b, "Webhook-Signature: "...)
-	mac := s.macs.take()
-	defer s.macs.give(mac)
-	mac.text = append(append(mac.text, m.ID...), '.')
-	mac.text = append(strconv.AppendInt(mac.text, m.Time.Unix(), 10), '.')
-	return append(mac.appendStandard(b, m.Body), "\r\n"...)
+	start, ok := s.starts.Get().(*[]byte)
+	if !ok {
+		start = new([]byte)
+	}
+	defer s.starts.Put(start)
+	*start = append(append((*start)[:0], m.ID...), '.')
+	*start = append(strconv.AppendInt(*start, m.Time.Unix(), 10), '.')
+	return append(s.appendEntries(b, *start, m.Body), "\r\n"...)
 }
 
 // Signature returns the value of webhook-signature.
@@ -66,22 +101,22 @@ func (s *Standard) Signature(m Message) string {
 }
 
 func (s *Standard) signature(id, timestamp string, body []byte) string {
-	mac := s.macs.take()
-	defer s.macs.give(mac)
-	mac.text = append(append(append(append(mac.text, id...), '.'), timestamp...), '.')
-	return string(mac.appendStandard(nil, body))
+	return string(s.appendEntries(nil, []byte(id+"."+timestamp+"."), body))
 }
 
-// appendStandard appends the signature over m's text and a body.
-func (m *mac) appendStandard(b, body []byte) []byte {
-	m.hash.Write(m.text)
-	m.hash.Write(body)
-	return base64.StdEncoding.AppendEncode(append(b, versionPrefix...), m.end())
+func (s *Standard) appendEntries(b, start, body []byte) []byte {
+	for i, e := range s.entries {
+		if i > 0 {
+			b = append(b, ' ')
+		}
+		b = e.appendSigned(b, start, body)
+	}
+	return b
 }
 
 // Verify checks the three headers against a body. Of several signatures, parted
-// by spaces, one must match; those of other versions are passed over. A
-// tolerance of 0 leaves the timestamp's age unchecked.
+// by spaces, one must match one of the secrets or keys; those of other versions
+// are passed over. A tolerance of 0 leaves the timestamp's age unchecked.
 func (s *Standard) Verify(id, timestamp, signatures string, body []byte, now time.Time, tolerance time.Duration) error {
 	if id == "" || timestamp == "" || signatures == "" {
 		return ErrMissing
@@ -90,11 +125,16 @@ func (s *Standard) Verify(id, timestamp, signatures string, body []byte, now tim
 	if err != nil {
 		return fmt.Errorf("%w: not a number of seconds", ErrTimestamp)
 	}
-	want := []byte(s.signature(id, timestamp, body))
-	match := false
+	start := []byte(id + "." + timestamp + ".")
+	match, n := false, 0
 	for given := range strings.SplitSeq(signatures, " ") {
-		if hmac.Equal([]byte(given), want) {
-			match = true
+		if n++; n > maxSignatures {
+			break
+		}
+		for _, e := range s.entries {
+			if e.matches([]byte(given), start, body) {
+				match = true
+			}
 		}
 	}
 	if !match {
@@ -105,4 +145,22 @@ func (s *Standard) Verify(id, timestamp, signatures string, body []byte, now tim
 		return ErrTimestamp
 	}
 	return nil
+}
+
+// maxSignatures bounds the work that a stranger's header can ask for.
+const maxSignatures = 32
+
+// symmetric is v1: HMAC-SHA256 under a secret.
+type symmetric struct{ macs macs }
+
+func (s *symmetric) appendSigned(b, start, body []byte) []byte {
+	mac := s.macs.take()
+	defer s.macs.give(mac)
+	mac.hash.Write(start)
+	mac.hash.Write(body)
+	return base64.StdEncoding.AppendEncode(append(b, versionPrefix...), mac.end())
+}
+
+func (s *symmetric) matches(given, start, body []byte) bool {
+	return hmac.Equal(given, s.appendSigned(nil, start, body))
 }
