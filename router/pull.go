@@ -206,13 +206,13 @@ func (e engine) pullMessage(ctx context.Context, d *config.Destination, ref stor
 	}
 	delivery := &routing.Deliveries[ref.Index]
 	m := routing.Message(x, delivery)
-	body, contentType := attempt.Body(config.Format(delivery.Format), m, delivery.N, delivery.Several)
-	signers, err := sign.ForSecret(d.Secret.Reveal())
+	body, contentType, attributes := attempt.Body(config.Format(delivery.Format), m, delivery.N, delivery.Several)
+	signers, err := attempt.Signers(d)
 	if err != nil {
 		return nil, err
 	}
 	id := event.WebhookID(x.Position, x.ID, routing.Matches[delivery.Match].Route, delivery.N, d.Name)
-	return newPullMessage(id, m, body, contentType, append(slices.Clone(d.Headers), m.SetHeader...), delivery.Replay, signers), nil
+	return newPullMessage(id, m, body, contentType, slices.Concat(d.Headers, m.SetHeader, attributes), delivery.Replay, signers), nil
 }
 
 func newPullMessage(id string, m *event.Message, body []byte, contentType string, set []event.Field, replay string, signers []sign.Signer) *api.PullMessage {

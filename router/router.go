@@ -207,11 +207,12 @@ func send(name string, sender attempt.Sender) lane.Try {
 	return func(ctx context.Context, w *lane.Work) lane.Result {
 		route := w.Routing.Matches[w.Delivery.Match].Route
 		m := w.Routing.Message(w.Event, w.Delivery)
-		body, contentType := attempt.Body(config.Format(w.Delivery.Format), m, w.Delivery.N, w.Delivery.Several)
+		body, contentType, attributes := attempt.Body(config.Format(w.Delivery.Format), m, w.Delivery.N, w.Delivery.Several)
 		out := sender.Send(ctx, &attempt.Delivery{
 			WebhookID: event.WebhookID(w.Event.Position, w.Event.ID, route, w.Delivery.N, name),
-			EventType: m.Type, Number: w.Number, Body: body, ContentType: contentType,
-			Header: m.SetHeader, Time: time.Now(), Replay: w.Delivery.Replay,
+			EventType: m.Type, Number: w.Number,
+			Body: body, ContentType: contentType, Attributes: attributes,
+			Header: m.SetHeader, EventHeader: m.Header, Time: time.Now(), Replay: w.Delivery.Replay,
 		})
 		result := lane.Result{
 			OK: out.OK, RetryAfter: out.RetryAfter, Hold: out.Status == 429 || out.Status == 503,

@@ -2,9 +2,12 @@
 // try, and how often, is the lane's business.
 //
 // Each kind of destination has a file of its own that registers it: http.go,
-// file.go, stdout.go. Below http.go a request is made in request.go, a connection
-// in dial.go and proxy.go, waits in idle.go, carries one exchange at a time in
-// conn.go, and brings an answer to answer.go. Package sign makes the signatures.
+// nats.go, file.go, stdout.go. What all kinds are sent is made in body.go. Below
+// http.go a request is made in request.go (auth.go and oauth2.go say who sends,
+// compress.go makes it smaller), a connection in dial.go and proxy.go, waits in
+// idle.go, carries one exchange at a time in conn.go, and brings an answer to
+// answer.go; http2.go does the exchange where a receiver may speak HTTP/2. Package
+// sign makes the signatures, package guard checks where strangers point.
 //
 // Invariants:
 //   - A sender is bounded: by the destination's timeout, and by the limits
@@ -16,7 +19,8 @@
 //   - A connection takes another request only when the last one was answered
 //     whole, nothing else has come on it, and no interrupt is on its way.
 //   - A sender that has nothing to do holds no goroutine, and after 90 seconds
-//     no connection and no timer.
+//     no connection and no timer. HTTP/2 and NATS have goroutines as long as they
+//     have a connection.
 //   - The same delivery gives the same bytes in each attempt.
 //   - Neither secrets nor a URL's user, password, path or query appear in an
 //     Outcome.
@@ -31,7 +35,6 @@ import (
 
 	"github.com/weirhq/weir/router/attempt/guard"
 	"github.com/weirhq/weir/router/config"
-	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/sign"
 )
 
@@ -92,20 +95,12 @@ func Open(c *config.Destination, o Options) (Sender, error) {
 		return nil, fmt.Errorf("destination %q: no kind for the scheme %q; there are %s",
 			c.Name, c.Parsed.Scheme, strings.Join(Schemes(), ", "))
 	}
+	if o.Guard != nil && c.Parsed.Scheme != "http" && c.Parsed.Scheme != "https" {
+		return nil, fmt.Errorf("destination %q: a stranger's is https or http, not %q", c.Name, c.Parsed.Scheme)
+	}
 	s, err := open(c, o)
 	if err != nil {
 		return nil, fmt.Errorf("destination %q: %w", c.Name, err)
 	}
 	return s, nil
-}
-
-// Body returns what a destination of the given format is sent for message
-// number n of a route's results; several says that there was more than one.
-// A raw body is the message's own slice.
-func Body(format config.Format, m *event.Message, n int, several bool) (body []byte, contentType string) {
-	if format == config.FormatRaw {
-		return m.Data, m.ContentType
-	}
-	size := len(m.Data) + len(m.ID)*2 + len(m.Type) + 128
-	return m.AppendEnvelope(make([]byte, 0, size), n, several), "application/json"
 }

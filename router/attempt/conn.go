@@ -2,6 +2,7 @@ package attempt
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -86,7 +87,11 @@ var errUnasked = errors.New("something came before the request was sent")
 // the buffers.
 type exchange struct {
 	out   []byte // head of the request, and a small body behind it
-	apart []byte // a larger body: the delivery's own slice
+	apart []byte // a larger body: the delivery's own slice, or that of zipped
+	// headSize is how much of out is the head, and sent all of the body.
+	headSize int
+	sent     []byte
+	zipped   bytes.Buffer // of a compressed body
 	reader
 	written chan error // of capacity 1: how writing a larger body ended
 
@@ -126,11 +131,11 @@ func newExchange() *exchange { return exchanges.Get().(*exchange) }
 
 // free gives it back. Nobody may use it, or what it refers to, any more.
 func (x *exchange) free() {
-	if cap(x.out) > maxPooled || cap(x.long) > maxPooled || cap(x.value) > maxPooled {
+	if cap(x.out) > maxPooled || x.zipped.Cap() > maxPooled || cap(x.long) > maxPooled || cap(x.value) > maxPooled {
 		return
 	}
 	x.in.Reset(nil)
-	x.out, x.apart = x.out[:0], nil
+	x.out, x.apart, x.sent = x.out[:0], nil, nil
 	x.stage, x.came, x.private, x.phases = connecting, false, false, Phases{}
 	exchanges.Put(x)
 }

@@ -13,11 +13,15 @@ type Delivery struct {
 	EventType string
 	// Number is that of the attempt, from 1.
 	Number int
-	// Body is sent byte for byte, with ContentType.
+	// Body is sent byte for byte, with ContentType. Attributes are headers that
+	// belong to it, see [Body].
 	Body        []byte
 	ContentType string
-	// Header holds what plugins set, with lower-case names.
-	Header []event.Field
+	Attributes  []event.Field
+	// Header holds what plugins set, and EventHeader what the event came with, of
+	// which the destination says what is forwarded. Names are in lower case.
+	Header      []event.Field
+	EventHeader []event.Field
 	// Time is the attempt's; it is signed to the second.
 	Time time.Time
 	// Replay, where not empty, is the id of the replay that this belongs to.

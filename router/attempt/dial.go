@@ -14,32 +14,50 @@ import (
 	"github.com/weirhq/weir/router/attempt/guard"
 )
 
+// connectTimeout bounds the making of a connection, TLS and a proxy's answer
+// included: a receiver that is not there keeps no attempt for minutes.
+const connectTimeout = 10 * time.Second
+
 // dialer tries all addresses of a name, IPv6 and IPv4 side by side (RFC 8305).
 var dialer = net.Dialer{KeepAlive: 30 * time.Second}
 
 // dial makes a connection to the receiver, through the proxy where there is one,
 // until the deadline, if there is one, or until ctx ends.
 func (s *httpSender) dial(ctx context.Context, deadline time.Time, x *exchange) (*conn, error) {
-	if !deadline.IsZero() {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, deadline)
-		defer cancel()
+	if most := time.Now().Add(connectTimeout); deadline.IsZero() || most.Before(deadline) {
+		deadline = most
 	}
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
 	x.stage = connecting
 	watch := &stopwatch{}
 	defer func() { x.phases = watch.phases() }()
+	target := s.address
+	if s.proxy != nil && s.guard != nil {
+		// The proxy is asked for an address, which was checked, and not for a name.
+		to, err := s.guard.Resolve(watch.trace(ctx), s.url)
+		if err != nil {
+			return nil, err
+		}
+		target, x.private = to[0].String(), s.guard.Inside(to[0].Addr())
+	}
 	socket, err := s.connect(watch.trace(ctx))
 	if err != nil {
 		return nil, err
 	}
 	c := newConn(socket)
-	c.private = s.guard != nil && inside(s.guard, socket)
-	x.private = c.private
+	if s.proxy == nil && s.guard != nil {
+		x.private = inside(s.guard, socket)
+	}
+	c.private = x.private
 	if s.proxy != nil {
-		err = s.proxy.lead(ctx, c, s, x, watch)
+		err = s.proxy.lead(ctx, c, s, target, x, watch)
 	}
 	if err == nil && s.tls {
-		err = s.handshake(ctx, c, s.address, x, watch)
+		if s.http2 != nil {
+			c.stream = &noted{Conn: c.stream, watch: watch, private: c.private}
+		}
+		err = s.handshake(ctx, c, s.clientTLS(), x, watch)
 	}
 	if err != nil {
 		c.interrupt()
@@ -69,18 +87,22 @@ func inside(g *guard.Guard, socket net.Conn) bool {
 	return err != nil || g.Inside(to.Addr())
 }
 
-// handshake puts TLS over the connection's stream and verifies that the other
-// side is the host of address.
-func (s *httpSender) handshake(ctx context.Context, c *conn, address string, x *exchange, watch *stopwatch) error {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return err
+// clientTLS is how the sender speaks TLS with the receiver.
+func (s *httpSender) clientTLS() *tls.Config {
+	c := &tls.Config{ServerName: s.serverName, RootCAs: s.roots, Certificates: s.certificates}
+	if s.http2 != nil {
+		c.NextProtos = []string{"h2", "http/1.1"}
 	}
+	// Else HTTP/1.1 only: no protocols are offered.
+	return c
+}
+
+// handshake puts TLS over the connection's stream and verifies the other side.
+func (s *httpSender) handshake(ctx context.Context, c *conn, config *tls.Config, x *exchange, watch *stopwatch) error {
 	x.stage = handshaking
 	watch.start(&watch.tls)
-	// HTTP/1.1 only: no protocols are offered.
-	over := tls.Client(c.stream, &tls.Config{ServerName: host, RootCAs: s.roots})
-	err = over.HandshakeContext(ctx)
+	over := tls.Client(c.stream, config)
+	err := over.HandshakeContext(ctx)
 	watch.stop(&watch.tls, &watch.took.TLS)
 	if err != nil {
 		var record tls.RecordHeaderError

@@ -2,9 +2,11 @@ package attempt
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -42,38 +44,52 @@ type httpSender struct {
 	address string // of the receiver: host and port
 	url     *url.URL
 	guard   *guard.Guard // nil: it may point anywhere
-	tls     bool
-	roots   *x509.CertPool // nil: the system's
-	proxy   *proxy         // nil: none
-	prelude []byte
-	fields  []event.Field // of the destination, with canonical names
+
+	tls          bool
+	serverName   string
+	roots        *x509.CertPool // nil: the system's
+	certificates []tls.Certificate
+	proxy        *proxy // nil: none
+
+	prelude    []byte
+	fields     []event.Field // of the destination, with canonical names
+	forward    []string      // patterns of the event's headers
+	tokens     *tokens       // nil: what authorizes is among the fields, if anything
+	compressed bool
+	signers    []sign.Signer
+	signatures []string // headers of signers that are not reserved
+
 	timeout time.Duration // 0: none
-	signers []sign.Signer
 	idle    idle
+	http2   *http2Client // nil: HTTP/1.1 only
 }
 
 func openHTTP(c *config.Destination, o Options) (Sender, error) {
 	if c.Parsed.Host == "" {
 		return nil, errors.New("the URL has no host")
 	}
-	signers, err := sign.ForSecret(c.Secret.Reveal())
-	if err != nil {
-		return nil, fmt.Errorf("secret: %w", err)
-	}
-	if len(o.Signers) > 0 {
-		signers = o.Signers
-	}
 	s := &httpSender{
 		host: c.Parsed.Host, url: c.Parsed, guard: o.Guard, tls: c.Parsed.Scheme == "https",
-		timeout: c.Timeout, signers: signers, idle: idle{most: max(c.Concurrency, 1)},
+		timeout: c.Timeout, forward: c.ForwardHeaders, compressed: c.Compress, idle: idle{most: max(c.Concurrency, 1)},
+	}
+	var err error
+	if s.signers, err = Signers(c); err != nil {
+		return nil, err
+	}
+	if len(o.Signers) > 0 {
+		s.signers = o.Signers
+	}
+	for _, x := range c.Sign {
+		s.signatures = append(s.signatures, x.Header)
 	}
 	if s.address, err = address(c.Parsed); err != nil {
 		return nil, errors.New("the URL's host is no name")
 	}
-	if s.guard == nil { // this destination is the operator's own
-		if s.proxy, err = environmentProxy(c.Parsed); err != nil {
-			return nil, err
-		}
+	if err := s.trust(c.TLS); err != nil {
+		return nil, fmt.Errorf("tls: %w", err)
+	}
+	if err := s.through(c); err != nil {
+		return nil, err
 	}
 	forwarded := s.proxy.forwards(s)
 	if s.prelude, err = prelude(c.Parsed, forwarded); err != nil {
@@ -82,27 +98,84 @@ func openHTTP(c *config.Destination, o Options) (Sender, error) {
 	if forwarded && s.proxy.authorization != "" {
 		s.prelude = appendField(s.prelude, "Proxy-Authorization", s.proxy.authorization)
 	}
-	authorized := false
 	for _, f := range c.Headers {
-		authorization := strings.EqualFold(f.Name, "authorization")
 		// What only plugins must not set, the configuration may.
-		if event.ReservedHeader(f.Name) && !authorization {
+		if event.ReservedHeader(f.Name) && !strings.EqualFold(f.Name, "authorization") || s.signs(f.Name) {
 			return nil, fmt.Errorf("headers: %q is set by Weir itself", f.Name)
 		}
 		if err := checkField(f.Name, f.Value); err != nil {
 			return nil, fmt.Errorf("headers: %w", err)
 		}
-		authorized = authorized || authorization
 		s.fields = append(s.fields, event.Field{Name: http.CanonicalHeaderKey(f.Name), Value: f.Value})
 	}
-	if c.Parsed.User != nil && !authorized {
-		s.fields = append(s.fields, event.Field{Name: "Authorization", Value: basic(c.Parsed.User)})
+	if err := s.authorize(c); err != nil {
+		return nil, err
+	}
+	if c.HTTP2 && s.tls {
+		s.http2 = newHTTP2(s, c.Concurrency)
 	}
 	return s, nil
 }
 
+// trust takes over what a destination says of TLS.
+func (s *httpSender) trust(t *config.ClientTLS) error {
+	host, _, err := net.SplitHostPort(s.address)
+	if err != nil {
+		return err
+	}
+	s.serverName = host
+	if t == nil {
+		return nil
+	}
+	if t.ServerName != "" {
+		s.serverName = t.ServerName
+	}
+	if s.roots, s.certificates, err = credentials(t); err != nil {
+		return err
+	}
+	return nil
+}
+
+// credentials reads the PEM of a tls block: nil for the system's roots.
+func credentials(t *config.ClientTLS) (roots *x509.CertPool, own []tls.Certificate, err error) {
+	if len(t.CA) > 0 {
+		roots = x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(t.CA) {
+			return nil, nil, errors.New("no certificate in ca")
+		}
+	}
+	if len(t.Cert) > 0 {
+		pair, err := tls.X509KeyPair(t.Cert, []byte(t.Key.Reveal()))
+		if err != nil {
+			return nil, nil, errors.New("cert and key do not belong together")
+		}
+		own = []tls.Certificate{pair}
+	}
+	return roots, own, nil
+}
+
+// through picks the proxy: the destination's own, or that of the environment where
+// the destination is the operator's.
+func (s *httpSender) through(c *config.Destination) (err error) {
+	switch {
+	case c.Proxy != nil:
+		if s.proxy, err = newProxy(c.Proxy); err != nil {
+			return fmt.Errorf("proxy: there is %w", err)
+		}
+	case s.guard == nil && !c.Direct:
+		s.proxy, err = environmentProxy(c.Parsed)
+	}
+	return err
+}
+
 func (s *httpSender) Close() error {
 	s.idle.close()
+	if s.http2 != nil {
+		s.http2.close()
+	}
+	if s.tokens != nil {
+		s.tokens.release()
+	}
 	return nil
 }
 
@@ -110,11 +183,11 @@ func (s *httpSender) Send(ctx context.Context, d *Delivery) Outcome {
 	o := Outcome{Started: time.Now().UTC()}
 	x := newExchange()
 	defer x.free()
-	if err := s.request(x, d); err != nil {
-		o.Reason, o.Error = ReasonConfig, err.Error()
-		return o
+	var deadline time.Time
+	if s.timeout > 0 {
+		deadline = o.Started.Add(s.timeout)
 	}
-	err := s.try(ctx, x, &o)
+	err := s.attempt(ctx, x, d, deadline, &o)
 	o.Latency = time.Since(o.Started)
 	o.Phases = x.phases
 	if err != nil {
@@ -127,16 +200,46 @@ func (s *httpSender) Send(ctx context.Context, d *Delivery) Outcome {
 	return o
 }
 
+// attempt sends a delivery: once, or where the receiver does not take the token,
+// once more with a new one.
+func (s *httpSender) attempt(ctx context.Context, x *exchange, d *Delivery, deadline time.Time, o *Outcome) error {
+	for first := true; ; first = false {
+		token, authorization := "", ""
+		if s.tokens != nil {
+			var err error
+			if token, authorization, err = s.tokens.get(ctx, deadline); err != nil {
+				return err
+			}
+		}
+		if err := s.request(x, d, authorization); err != nil {
+			return errRequest{err}
+		}
+		var err error
+		if s.http2 != nil {
+			err = s.http2.try(ctx, x, deadline, o)
+		} else {
+			err = s.try(ctx, x, deadline, o)
+		}
+		if err != nil || s.tokens == nil || o.Status != http.StatusUnauthorized || !first {
+			return err
+		}
+		s.tokens.drop(token)
+		*o = Outcome{Started: o.Started}
+	}
+}
+
+// errRequest is a delivery that can't be made into a request.
+type errRequest struct{ err error }
+
+func (e errRequest) Error() string { return e.err.Error() }
+func (e errRequest) Unwrap() error { return e.err }
+
 // try sends what x holds. A receiver may close a kept connection just when it is
 // used again: then, as long as nothing of an answer has come, the request is sent
 // once more, on a new connection.
-func (s *httpSender) try(ctx context.Context, x *exchange, o *Outcome) (err error) {
+func (s *httpSender) try(ctx context.Context, x *exchange, deadline time.Time, o *Outcome) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err
-	}
-	var deadline time.Time
-	if s.timeout > 0 {
-		deadline = o.Started.Add(s.timeout)
 	}
 	c := s.idle.take()
 	for {

@@ -553,7 +553,7 @@ func TestDeliveryThatIsNoRequest(t *testing.T) {
 
 func TestOpenErrors(t *testing.T) {
 	for target, want := range map[string]string{
-		"ftp://example.com/":  `scheme "ftp"; there are file, http, https, stdout`,
+		"ftp://example.com/":  `scheme "ftp"; there are file, http, https, nats, stdout`,
 		"http:///path":        "no host",
 		"file://host/a.jsonl": "three slashes",
 		"file:a.jsonl":        "three slashes",
@@ -616,7 +616,7 @@ func TestBody(t *testing.T) {
 		{config.FormatEnvelope, true, `{"event_id":"evt_1-2","source_event_id":"evt_1","event":"a","data":"hi","timestamp":"1970-01-01T00:00:00Z"}`, "application/json"},
 		{config.FormatRaw, true, "hi", "text/plain"},
 	} {
-		body, contentType := Body(tt.format, m, 2, tt.several)
+		body, contentType, _ := Body(tt.format, m, 2, tt.several)
 		if string(body) != tt.body || contentType != tt.contentType {
 			t.Errorf("%s: %s, %s", tt.format, body, contentType)
 		}

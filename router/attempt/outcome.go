@@ -13,6 +13,7 @@ const (
 	ReasonRefused  = "refused"   // nobody listens there, or no way leads there
 	ReasonReset    = "reset"     // the connection was reset or closed before the whole answer
 	ReasonTLS      = "tls"       // handshake or certificate
+	ReasonAuth     = "auth"      // there was no token, or no permission, to send with
 	ReasonTimeout  = "timeout"   // the whole answer did not come in time
 	ReasonStatus   = "status"    // a whole answer, but not 2xx
 	ReasonBlocked  = guard.Code  // the address is not allowed

@@ -14,7 +14,7 @@ func TestReasonsAreDocumented(t *testing.T) {
 	}
 	for _, reason := range []string{
 		ReasonDNS, ReasonRefused, ReasonReset, ReasonTLS, ReasonTimeout, ReasonStatus, ReasonBlocked, ReasonTooLarge,
-		ReasonProtocol, ReasonConfig, ReasonIO, ReasonStopped, ReasonPlugin, ReasonNoRoute,
+		ReasonProtocol, ReasonConfig, ReasonAuth, ReasonIO, ReasonStopped, ReasonPlugin, ReasonNoRoute,
 	} {
 		if !strings.Contains(string(doc), "\n| `"+reason+"` |") {
 			t.Errorf("docs/destinations.md lacks %q", reason)

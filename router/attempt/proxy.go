@@ -3,6 +3,7 @@ package attempt
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -31,6 +32,15 @@ func environmentProxy(target *url.URL) (*proxy, error) {
 	if err != nil || u == nil {
 		return nil, err
 	}
+	p, err := newProxy(u)
+	if err != nil {
+		return nil, fmt.Errorf("the environment names %w", err)
+	}
+	return p, nil
+}
+
+// newProxy returns the proxy at u. The error goes on from "the environment names".
+func newProxy(u *url.URL) (*proxy, error) {
 	p := &proxy{scheme: u.Scheme, user: u.User}
 	switch u.Scheme {
 	case "http", "https":
@@ -39,21 +49,23 @@ func environmentProxy(target *url.URL) (*proxy, error) {
 		}
 	case "socks5", "socks5h":
 	default: // the URL may hold a password
-		return nil, fmt.Errorf("the environment names a proxy of the scheme %q; there are http, https, socks5 and socks5h", u.Scheme)
+		return nil, fmt.Errorf("a proxy of the scheme %q; there are http, https, socks5 and socks5h", u.Scheme)
 	}
+	var err error
 	if p.address, err = address(u); err != nil {
-		return nil, errors.New("the environment names a proxy whose host is no name")
+		return nil, errors.New("a proxy whose host is no name")
 	}
 	return p, nil
 }
 
-// forwards reports whether the proxy is sent the requests themselves.
+// forwards reports whether the proxy is sent the requests themselves. It looks up
+// the host's name then, so a stranger's destination has a tunnel.
 func (p *proxy) forwards(s *httpSender) bool {
-	return p != nil && !s.tls && (p.scheme == "http" || p.scheme == "https")
+	return p != nil && !s.tls && s.guard == nil && (p.scheme == "http" || p.scheme == "https")
 }
 
-// lead makes c, a connection to the proxy, into one to the receiver of s.
-func (p *proxy) lead(ctx context.Context, c *conn, s *httpSender, x *exchange, watch *stopwatch) error {
+// lead makes c, a connection to the proxy, into one to target, the receiver of s.
+func (p *proxy) lead(ctx context.Context, c *conn, s *httpSender, target string, x *exchange, watch *stopwatch) error {
 	switch p.scheme {
 	case "socks5", "socks5h":
 		var auth *netproxy.Auth
@@ -66,17 +78,21 @@ func (p *proxy) lead(ctx context.Context, c *conn, s *httpSender, x *exchange, w
 			return err
 		}
 		// What it returns adds nothing to c's socket.
-		_, err = d.(netproxy.ContextDialer).DialContext(ctx, "tcp", s.address)
+		_, err = d.(netproxy.ContextDialer).DialContext(ctx, "tcp", target)
 		return err
 	case "https":
-		if err := s.handshake(ctx, c, p.address, x, watch); err != nil {
+		host, _, err := net.SplitHostPort(p.address)
+		if err != nil {
+			return err
+		}
+		if err := s.handshake(ctx, c, &tls.Config{ServerName: host, RootCAs: s.roots}, x, watch); err != nil {
 			return err
 		}
 	}
 	if p.forwards(s) {
 		return nil
 	}
-	return p.tunnel(ctx, c, s.address)
+	return p.tunnel(ctx, c, target)
 }
 
 // tunnel asks the proxy for a connection to target.

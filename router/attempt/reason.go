@@ -20,11 +20,17 @@ func (s *httpSender) reason(ctx context.Context, err error, at stage) string {
 	var dns *net.DNSError
 	var network net.Error
 	var blocked *guard.Blocked
+	var request errRequest
+	var token errToken
 	switch {
 	case errors.As(err, &blocked):
 		return ReasonBlocked
+	case errors.As(err, &request):
+		return ReasonConfig
 	case ctx.Err() != nil:
 		return ReasonStopped
+	case errors.As(err, &token):
+		return ReasonAuth
 	case errors.Is(err, errSwitched):
 		return ReasonProtocol
 	case errors.Is(err, context.DeadlineExceeded):
@@ -59,7 +65,13 @@ func isTLS(err error) bool {
 		authority    x509.UnknownAuthorityError
 		hostname     x509.HostnameError
 		invalid      x509.CertificateInvalidError
+		op           *net.OpError
 	)
+	// An alert that came: in TLS 1.3 a missing certificate is told after the
+	// handshake.
+	if errors.As(err, &op) && op.Op == "remote error" {
+		return true
+	}
 	return errors.As(err, &verification) || errors.As(err, &record) || errors.As(err, &alert) ||
 		errors.As(err, &authority) || errors.As(err, &hostname) || errors.As(err, &invalid)
 }
@@ -68,6 +80,8 @@ func isTLS(err error) bool {
 // can't quote a URL or a header is passed on.
 func (s *httpSender) explain(o *Outcome, err error, at stage) string {
 	switch o.Reason {
+	case ReasonConfig, ReasonAuth:
+		return err.Error()
 	case ReasonStopped:
 		return "the router stopped before the answer was there"
 	case ReasonBlocked:
@@ -75,7 +89,10 @@ func (s *httpSender) explain(o *Outcome, err error, at stage) string {
 		errors.As(err, &blocked)
 		return s.host + " is not allowed: " + blocked.Error()
 	case ReasonTimeout:
-		where := "waiting for the answer of " + s.host
+		where, limit := "waiting for the answer of "+s.host, s.timeout
+		if at != connected && (limit == 0 || limit > connectTimeout) {
+			limit = connectTimeout
+		}
 		switch {
 		case o.Status != 0:
 			where = fmt.Sprintf("reading the body after status %d", o.Status)
@@ -84,7 +101,7 @@ func (s *httpSender) explain(o *Outcome, err error, at stage) string {
 		case at == connecting:
 			where = "connecting to " + s.host
 		}
-		return fmt.Sprintf("no whole answer within %s: the time ran out %s", s.timeout, where)
+		return fmt.Sprintf("no whole answer within %s: the time ran out %s", limit, where)
 	case ReasonDNS:
 		return fmt.Sprintf("the name of %s did not resolve", s.host)
 	case ReasonRefused:
@@ -113,8 +130,8 @@ func anonymous(err error, private bool) error {
 	switch {
 	case errors.As(err, &blocked):
 		return blocked
-	case errors.Is(err, errUnasked):
-		return errUnasked
+	case errors.Is(err, errUnasked), errors.As(err, new(errRequest)):
+		return err
 	case private:
 		return errors.New("details are not kept for its network")
 	case errors.As(err, &op):

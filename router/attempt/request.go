@@ -59,25 +59,37 @@ func withoutZone(host string) string {
 	return host
 }
 
-// request makes the request of a delivery into x. No header can come twice: what
-// Weir sets itself is reserved, and a plugin's header hides the destination's.
-func (s *httpSender) request(x *exchange, d *Delivery) error {
+// request makes the request of a delivery into x. authorization, where not empty,
+// is a header's value. No header can come twice: what Weir sets itself is reserved,
+// a plugin's header hides the destination's, and that one the event's.
+func (s *httpSender) request(x *exchange, d *Delivery, authorization string) error {
+	body, zipped, err := s.encode(x, d)
+	if err != nil {
+		return err
+	}
 	b := append(x.out[:0], s.prelude...)
 	for _, f := range s.fields {
 		if !sets(d.Header, f.Name) {
 			b = appendField(b, f.Name, f.Value)
 		}
 	}
-	for _, f := range d.Header {
-		// The plugin host refuses these already: sending without what a plugin
-		// meant to send would hide that it did not.
-		if event.ReservedHeader(f.Name) {
-			return fmt.Errorf("set by a plugin: the header %q is reserved", f.Name)
-		}
+	if authorization != "" {
+		b = appendField(b, "Authorization", authorization)
+	}
+	if b, err = s.pluginFields(b, d); err != nil {
+		return err
+	}
+	if len(s.forward) > 0 {
+		b = s.forwardFields(b, d)
+	}
+	for _, f := range d.Attributes {
 		if err := checkField(f.Name, f.Value); err != nil {
-			return fmt.Errorf("set by a plugin: %w", err)
+			return err
 		}
-		b = appendField(b, http.CanonicalHeaderKey(f.Name), f.Value)
+		b = appendField(b, f.Name, f.Value)
+	}
+	if zipped {
+		b = appendField(b, "Content-Encoding", "gzip")
 	}
 	for _, f := range [...]struct{ name, value string }{
 		{"Content-Type", d.ContentType},
@@ -96,17 +108,96 @@ func (s *httpSender) request(x *exchange, d *Delivery) error {
 	b = appendNumber(b, headerAttempt, int64(d.Number))
 	b = appendNumber(b, headerTimestamp, d.Time.Unix())
 	for _, signer := range s.signers {
-		b = signer.AppendField(b, sign.Message{ID: d.WebhookID, Time: d.Time, Body: d.Body})
+		b = signer.AppendField(b, sign.Message{ID: d.WebhookID, Time: d.Time, Body: body})
 	}
-	b = appendNumber(b, "Content-Length", int64(len(d.Body)))
+	b = appendNumber(b, "Content-Length", int64(len(body)))
 	b = append(b, "\r\n"...)
-	if len(b)+len(d.Body) <= maxJoined {
-		b = append(b, d.Body...)
+	x.headSize, x.sent = len(b), body
+	if len(b)+len(body) <= maxJoined {
+		b, x.apart = append(b, body...), nil
 	} else {
-		x.apart = d.Body
+		x.apart = body
 	}
 	x.out = b
 	return nil
+}
+
+// encode returns the body as it is sent, and whether it is compressed. One that a
+// plugin or the destination says an encoding of is left as it is.
+func (s *httpSender) encode(x *exchange, d *Delivery) (body []byte, zipped bool, err error) {
+	if !s.compressed || len(d.Body) < compressFrom || sets(d.Header, encodingHeader) || sets(s.fields, encodingHeader) {
+		return d.Body, false, nil
+	}
+	smaller, ok, err := x.compress(d.Body)
+	if err != nil || !ok {
+		return d.Body, false, err
+	}
+	return smaller, true, nil
+}
+
+const encodingHeader = "Content-Encoding"
+
+// pluginFields appends what plugins set. The plugin host refuses these mistakes
+// already: sending without what a plugin meant to send would hide that it did
+// not.
+func (s *httpSender) pluginFields(b []byte, d *Delivery) ([]byte, error) {
+	for _, f := range d.Header {
+		if event.ReservedHeader(f.Name) || s.signs(f.Name) {
+			return nil, fmt.Errorf("set by a plugin: the header %q is reserved", f.Name)
+		}
+		if err := checkField(f.Name, f.Value); err != nil {
+			return nil, fmt.Errorf("set by a plugin: %w", err)
+		}
+		if len(d.Attributes) > 0 && event.IsCloudEventHeader(f.Name) {
+			continue // it is one of the attributes
+		}
+		b = appendField(b, http.CanonicalHeaderKey(f.Name), f.Value)
+	}
+	return b, nil
+}
+
+// forwardFields appends the event's headers that the destination forwards and
+// that nobody else sets. One that came more than once is joined, as everywhere.
+func (s *httpSender) forwardFields(b []byte, d *Delivery) []byte {
+	for i, f := range d.EventHeader {
+		if !s.forwardsHeader(f.Name) || sets(d.Header, f.Name) || sets(s.fields, f.Name) || sets(d.Attributes, f.Name) ||
+			sets(d.EventHeader[:i], f.Name) || len(d.Attributes) > 0 && event.IsCloudEventHeader(f.Name) {
+			continue
+		}
+		value := f.Value
+		for _, more := range d.EventHeader[i+1:] {
+			if more.Name == f.Name {
+				value += ", " + more.Value
+			}
+		}
+		// Where it can't be sent as it is, the producer sent what nobody can.
+		if checkField(f.Name, value) == nil {
+			b = appendField(b, http.CanonicalHeaderKey(f.Name), value)
+		}
+	}
+	return b
+}
+
+func (s *httpSender) forwardsHeader(name string) bool {
+	if !event.ForwardableHeader(name) || s.signs(name) {
+		return false
+	}
+	for _, pattern := range s.forward {
+		if event.MatchType(pattern, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// signs reports whether a header of the name holds a signature.
+func (s *httpSender) signs(name string) bool {
+	for _, h := range s.signatures {
+		if strings.EqualFold(h, name) {
+			return true
+		}
+	}
+	return false
 }
 
 func appendField(b []byte, name, value string) []byte {

@@ -105,7 +105,7 @@ func TestOwnHeadersAreReserved(t *testing.T) {
 	d.Replay = "rpl_1"
 	x := newExchange()
 	defer x.free()
-	if err := s.request(x, d); err != nil {
+	if err := s.request(x, d, ""); err != nil {
 		t.Fatal(err)
 	}
 	head, body, _ := strings.Cut(string(x.out), "\r\n\r\n")
@@ -137,7 +137,7 @@ func TestLargeBodyIsNotCopied(t *testing.T) {
 	for _, size := range []int{0, 1, maxJoined - 1000, maxJoined, maxJoined + 1, 1 << 20} {
 		d.Body = bytes.Repeat([]byte("x"), size)
 		x.apart = nil
-		if err := s.request(x, d); err != nil {
+		if err := s.request(x, d, ""); err != nil {
 			t.Fatal(err)
 		}
 		if len(x.out) > maxJoined || x.apart != nil && &x.apart[0] != &d.Body[0] || (x.apart == nil) != (size < maxJoined-500) {
@@ -156,7 +156,7 @@ func BenchmarkRequest(b *testing.B) {
 	defer x.free()
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := s.request(x, d); err != nil {
+		if err := s.request(x, d, ""); err != nil {
 			b.Fatal(err)
 		}
 	}

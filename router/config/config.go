@@ -224,6 +224,10 @@ const (
 	FormatEnvelope Format = "envelope"
 	// FormatRaw is data's bytes with their own content type.
 	FormatRaw Format = "raw"
+	// FormatCloudEvents is CloudEvents 1.0 in structured form, and
+	// FormatCloudEventsBinary with data as the body and the rest as headers.
+	FormatCloudEvents       Format = "cloudevents"
+	FormatCloudEventsBinary Format = "cloudevents-binary"
 )
 
 // Destination is a receiver.
@@ -234,13 +238,31 @@ type Destination struct {
 	// absolute.
 	URL    string
 	Parsed *url.URL
-	// Kind is "http" (also for https), "file" or "stdout".
+	// Kind is "http" (also for https), "nats", "file" or "stdout".
 	Kind string
-	// Secret signs deliveries; empty: they are unsigned.
-	Secret Secret
+	// Secret signs deliveries by the schemes hmac and standard, and so do, in
+	// what has room for them, PreviousSecrets. Empty: Sign says how, and where
+	// that is empty too, deliveries are unsigned.
+	Secret          Secret
+	PreviousSecrets []Secret
+	Sign            []Sign
+	// Auth and TLS are nil where there is nothing to say.
+	Auth   *Auth
+	TLS    *ClientTLS
 	Format Format
 	// Headers are sent with each request, lower-case names, in name order.
 	Headers []event.Field
+	// ForwardHeaders are the event's headers that are sent too: lower-case names,
+	// in which * stands for any run of characters.
+	ForwardHeaders []string
+	// Proxy is what requests go through, where not nil. With Direct there is none,
+	// also none of the environment.
+	Proxy  *url.URL
+	Direct bool
+	// Compress sends larger bodies compressed with gzip.
+	Compress bool
+	// HTTP2 offers HTTP/2 to the receiver.
+	HTTP2 bool
 	// Timeout is that of a whole attempt.
 	Timeout time.Duration
 	// Schedule holds the delay before each attempt; its length is the most

@@ -11,7 +11,6 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/weirhq/weir/router/event"
-	"github.com/weirhq/weir/router/sign"
 )
 
 // Defaults of a destination.
@@ -82,7 +81,8 @@ func (l *loader) decodeDestination(b *hclsyntax.Block, defaults Destination) {
 	if d.Kind == "pull" && d.Lane.ReplyType != "" {
 		l.fail(b.DefRange(), "No reply", "A pull destination gets no answer, so it has no reply_type.")
 	}
-	if d.Kind == "http" && d.Secret == "" && attribute(b, "secret") == nil && !loopback(d.Parsed.Hostname()) {
+	l.fits(b, &d)
+	if d.Kind == "http" && !d.Signed() && attribute(b, "secret") == nil && !hasBlock(b, "sign") && !loopback(d.Parsed.Hostname()) {
 		l.warn(b.DefRange(), "Unsigned deliveries", `The destination %q is not on this machine and has no secret, so its receiver can't tell who sent what it gets. Set secret = env("...").`, d.Name)
 	}
 	if l.destinationBlocks[d.Name] == nil {
@@ -94,37 +94,110 @@ func (l *loader) decodeDestination(b *hclsyntax.Block, defaults Destination) {
 // delivery reads what a destination and the defaults have in common. What b does
 // not say stays as it is.
 func (l *loader) delivery(b *hclsyntax.Block, d *Destination) {
-	if a := attribute(b, "secret"); a != nil {
-		d.Secret = l.secret(a)
-		if _, err := sign.NewStandard(d.Secret.Reveal()); err != nil {
-			l.fail(a.Expr.Range(), "Malformed secret", "%s", sentence(err.Error()))
-		}
-	}
-	d.Format = Format(l.oneOf(attribute(b, "format"), string(d.Format), []string{string(FormatEnvelope), string(FormatRaw)}, []string{"cloudevents", "cloudevents-binary"}))
+	l.signing(b, d)
+	l.auth(b, d)
+	l.clientTLS(b, d)
+	d.Format = Format(l.oneOf(attribute(b, "format"), string(d.Format), []string{
+		string(FormatEnvelope), string(FormatRaw), string(FormatCloudEvents), string(FormatCloudEventsBinary),
+	}, nil))
 	d.Timeout = l.duration(attribute(b, "timeout"), d.Timeout, time.Millisecond, maxTimeout)
 	d.Concurrency = l.integer(attribute(b, "concurrency"), d.Concurrency, 1, maxConcurrency)
 	if a := attribute(b, "headers"); a != nil {
 		d.Headers = l.headers(a)
 	}
 	l.lane(b, &d.Lane)
-	var retry []*hclsyntax.Block
-	for _, r := range b.Body.Blocks {
-		if r.Type == "retry" {
-			retry = append(retry, r)
-		}
+	if a := attribute(b, "forward_headers"); a != nil {
+		d.ForwardHeaders = l.forwardHeaders(a)
 	}
-	if len(retry) == 0 {
+	if a := attribute(b, "proxy"); a != nil {
+		l.proxy(a, d)
+	}
+	if a := attribute(b, "compress"); a != nil {
+		d.Compress = l.compress(a)
+	}
+	d.HTTP2 = l.boolean(attribute(b, "http2"), d.HTTP2)
+	retry := l.one(b, "retry")
+	if retry == nil {
 		return
 	}
-	l.onlyOne(retry)
-	l.noLabels(retry[0])
-	l.check(retry[0].Body, retrySchema, "retry")
-	if a := attribute(retry[0], "schedule"); a != nil {
+	l.noLabels(retry)
+	l.check(retry.Body, retrySchema, "retry")
+	if a := attribute(retry, "schedule"); a != nil {
 		if s := l.schedule(a); len(s) > 0 {
 			d.Schedule = s
 		}
 	}
-	d.Jitter = l.number(attribute(retry[0], "jitter"), d.Jitter, 0, 1)
+	d.Jitter = l.number(attribute(retry, "jitter"), d.Jitter, 0, 1)
+}
+
+// one returns the block of a type inside of b, nil where there is none.
+func (l *loader) one(b *hclsyntax.Block, kind string) *hclsyntax.Block {
+	list := within(b, kind)
+	if len(list) == 0 {
+		return nil
+	}
+	l.onlyOne(list)
+	return list[0]
+}
+
+// within returns the blocks of a type inside of b.
+func within(b *hclsyntax.Block, kind string) []*hclsyntax.Block {
+	var list []*hclsyntax.Block
+	for _, x := range b.Body.Blocks {
+		if x.Type == kind {
+			list = append(list, x)
+		}
+	}
+	return list
+}
+
+func hasBlock(b *hclsyntax.Block, kind string) bool { return len(within(b, kind)) > 0 }
+
+// noUse are the names that a destination of a kind can't have.
+var noUse = map[string][]string{
+	"file":   {"secret", "previous_secrets", "sign", "auth", "tls", "headers", "forward_headers", "proxy", "compress", "http2"},
+	"stdout": {"secret", "previous_secrets", "sign", "auth", "tls", "headers", "forward_headers", "proxy", "compress", "http2"},
+	"nats":   {"proxy", "compress", "http2"},
+	"pull":   {"auth", "tls", "forward_headers", "proxy", "compress", "http2"},
+}
+
+// fits checks what depends on the URL and on several of a destination's parts.
+func (l *loader) fits(b *hclsyntax.Block, d *Destination) {
+	if d.Parsed == nil {
+		return
+	}
+	for _, name := range noUse[d.Kind] {
+		r := hcl.Range{}
+		switch a := attribute(b, name); {
+		case a != nil:
+			r = a.NameRange
+		case hasBlock(b, name):
+			r = within(b, name)[0].TypeRange
+		default:
+			continue // defaults are for all kinds
+		}
+		if name == "secret" || name == "headers" { // harmless: the same block with another url is right
+			l.warn(r, "Without effect", "A destination of the kind %s: has no use for %q.", d.Parsed.Scheme, name)
+			continue
+		}
+		l.fail(r, "Not for this kind of destination", "A destination of the kind %s: has no %q: leave it out.", d.Parsed.Scheme, name)
+	}
+	if d.Kind == "http" && d.Parsed.Scheme == "http" {
+		if a := attribute(b, "http2"); a != nil && d.HTTP2 {
+			l.fail(a.NameRange, "Needs TLS", "HTTP/2 is agreed on in the TLS handshake, and this url begins with http:. Leave it out, or write https:.")
+		}
+		if t := within(b, "tls"); len(t) > 0 {
+			l.fail(t[0].TypeRange, "Needs TLS", "This url begins with http:, so there is no TLS. Leave the block out, or write https:.")
+		}
+	}
+	for _, s := range d.Sign {
+		for _, h := range d.Headers {
+			if s.Scheme == "hmac" && strings.EqualFold(s.Header, h.Name) {
+				l.fail(b.DefRange(), "Second header", "The header %q is set by sign \"hmac\" and by headers: leave out one of the two.", h.Name)
+			}
+		}
+	}
+	l.fitsAuth(b, d)
 }
 
 func (l *loader) schedule(a *hclsyntax.Attribute) []time.Duration {
@@ -190,12 +263,76 @@ func (l *loader) headers(a *hclsyntax.Attribute) []event.Field {
 	return list
 }
 
+// neverStored are headers that no event has: see what a source keeps.
+var neverStored = []string{"authorization", "proxy-authorization", "cookie"}
+
+// forwardHeaders reads patterns of names of an event's headers.
+func (l *loader) forwardHeaders(a *hclsyntax.Attribute) []string {
+	values, ranges, _ := l.items(a, `a list of names of headers, such as ["x-github-event", "x-shop-*"]`)
+	var list []string
+	for i, v := range values {
+		if v.IsNull() || v.Type() != cty.String {
+			l.wrongType(ranges[i], a.Name, "a text in quotes", v)
+			continue
+		}
+		name := strings.ToLower(v.AsString())
+		switch {
+		case name != "*" && !event.ValidHeaderName(strings.ReplaceAll(name, "*", "x")):
+			l.fail(ranges[i], "Invalid header", "%q is no name of a header.", name)
+		case has(neverStored, name):
+			l.fail(ranges[i], "Header that is not kept", "The header %q is never kept with an event, so it can't be forwarded.", name)
+		case !strings.Contains(name, "*") && !event.ForwardableHeader(name):
+			l.fail(ranges[i], "Reserved header", "The header %q is set by the router, or is about the request that brought the event.", name)
+		default:
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+// compress reads true, false, or the one encoding that there is.
+func (l *loader) compress(a *hclsyntax.Attribute) bool {
+	v, ok := l.value(a)
+	switch {
+	case !ok:
+		return false
+	case !v.IsNull() && v.Type() == cty.Bool:
+		return v.True()
+	case !v.IsNull() && v.Type() == cty.String && v.AsString() == "gzip":
+		return true
+	}
+	l.wrongType(a.Expr.Range(), a.Name, `true, false or "gzip"`, v)
+	return false
+}
+
+// proxy reads what requests go through. Messages never repeat it: it may hold a
+// password.
+func (l *loader) proxy(a *hclsyntax.Attribute, d *Destination) {
+	s, ok := l.text(a)
+	if !ok {
+		return
+	}
+	d.Proxy, d.Direct = nil, s == ""
+	if d.Direct {
+		return
+	}
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || !has([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) || u.Hostname() == "" || !validPort(u):
+		l.fail(a.Expr.Range(), "Not a proxy", `A proxy is like "http://proxy.internal:3128"; there are http, https, socks5 and socks5h. "" means none, also none of the environment.`)
+	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "":
+		l.fail(a.Expr.Range(), "Not a proxy", "The url of a proxy ends with its host and port.")
+	default:
+		d.Proxy = u
+	}
+}
+
 // destinationURL reads where deliveries go. Messages never repeat the URL: it
 // may hold a password.
 func (l *loader) destinationURL(r hcl.Range, s string, d *Destination) {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme == "" {
-		l.fail(r, "Not a URL", `A destination's url is like "https://example.com/hooks", "http://...", "file:///path.jsonl" or "stdout:".`)
+		l.fail(r, "Not a URL", `A destination's url is like "https://example.com/hooks", "http://...", "nats://host:4222/subject", "file:///path.jsonl" or "stdout:".`)
 		return
 	}
 	d.URL, d.Parsed = s, u
@@ -222,16 +359,41 @@ func (l *loader) destinationURL(r hcl.Range, s string, d *Destination) {
 		if s != "stdout:" {
 			l.fail(r, "Not a URL", `Write "stdout:", without more.`)
 		}
+	case "nats":
+		d.Kind = "nats"
+		l.natsURL(r, u)
 	case "pull":
 		d.Kind = "pull"
 		if s != "pull:" {
 			l.fail(r, "Not a URL", `Write "pull:", without more.`)
 		}
-	case "nats":
-		l.later(r, u.Scheme+":")
 	default:
-		l.fail(r, "Unknown kind of destination", "There are https:, http:, file:, stdout: and pull:, not %q.", u.Scheme+":")
+		l.fail(r, "Unknown kind of destination", "There are https:, http:, nats:, file:, stdout: and pull:, not %q.", u.Scheme+":")
 	}
+}
+
+// natsURL checks nats://host:4222/subject.
+func (l *loader) natsURL(r hcl.Range, u *url.URL) {
+	subject := strings.TrimPrefix(u.Path, "/")
+	switch {
+	case u.Opaque != "" || u.Hostname() == "":
+		l.fail(r, "Not a URL", `The url has no host: write nats://host:4222/subject.`)
+	case !validPort(u):
+		l.fail(r, "Not a URL", "The port must be a number from 1 to 65535.")
+	case !validSubject(subject):
+		l.fail(r, "Not a subject", `Behind the host stands the subject that is published to: names parted by dots, without spaces and without "*" and ">", such as nats://host:4222/orders.paid.`)
+	case u.Fragment != "" || u.RawQuery != "" && u.RawQuery != "jetstream=true" && u.RawQuery != "jetstream=false":
+		l.fail(r, "Not a URL", `Behind the subject may stand "?jetstream=true" or "?jetstream=false", and nothing else.`)
+	}
+}
+
+func validSubject(s string) bool {
+	for token := range strings.SplitSeq(s, ".") {
+		if token == "" || strings.ContainsAny(token, "*> \t\r\n\f") || strings.HasPrefix(s, "$") || strings.HasPrefix(s, "_INBOX.") {
+			return false
+		}
+	}
+	return true
 }
 
 func validPort(u *url.URL) bool {

@@ -15,7 +15,7 @@ import (
 // errs on the side of hiding.
 func isSecret(name string) bool {
 	name = strings.ToLower(name)
-	if name == "dedupe_signature" {
+	if name == "dedupe_signature" || name == "token_url" { // what stands before a URL's host is hidden all the same
 		return false
 	}
 	for _, part := range []string{"secret", "token", "password", "passwd", "apikey", "api_key", "api-key", "authorization", "cookie", "private", "credential", "signature"} {

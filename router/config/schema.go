@@ -44,24 +44,36 @@ var (
 	pluginSchema = schema{
 		attributes: []string{"wasm", "config", "memory", "fuel", "init_fuel", "deadline", "isolation", "abi", "on_error", "shadow"},
 	}
+	// What a destination and the defaults have in common.
+	deliveryAttributes = []string{"secret", "previous_secrets", "format", "headers", "forward_headers", "proxy", "compress", "http2",
+		"timeout", "concurrency", "rate", "order_by", "disable_after", "max_age", "reply_type"}
+	deliveryBlocks    = []string{"sign", "auth", "tls", "retry", "breaker"}
 	destinationSchema = schema{
-		attributes: []string{"url", "secret", "format", "headers", "timeout", "concurrency", "rate", "order_by", "disable_after", "max_age", "reply_type", "token", "for_each"},
-		blocks:     []string{"retry", "breaker"},
-		laterAttributes: []string{"previous_secrets", "forward_headers", "proxy",
-			"compress", "http2"},
-		laterBlocks: []string{"sign", "auth", "tls"},
+		attributes: join([]string{"url", "for_each", "token"}, deliveryAttributes),
+		blocks:     deliveryBlocks,
 	}
 	// What a destination may say, but for what makes it this destination.
 	defaultsSchema = schema{
-		attributes:      []string{"secret", "format", "headers", "timeout", "concurrency", "rate", "order_by", "disable_after", "max_age", "reply_type"},
-		blocks:          []string{"retry", "breaker"},
+		attributes:      deliveryAttributes,
+		blocks:          deliveryBlocks,
 		laterAttributes: destinationSchema.laterAttributes,
 		laterBlocks:     destinationSchema.laterBlocks,
 	}
 	routeSchema = schema{
 		attributes: []string{"from", "events", "when", "through", "to", "fallback", "for_each"},
 	}
-	webhooksSchema = schema{
+	signSchemas = map[string]schema{
+		"hmac":     {attributes: []string{"secrets", "header", "encoding", "prefix"}},
+		"standard": {attributes: []string{"secrets"}},
+		"ed25519":  {attributes: []string{"keys"}},
+	}
+	authSchemas = map[string]schema{
+		"basic":  {attributes: []string{"username", "password"}},
+		"bearer": {attributes: []string{"token"}},
+		"oauth2": {attributes: []string{"token_url", "client_id", "client_secret", "scopes", "audience"}},
+	}
+	clientTLSSchema = schema{attributes: []string{"ca", "cert", "key", "server_name"}}
+	webhooksSchema  = schema{
 		attributes:      []string{"from", "events", "allow_http", "allow_networks", "allow_ports", "limit", "plugins"},
 		laterAttributes: []string{"proxy"},
 	}

@@ -32,6 +32,19 @@ func ReservedHeader(name string) bool {
 		strings.HasPrefix(name, "webhook-") || strings.HasPrefix(name, "x-webhook-")
 }
 
+// aboutTheRequest are headers that say something of the request that brought an
+// event and would be wrong of one that delivers it, beside those that begin with
+// content- and accept.
+var aboutTheRequest = []string{"digest", "signature", "signature-input", "origin", "referer", "range", "forwarded", "via", "max-forwards", "priority", "date"}
+
+// ForwardableHeader reports whether the header called name, in lower case, of an
+// event may be sent on to a destination: it is not reserved, and still true then.
+func ForwardableHeader(name string) bool {
+	return !ReservedHeader(name) && !slices.Contains(aboutTheRequest, name) &&
+		!strings.HasPrefix(name, "content-") && !strings.HasPrefix(name, "accept") &&
+		!strings.HasPrefix(name, "x-forwarded-") && !strings.HasPrefix(name, "if-") && !strings.HasPrefix(name, "sec-")
+}
+
 // ValidHeaderName reports whether s can be a header's name: a token of RFC 9110,
 // section 5.6.2, in any case.
 func ValidHeaderName(s string) bool {

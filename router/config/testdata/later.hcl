@@ -7,17 +7,7 @@ plugin "p" {
 }
 
 destination "d" {
-  url              = "nats://host:4222/subject"
-  format           = "cloudevents"
-  previous_secrets = ["hunter2"]
-  http2            = true
-  proxy            = "http://proxy"
-  sign "hmac" {
-    secrets = ["hunter2"]
-  }
-  auth "bearer" {
-    token = "hunter2"
-  }
+  url = "stdout:"
 }
 
 route "r" {

@@ -1,0 +1,8 @@
+destination "no-current" {
+  url              = "https://example.com/"
+  previous_secrets = ["hunter2"]
+}
+
+destination "unsigned" {
+  url = "https://example.com/"
+}
