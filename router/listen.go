@@ -10,9 +10,11 @@ import (
 	"syscall"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 
 	"github.com/weirhq/weir/router/api"
 	"github.com/weirhq/weir/router/config"
+	"github.com/weirhq/weir/router/dashboard"
 )
 
 // sidecarConnections is how many a router with small limits keeps open.
@@ -20,7 +22,9 @@ const sidecarConnections = 256
 
 // door is one address with what is answered there.
 type door struct {
-	app      *fiber.App
+	app *fiber.App
+	// answer is app, for pages that ask it.
+	answer   fasthttp.RequestHandler
 	listener net.Listener
 }
 
@@ -100,7 +104,18 @@ func (r *Router) handler(d *door, part api.Part) *fiber.App {
 		if server.Sidecar {
 			o.Connections = sidecarConnections
 		}
+		if part != api.IngestOnly {
+			pages, err := dashboard.New(dashboard.Options{
+				Ask: func(c *fasthttp.RequestCtx) { d.answer(c) }, Logger: r.log.Named("dashboard"),
+			})
+			if err != nil {
+				r.log.Error("there is no dashboard", "error", err)
+			} else {
+				o.Pages = pages
+			}
+		}
 		d.app = api.New(engine{r}, o)
+		d.answer = d.app.Handler()
 	}
 	return d.app
 }

@@ -4,7 +4,9 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -20,9 +22,14 @@ import (
 // neither a dump of memory nor the time of a comparison tells one. A nil *Keys
 // has none. It is immutable.
 type Keys struct {
-	salt [sha256.Size]byte
 	list []key
 }
+
+// salt makes digests worthless outside of this process.
+var salt = func() (b [sha256.Size]byte) {
+	_, _ = rand.Read(b[:]) // it never fails
+	return b
+}()
 
 type key struct {
 	digest [sha256.Size]byte
@@ -47,7 +54,6 @@ func NewKeys(list []config.Key) *Keys {
 		return nil
 	}
 	k := &Keys{}
-	_, _ = rand.Read(k.salt[:]) // it never fails
 	for _, c := range list {
 		k.list = append(k.list, key{k.digest(c.Token.Reveal()), Grant{Name: c.Name, Scopes: c.Scopes}})
 	}
@@ -58,12 +64,14 @@ func NewKeys(list []config.Key) *Keys {
 func (k *Keys) Any() bool { return k != nil }
 
 func (k *Keys) digest(token string) [sha256.Size]byte {
-	return sha256.Sum256(append(k.salt[:len(k.salt):len(k.salt)], token...))
+	return sha256.Sum256(append(salt[:len(salt):len(salt)], token...))
 }
 
 // find compares with every key, in a time that does not depend on which fits.
-func (k *Keys) find(token string) *Grant {
-	digest := k.digest(token)
+func (k *Keys) find(token string) *Grant { return k.holder(k.digest(token)) }
+
+// holder is find by a token's digest.
+func (k *Keys) holder(digest [sha256.Size]byte) *Grant {
 	var found *Grant
 	for i := range k.list {
 		if subtle.ConstantTimeCompare(digest[:], k.list[i].digest[:]) == 1 {
@@ -76,6 +84,11 @@ func (k *Keys) find(token string) *Grant {
 // grant finds what the request's token is good for. The error is a problem.
 func (s *server) grant(c *fiber.Ctx, keys *Keys) (*Grant, error) {
 	token, ok := bearer(c.Get(fiber.HeaderAuthorization))
+	if !ok && s.sessions != nil {
+		if g, err := s.session(c, keys); g != nil || err != nil {
+			return g, err
+		}
+	}
 	if !ok {
 		c.Set(fiber.HeaderWWWAuthenticate, "Bearer")
 		return nil, problem.New(http.StatusUnauthorized, "token_missing", "this needs a token: send Authorization: Bearer TOKEN (weir has --token and WEIR_TOKEN)")
@@ -140,6 +153,10 @@ func (s *server) authorize(c *fiber.Ctx) error {
 		return c.Next()
 	}
 	if err := s.require(c, needed(c.Method(), c.Path())...); err != nil {
+		var p *problem.Problem
+		if errors.As(err, &p) && p.Status == http.StatusUnauthorized && s.page(c) {
+			return c.Redirect("/login?next="+url.QueryEscape(c.OriginalURL()), http.StatusSeeOther)
+		}
 		return err
 	}
 	return c.Next()

@@ -103,8 +103,10 @@ type Options struct {
 	// AnyHost answers without keys whatever Host says, for a router that is meant
 	// to be open.
 	AnyHost bool
-	Logger  hclog.Logger
-	Now     func() time.Time
+	// Pages are the dashboard; nil for none.
+	Pages  Pages
+	Logger hclog.Logger
+	Now    func() time.Time
 }
 
 // Timeouts of connections: fasthttp has none by itself, and a slow client would
@@ -124,9 +126,12 @@ const (
 type server struct {
 	engine  Engine
 	anyHost bool
-	log     hclog.Logger
-	now     func() time.Time
 	maxBody int
+	pages   Pages
+	// sessions is nil where there are no pages to sign in at.
+	sessions *sessions
+	log      hclog.Logger
+	now      func() time.Time
 }
 
 // New returns the application; the caller serves it and shuts it down.
@@ -177,6 +182,14 @@ func New(e Engine, o Options) *fiber.App {
 		return c.Next()
 	})
 
+	if s.pages = o.Pages; s.pages != nil {
+		s.sessions = newSessions()
+		s.pages.MountPublic(app)
+		app.Get("/login", func(c *fiber.Ctx) error { return s.pages.SignIn(c, http.StatusOK, "", OwnPath(c.Query("next"))) })
+		app.Post("/login", s.signIn)
+		app.Post("/logout", s.signOut)
+	}
+
 	// What is below needs a token, whatever it is and whether it exists or not.
 	app.Use(s.authorize)
 	api := app.Group("/api", jsonBody)
@@ -215,6 +228,16 @@ func New(e Engine, o Options) *fiber.App {
 	api.Post("/webhooks/:id/resume", s.pauseWebhook(s.engine.ResumeDestination))
 	api.Post("/reload", s.reload)
 
+	if s.pages != nil {
+		// Forms say what they are by their type, as those of other sites do.
+		app.Post("/ui/*", func(c *fiber.Ctx) error {
+			if !sameOrigin(c) {
+				return foreignForm()
+			}
+			return c.Next()
+		})
+		s.pages.Mount(app)
+	}
 	app.Use(nothing)
 	return app
 }

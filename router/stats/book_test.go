@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -265,13 +266,35 @@ func TestQuantiles(t *testing.T) {
 		got time.Duration
 		at  float64
 	}{"p50": {r.Attempt.P50, 0.5}, "p95": {r.Attempt.P95, 0.95}, "p99": {r.Attempt.P99, 0.99}} {
-		want := all[int(c.at*float64(len(all)-1))]
+		want := all[int(math.Ceil(c.at*float64(len(all))))-1]
 		if ratio := float64(c.got) / float64(want); ratio < 1-Accuracy-1e-9 || ratio > 1+Accuracy+1e-9 {
 			t.Errorf("%s is %s, want %s within 1 %%", name, c.got, want)
 		}
 	}
 	if want := sum / time.Duration(len(all)); r.Attempt.Average != want || r.Attempt.Count != uint64(len(all)) {
 		t.Errorf("average %s of %d, want %s of %d", r.Attempt.Average, r.Attempt.Count, want, len(all))
+	}
+}
+
+// Of few values p99 is the largest.
+func TestQuantilesOfFew(t *testing.T) {
+	for n := 1; n <= 50; n++ {
+		d := newDesk(t)
+		var all []Observation
+		for i := range n {
+			all = append(all, success(d.at, "a", "x", time.Duration(i+1)*time.Second))
+		}
+		d.commit(all...)
+		l := d.ask(Query{Window: time.Hour}).Rows[0].Attempt
+		for name, c := range map[string]struct {
+			got time.Duration
+			at  float64
+		}{"p50": {l.P50, 50}, "p95": {l.P95, 95}, "p99": {l.P99, 99}} {
+			want := time.Duration((n*int(c.at)+99)/100) * time.Second
+			if ratio := float64(c.got) / float64(want); ratio < 1-Accuracy-1e-9 || ratio > 1+Accuracy+1e-9 {
+				t.Errorf("%s of %d is %s, want %s", name, n, c.got, want)
+			}
+		}
 	}
 }
 

@@ -78,12 +78,22 @@ type Latency struct {
 	P50, P95, P99 time.Duration
 }
 
+// rank is the quantile as the sketch counts it: the smallest value that has at least
+// the part q of all values at or below it, so that of few values p99 is the largest.
+func (l *latency) rank(q float64) float64 {
+	if l.count == 1 {
+		return 0
+	}
+	// A little less, or 0.95 of 20 values would be the 20th.
+	return (math.Ceil(q*float64(l.count)-1e-9) - 1) / float64(l.count-1)
+}
+
 // summary of nothing is all zero.
 func (l *latency) summary() (Latency, error) {
 	if l.count == 0 {
 		return Latency{}, nil
 	}
-	q, err := l.sketch.GetValuesAtQuantiles([]float64{0.5, 0.95, 0.99})
+	q, err := l.sketch.GetValuesAtQuantiles([]float64{l.rank(0.5), l.rank(0.95), l.rank(0.99)})
 	if err != nil {
 		return Latency{}, fmt.Errorf("latencies: %w", err)
 	}

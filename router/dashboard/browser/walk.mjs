@@ -1,0 +1,120 @@
+// Drives a browser through the dashboard: node walk.mjs < plan.json > seen.json
+//
+// The plan has the router's address, a token where one is needed, the pages to look
+// at, and a story: steps that a person would take. What is seen is said for the test
+// to judge: problems of accessibility by axe-core, console messages, requests that
+// left the router, and what the story found.
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { chromium } from "playwright-core";
+
+const plan = JSON.parse(readFileSync(0, "utf8"));
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const seen = { violations: [], console: [], foreign: [], wide: [], story: [] };
+
+const browser = await chromium.launch({
+  executablePath: plan.chromium,
+  args: [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+  ],
+});
+
+const watch = (page, name) => {
+  page.on("console", (m) => {
+    if (m.type() === "error" || m.type() === "warning") {
+      seen.console.push(`${name}: ${m.text()}`);
+    }
+  });
+  page.on("pageerror", (e) => seen.console.push(`${name}: ${e.message}`));
+  page.on("request", (r) => {
+    if (!r.url().startsWith(plan.base + "/") && !r.url().startsWith("data:")) {
+      seen.foreign.push(`${name}: ${r.url()}`);
+    }
+  });
+};
+
+const signIn = async (page) => {
+  if (plan.token) {
+    await page.goto(plan.base + "/login");
+    await page.fill("#token", plan.token);
+    await page.click("main button");
+    await page.waitForURL(plan.base + "/");
+  }
+};
+
+try {
+  for (const colorScheme of ["light", "dark"]) {
+    for (const width of [390, 1280]) {
+      const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme, bypassCSP: true });
+      const page = await context.newPage();
+      watch(page, `${colorScheme} ${width}`);
+      await signIn(page);
+      for (const path of plan.pages) {
+        await page.goto(plan.base + path);
+        await page.waitForSelector("h1");
+        const place = `${path}, ${colorScheme}, ${width} px`;
+        await page.evaluate(axe);
+        const found = await page.evaluate(() => axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }));
+        for (const v of found.violations) {
+          seen.violations.push(`${place}: ${v.id}: ${v.help}: ${v.nodes.map((n) => n.html).slice(0, 3).join(" ")}`);
+        }
+        const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+        if (overflow > 0) {
+          seen.wide.push(`${place}: ${overflow} px too wide`);
+        }
+        if (plan.shots && colorScheme === "light") {
+          await page.screenshot({ path: `${plan.shots}/${path.replaceAll(/[^a-z0-9]+/gi, "-").replaceAll(/^-|-$/g, "").slice(0, 40) || "overview"}-${width}.png`, fullPage: false });
+        }
+      }
+      await context.close();
+    }
+  }
+
+  // The story is told with the policy of the pages in force.
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
+  const page = await context.newPage();
+  watch(page, "story");
+  await signIn(page);
+  for (const step of plan.story) {
+    switch (step.do) {
+      case "open":
+        await page.goto(plan.base + step.path);
+        break;
+      case "click":
+        await page.click(step.what);
+        break;
+      case "type":
+        await page.fill(step.what, step.text);
+        break;
+      case "press":
+        await page.keyboard.press(step.text);
+        break;
+      case "tell": { // the test does something, and says when it is done
+        const answer = await fetch(step.url, { method: "POST" });
+        if (!answer.ok) {
+          throw new Error(`${step.url}: ${answer.status}`);
+        }
+        break;
+      }
+      case "see": // without a reload
+        await page.waitForFunction(
+          ([what, text]) => [...document.querySelectorAll(what)].some((e) => e.textContent.includes(text)),
+          [step.what, step.text], { timeout: 30000 },
+        );
+        break;
+      default:
+        throw new Error(`what is ${step.do}?`);
+    }
+    seen.story.push(`${step.do} ${step.path ?? step.what ?? step.url ?? ""} ${step.text ?? ""}`.trim());
+    if (step.shot && plan.shots) {
+      await page.screenshot({ path: `${plan.shots}/${step.shot}.png` });
+    }
+  }
+  await context.close();
+} catch (e) {
+  seen.error = String(e);
+} finally {
+  await browser.close();
+}
+console.log(JSON.stringify(seen));

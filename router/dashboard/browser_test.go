@@ -1,0 +1,120 @@
+package dashboard_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// shots is where pictures of the pages go, for the documentation and for whoever
+// wants to look: go test ./router/dashboard -run Browser -shots /tmp/shots
+var shots = flag.String("shots", "", "folder for pictures of the pages")
+
+// chromium finds the browser, which is needed: a page that nobody has looked at is
+// not tested.
+func chromium(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	t.Fatal("the browser Chromium is not installed (Debian: apt install chromium)")
+	return ""
+}
+
+// seen is what walk.mjs says.
+type seen struct {
+	Violations, Console, Foreign, Wide, Story []string
+	Error                                     string
+}
+
+func walk(t *testing.T, plan map[string]any) seen {
+	t.Helper()
+	plan["chromium"], plan["shots"] = chromium(t), *shots
+	input, err := json.Marshal(plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	node := exec.CommandContext(t.Context(), "node", "walk.mjs")
+	node.Dir = "browser"
+	node.Stdin = bytes.NewReader(input)
+	var stdout, stderr bytes.Buffer
+	node.Stdout, node.Stderr = &stdout, &stderr
+	if err := node.Run(); err != nil {
+		t.Fatalf("node walk.mjs (make deps installs what it needs): %v\n%s", err, stderr.String())
+	}
+	var s seen
+	if err := json.Unmarshal(stdout.Bytes(), &s); err != nil {
+		t.Fatalf("%v\n%s", err, stdout.String())
+	}
+	return s
+}
+
+func (s *seen) judge(t *testing.T, steps int) {
+	t.Helper()
+	for what, list := range map[string][]string{
+		"not accessible": s.Violations, "on the console": s.Console, "asked elsewhere": s.Foreign, "too wide": s.Wide,
+	} {
+		for _, text := range list {
+			t.Errorf("%s: %s", what, text)
+		}
+	}
+	if s.Error != "" || len(s.Story) != steps {
+		t.Errorf("the story ended after %d of %d steps (%s): %s", len(s.Story), steps, strings.Join(s.Story, "; "), s.Error)
+	}
+}
+
+// A receiver breaks, which shows without a reload; it is repaired, and what was
+// lost is sent again, from the pages alone and by keyboard. Every page is accessible
+// in light and dark, at 390 and 1280 px.
+func TestBrowser(t *testing.T) {
+	d := open(t, withTokens)
+	d.publish("first", "order.paid", `{"total": 120, "customer": {"email": "ada@example.com"}}`)
+	d.publish("small", "order.paid", `{"total": 80}`)
+	stage := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/break":
+			d.broken.Store(true)
+			d.publish("second", "order.paid", `{"total": 999}`)
+		case "/mend":
+			d.broken.Store(false)
+		}
+	}))
+	defer stage.Close()
+	type step map[string]string
+	story := []step{
+		{"do": "open", "path": "/"},
+		{"do": "see", "what": ".done", "text": "All destinations work."},
+		{"do": "see", "what": "#live", "text": "live"},
+		{"do": "tell", "url": stage.URL + "/break"},
+		{"do": "see", "what": ".alarm", "text": "answered 503", "shot": "broken"},
+		{"do": "click", "what": ".alarm a"},
+		{"do": "see", "what": "h1", "text": "crm"},
+		{"do": "see", "what": "tbody td", "text": "answered 503", "shot": "destination"},
+		{"do": "tell", "url": stage.URL + "/mend"},
+		{"do": "type", "what": "#find", "text": "second"},
+		{"do": "press", "text": "Enter"},
+		{"do": "see", "what": "h1", "text": "second", "shot": "event"},
+		{"do": "click", "what": "form[action$='/retry'] button"},
+		{"do": "see", "what": ".done", "text": "due now"},
+		{"do": "see", "what": ".delivery .badge.good", "text": "delivered"},
+		{"do": "open", "path": "/"},
+		{"do": "see", "what": ".done", "text": "All destinations work.", "shot": "overview"},
+		{"do": "open", "path": "/ui/dead-letters"},
+		{"do": "see", "what": ".empty", "text": "None."},
+	}
+	s := walk(t, map[string]any{
+		"base": d.base, "token": "all-of-it-0123456789", "story": story,
+		"pages": []string{
+			"/", "/ui/events", "/ui/events/first", "/ui/events/small", "/ui/deliveries",
+			"/ui/dead-letters", "/ui/destinations", "/ui/destinations/crm", "/ui/plugins",
+		},
+	})
+	s.judge(t, len(story))
+}

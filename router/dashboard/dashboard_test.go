@@ -1,0 +1,384 @@
+package dashboard_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/weirhq/weir/router"
+	"github.com/weirhq/weir/router/config"
+)
+
+// desk is a router with a dashboard, a receiver that can be broken, and a browser
+// without scripts.
+type desk struct {
+	t      *testing.T
+	router *router.Router
+	base   string
+	broken atomic.Bool
+	client *http.Client
+}
+
+func parse(t *testing.T, hcl string) *config.Config {
+	t.Helper()
+	c, report := config.Parse("router.hcl", []byte(hcl), config.Options{Dir: t.TempDir()})
+	if err := report.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// open starts a router. The configuration may name the receiver as RECEIVER and the
+// router's folder as FOLDER.
+func open(t *testing.T, hcl string) *desk {
+	t.Helper()
+	d := &desk{t: t}
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if d.broken.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	t.Cleanup(receiver.Close)
+	dir := t.TempDir()
+	hcl = strings.NewReplacer("RECEIVER", receiver.URL, "FOLDER", dir).Replace(hcl + `
+store "badger" {
+  path = "FOLDER/data"
+}
+`)
+	r, err := router.New(context.Background(), parse(t, hcl), router.Options{CacheDir: filepath.Join(dir, "cache"), Stdout: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- r.Serve(l) }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := r.Close(ctx); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.router, d.base = r, "http://"+l.Addr().String()
+	d.client = &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	d.await("the server", func() bool { return r.Ready() == nil })
+	return d
+}
+
+func (d *desk) await(what string, ok func() bool) {
+	d.t.Helper()
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			d.t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+func (d *desk) publish(id, eventType, data string) {
+	d.t.Helper()
+	if _, err := d.router.Publish(context.Background(), router.Event{ID: id, Type: eventType, Data: []byte(data)}); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+func (d *desk) do(req *http.Request) (*http.Response, string) {
+	d.t.Helper()
+	res, err := d.client.Do(req)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return res, string(body)
+}
+
+func (d *desk) get(path string) (*http.Response, string) {
+	d.t.Helper()
+	req, err := http.NewRequest(http.MethodGet, d.base+path, nil)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return d.do(req)
+}
+
+// see gets a page that must be there.
+func (d *desk) see(path string) string {
+	d.t.Helper()
+	res, body := d.get(path)
+	if res.StatusCode != 200 {
+		d.t.Fatalf("%s: %s\n%s", path, res.Status, body)
+	}
+	return body
+}
+
+// submit sends a form as a browser does that shows a page of the router.
+func (d *desk) submit(path string, form url.Values, origin string) (*http.Response, string) {
+	d.t.Helper()
+	req, err := http.NewRequest(http.MethodPost, d.base+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if origin != "" {
+		req.Header.Set("Origin", origin)
+	}
+	return d.do(req)
+}
+
+const twoDestinations = `
+destination "crm" {
+  url = "RECEIVER"
+  retry {
+    schedule = ["0s"]
+  }
+}
+destination "archive" {
+  url = "stdout:"
+}
+route "orders" {
+  events = ["order.*"]
+  when   = event.data.total > 100
+  to     = [destination.crm]
+}
+route "all" {
+  to = [destination.archive]
+}
+`
+
+// ofDelivery finds the link to a delivery in a page.
+var ofDelivery = regexp.MustCompile(`/ui/deliveries/(dlv_[0-9a-z_]+)`)
+
+// Every page says what the API says, and tells nothing from outside as markup.
+func TestPages(t *testing.T) {
+	d := open(t, twoDestinations)
+	d.broken.Store(true)
+	d.publish("big", "order.paid", `{"total": 120, "note": "<script>alert(1)</script>"}`)
+	d.publish("small", "order.paid", `{"total": 80}`)
+	d.await("the outcomes", func() bool { return strings.Contains(d.see("/ui/dead-letters"), "big") })
+	d.await("the statistics", func() bool { return strings.Contains(d.see("/"), "1 <code>status</code>") })
+
+	for path, want := range map[string][]string{
+		"/":                           {"crm</a>: answered 503 since", "order.paid", "archive", "dead letters"},
+		"/?window=1h":                 {`aria-current="true">1h`},
+		"/ui/events":                  {"big", "small", "order.paid"},
+		"/ui/events?type=nothing":     {"No event fits"},
+		"/ui/events/small":            {"event.data.total is 80, not &gt; 100", "route orders", "to archive"},
+		"/ui/events/big":              {"answered 503", "gave up: attempts", "&lt;script&gt;alert(1)", "Send it now", "curl"},
+		"/ui/deliveries":              {"crm", "archive", "delivered", "dead"},
+		"/ui/deliveries?status=dead":  {"crm"},
+		"/ui/dead-letters":            {"answered 503", "big", "Send all that fit again"},
+		"/ui/destinations":            {"crm", "failing", "archive", "active"},
+		"/ui/destinations/crm":        {"answered 503", "Why it fails", "Pause", "Send the 1 dead again"},
+		"/ui/plugins":                 {"has no plugins"},
+		"/ui/find?id=big":             nil,
+		"/ui/events/big?source=other": nil,
+	} {
+		res, body := d.get(path)
+		switch {
+		case strings.HasPrefix(path, "/ui/find"):
+			if res.StatusCode != 303 || res.Header.Get("Location") != "/ui/events/big" {
+				t.Errorf("%s leads to %s %s", path, res.Status, res.Header.Get("Location"))
+			}
+			continue
+		case want == nil:
+			if res.StatusCode != 404 || !strings.Contains(body, "event_not_found") {
+				t.Errorf("%s: %s\n%s", path, res.Status, body)
+			}
+			continue
+		}
+		if res.StatusCode != 200 || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/html") {
+			t.Errorf("%s: %s, %s", path, res.Status, res.Header.Get("Content-Type"))
+		}
+		for _, w := range want {
+			if !strings.Contains(body, w) {
+				t.Errorf("%s does not say %q:\n%s", path, w, body)
+			}
+		}
+		if strings.Contains(body, "<script>alert") || strings.Contains(body, "style=") || strings.Contains(body, "onclick") {
+			t.Errorf("%s has markup that it must not have", path)
+		}
+		policy := res.Header.Get("Content-Security-Policy")
+		if !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") || res.Header.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s: policy %q", path, policy)
+		}
+	}
+	id := ofDelivery.FindStringSubmatch(d.see("/ui/dead-letters"))
+	if id == nil {
+		t.Fatal("no delivery is linked")
+	}
+	if body := d.see("/ui/deliveries/" + id[1]); !strings.Contains(body, "answered 503") || !strings.Contains(body, "webhook-id") {
+		t.Errorf("the delivery's page says\n%s", body)
+	}
+	for _, asset := range regexp.MustCompile(`/ui/assets/[a-z]+\.[0-9a-f]+\.[a-z]+`).FindAllString(d.see("/"), -1) {
+		if res, body := d.get(asset); res.StatusCode != 200 || body == "" || !strings.Contains(res.Header.Get("Cache-Control"), "immutable") {
+			t.Errorf("%s: %s", asset, res.Status)
+		}
+	}
+}
+
+// What the buttons do, without scripts; and that no other site's page can press
+// them.
+func TestButtons(t *testing.T) {
+	d := open(t, twoDestinations)
+	d.broken.Store(true)
+	for i := range 3 {
+		d.publish(fmt.Sprintf("o%d", i), "order.paid", `{"total": 120}`)
+	}
+	dead := func() int { return strings.Count(d.see("/ui/dead-letters"), `type="checkbox" name="id"`) }
+	d.await("dead letters", func() bool { return dead() == 3 })
+	id := ofDelivery.FindStringSubmatch(d.see("/ui/dead-letters"))[1]
+
+	for _, origin := range []string{"", "http://evil.example", "null"} {
+		if res, body := d.submit("/ui/deliveries/"+id+"/retry", url.Values{}, origin); res.StatusCode != 403 || !strings.Contains(body, "origin_not_allowed") {
+			t.Errorf("origin %q: %s\n%s", origin, res.Status, body)
+		}
+	}
+	d.broken.Store(false)
+	res, body := d.submit("/ui/deliveries/"+id+"/retry", url.Values{"back": {"/ui/dead-letters?destination=crm"}}, d.base)
+	if res.StatusCode != 303 || !strings.HasPrefix(res.Header.Get("Location"), "/ui/dead-letters?destination=crm&done=") {
+		t.Fatalf("%s %s\n%s", res.Status, res.Header.Get("Location"), body)
+	}
+	if body := d.see(res.Header.Get("Location")); !strings.Contains(body, "The delivery is due now.") {
+		t.Errorf("it does not say what was done:\n%s", body)
+	}
+	for _, back := range []string{"//evil.example", "https://evil.example/", `/\evil.example`, "javascript:alert(1)"} {
+		res, _ := d.submit("/ui/destinations/crm/resume", url.Values{"back": {back}}, d.base)
+		if to := res.Header.Get("Location"); !strings.HasPrefix(to, "/?done=") {
+			t.Errorf("back to %s leads to %s", back, to)
+		}
+	}
+	d.await("one dead letter less", func() bool { return dead() == 2 })
+
+	if res, body := d.submit("/ui/dead-letters/retry", url.Values{"which": {"ticked"}}, d.base); res.StatusCode != 303 || !strings.Contains(res.Header.Get("Location"), "Nothing") {
+		t.Errorf("%s\n%s", res.Status, body)
+	}
+	if res, body := d.submit("/ui/dead-letters/retry", url.Values{"which": {"all"}, "destination": {"crm"}}, d.base); res.StatusCode != 303 || !strings.Contains(res.Header.Get("Location"), "2+deliveries") {
+		t.Errorf("%s %s\n%s", res.Status, res.Header.Get("Location"), body)
+	}
+	d.await("all to be delivered", func() bool { return dead() == 0 && strings.Contains(d.see("/ui/destinations/crm"), "3 delivered") })
+
+	if res, _ := d.submit("/ui/destinations/crm/pause", url.Values{}, d.base); res.StatusCode != 303 || !strings.Contains(d.see("/ui/destinations/crm"), ">paused<") {
+		t.Errorf("not paused: %s", res.Status)
+	}
+	d.publish("later", "order.paid", `{"total": 120}`)
+	d.await("it to wait", func() bool { return strings.Contains(d.see("/"), "paused by hand since") && strings.Contains(d.see("/"), "1 waiting") })
+	if res, _ := d.submit("/ui/destinations/crm/resume", url.Values{}, d.base); res.StatusCode != 303 {
+		t.Errorf("not resumed: %s", res.Status)
+	}
+	d.await("it to go on", func() bool { return strings.Contains(d.see("/ui/destinations/crm"), "4 delivered") })
+	if res, body := d.submit("/ui/destinations/nobody/pause", url.Values{}, d.base); res.StatusCode != 404 || !strings.Contains(body, "destination_not_found") {
+		t.Errorf("%s\n%s", res.Status, body)
+	}
+}
+
+const withTokens = `
+server {
+  token = "all-of-it-0123456789"
+  access "reader" {
+    token  = "only-reading-0123456789"
+    scopes = ["read"]
+  }
+}
+` + twoDestinations
+
+// Who signs in gets a session that is worth what the token is worth.
+func TestSignIn(t *testing.T) {
+	d := open(t, withTokens)
+	if res, _ := d.get("/ui/events?type=a"); res.StatusCode != 303 || res.Header.Get("Location") != "/login?next=%2Fui%2Fevents%3Ftype%3Da" {
+		t.Fatalf("a stranger gets %s %s", res.Status, res.Header.Get("Location"))
+	}
+	if res, body := d.get("/api/events"); res.StatusCode != 401 || strings.Contains(body, "<html") {
+		t.Errorf("the API answers a stranger %s", res.Status)
+	}
+	page := d.see("/login?next=%2Fui%2Fevents")
+	if !strings.Contains(page, `value="/ui/events"`) {
+		t.Errorf("the page forgets where to go:\n%s", page)
+	}
+	signIn := func(token, origin string) (*http.Response, string) {
+		return d.submit("/login", url.Values{"token": {token}, "next": {"/ui/events"}}, origin)
+	}
+	if res, body := signIn("wrong", d.base); res.StatusCode != 401 || !strings.Contains(body, "does not know the token") || len(res.Cookies()) != 0 || strings.Contains(body, "wrong") {
+		t.Errorf("%s\n%s", res.Status, body)
+	}
+	if res, _ := signIn("all-of-it-0123456789", "http://evil.example"); res.StatusCode != 403 || len(res.Cookies()) != 0 {
+		t.Errorf("from another site: %s", res.Status)
+	}
+	res, _ := signIn("only-reading-0123456789", d.base)
+	if res.StatusCode != 303 || res.Header.Get("Location") != "/ui/events" || len(res.Cookies()) != 1 {
+		t.Fatalf("%s %s, %v", res.Status, res.Header.Get("Location"), res.Cookies())
+	}
+	cookie := res.Cookies()[0]
+	if !cookie.HttpOnly || cookie.SameSite != http.SameSiteStrictMode || strings.Contains(cookie.Value, "only-reading") || len(cookie.Value) < 40 || cookie.Secure {
+		t.Errorf("the cookie is %+v", cookie)
+	}
+	d.see("/ui/events")
+	if res, _ := d.get("/api/events"); res.StatusCode != 200 {
+		t.Errorf("the pages' own requests: %s", res.Status)
+	}
+	if res, body := d.submit("/ui/destinations/crm/pause", url.Values{}, d.base); res.StatusCode != 403 || !strings.Contains(body, "scope_missing") {
+		t.Errorf("a reader pauses: %s\n%s", res.Status, body)
+	}
+	if res, _ := d.submit("/logout", url.Values{}, d.base); res.StatusCode != 303 {
+		t.Errorf("sign out: %s", res.Status)
+	}
+	d.client.Jar.SetCookies(res.Request.URL, []*http.Cookie{cookie}) // somebody kept it
+	if res, _ := d.get("/ui/events"); res.StatusCode != 303 {
+		t.Errorf("after signing out: %s", res.Status)
+	}
+
+	if res, _ := signIn("all-of-it-0123456789", d.base); res.StatusCode != 303 {
+		t.Fatalf("sign in again: %s", res.Status)
+	}
+	for origin, want := range map[string]int{d.base: 303, "": 403, "http://evil.example": 403} {
+		if res, _ := d.submit("/ui/destinations/crm/pause", url.Values{}, origin); res.StatusCode != want {
+			t.Errorf("origin %q: %s, want %d", origin, res.Status, want)
+		}
+		req, err := http.NewRequest(http.MethodPost, d.base+"/api/destinations/crm/resume", strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		if origin != "" {
+			req.Header.Set("Origin", origin)
+		}
+		if res, _ := d.do(req); (res.StatusCode == 200) != (want == 303) {
+			t.Errorf("the API by cookie, origin %q: %s", origin, res.Status)
+		}
+	}
+}
+
+// Guessing is slow.
+func TestSignInIsLimited(t *testing.T) {
+	d := open(t, withTokens)
+	for i := range 200 {
+		res, _ := d.submit("/login", url.Values{"token": {fmt.Sprint("guess", i)}}, d.base)
+		if res.StatusCode == http.StatusTooManyRequests {
+			return
+		}
+	}
+	t.Error("200 guesses at once were answered")
+}

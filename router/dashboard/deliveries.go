@@ -1,0 +1,71 @@
+package dashboard
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+
+	"github.com/weirhq/weir/router/api"
+)
+
+// quoteJSON is s as JSON.
+func quoteJSON(s string) string {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return `""` // a string can always be encoded
+	}
+	return string(b)
+}
+
+type deliveriesPage struct {
+	api.DeliveryList
+	Filter   url.Values
+	Next     string
+	Statuses []string
+	// Back is this page, for the forms on it.
+	Back string
+}
+
+var deliveryFilters = []string{"destination", "type", "source", "tenant", "status", "since", "until"}
+
+func deliveries(v *visit) (*view, error) {
+	p := deliveriesPage{
+		Filter:   v.filter(deliveryFilters...),
+		Statuses: []string{"waiting", "retrying", "delivered", "dead", "cancelled"},
+	}
+	if err := v.get("/api/deliveries", v.filter(append(deliveryFilters, "cursor")...), &p.DeliveryList); err != nil {
+		return nil, err
+	}
+	p.Back = "/ui/deliveries?" + v.filter(append(deliveryFilters, "cursor")...).Encode()
+	if p.DeliveryList.Next != "" {
+		next := v.filter(deliveryFilters...)
+		next.Set("cursor", p.DeliveryList.Next)
+		p.Next = "/ui/deliveries?" + next.Encode()
+	}
+	shown := &view{Page: "deliveries", Title: "Deliveries", Section: "deliveries", Data: p}
+	if v.query("cursor") == "" {
+		shown.Live = "kinds=event,attempt"
+	}
+	return shown, nil
+}
+
+type deliveryPage struct {
+	api.Delivery
+	Back string
+}
+
+func oneDelivery(v *visit) (*view, error) {
+	var p deliveryPage
+	if err := v.get("/api/deliveries/"+v.param("id"), nil, &p.Delivery); err != nil {
+		return nil, err
+	}
+	p.Back = "/ui/deliveries/" + url.PathEscape(p.ID)
+	return &view{Page: "delivery", Title: "Delivery " + p.ID, Section: "deliveries", Live: "kinds=attempt", Data: p}, nil
+}
+
+func retryDelivery(v *visit) (string, error) {
+	if err := v.call(http.MethodPost, "/api/deliveries/"+v.param("id")+"/retry", nil, struct{}{}, nil); err != nil {
+		return "", err
+	}
+	return "The delivery is due now.", nil
+}

@@ -1,0 +1,152 @@
+package dashboard
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/weirhq/weir/router/api"
+)
+
+type destinationsPage struct {
+	api.DestinationList
+	Stats map[string]api.StatsRow
+}
+
+func destinations(v *visit) (*view, error) {
+	p := destinationsPage{Stats: map[string]api.StatsRow{}}
+	if err := v.get("/api/destinations", nil, &p.DestinationList); err != nil {
+		return nil, err
+	}
+	var s api.Stats
+	if err := v.get("/api/stats", url.Values{"by": {"destination"}, "points": {"24"}}, &s); err != nil {
+		return nil, err
+	}
+	for _, r := range s.Rows {
+		p.Stats[r.Destination] = r
+	}
+	return &view{Page: "destinations", Title: "Destinations", Section: "destinations", Live: "kinds=attempt,state", Data: p}, nil
+}
+
+// cause is a group of failed deliveries.
+type cause struct {
+	Outcome     string
+	Status      int
+	Count       int
+	First, Last time.Time
+	Error       string
+}
+
+type destinationPage struct {
+	api.Destination
+	Stats  api.StatsRow
+	Words  string
+	Causes []cause
+	// Recent are deliveries that have not gone well, newest first.
+	Recent []api.Delivery
+	Back   string
+}
+
+// recentFailures is how many deliveries of a status are grouped by cause.
+const recentFailures = "200"
+
+func oneDestination(v *visit) (*view, error) {
+	var p destinationPage
+	if err := v.get("/api/destinations/"+v.param("name"), nil, &p.Destination); err != nil {
+		return nil, err
+	}
+	p.Words = inWords(v.d.now(), &p.Destination)
+	p.Back = "/ui/destinations/" + url.PathEscape(p.Name)
+	var s api.Stats
+	if err := v.get("/api/stats", url.Values{"by": {"destination"}, "destination": {p.Name}, "points": {"48"}}, &s); err != nil {
+		return nil, err
+	}
+	if len(s.Rows) > 0 {
+		p.Stats = s.Rows[0]
+	}
+	for _, status := range []string{"retrying", "dead"} {
+		var list api.DeliveryList
+		q := url.Values{"destination": {p.Name}, "status": {status}, "limit": {recentFailures}}
+		if err := v.get("/api/deliveries", q, &list); err != nil {
+			return nil, err
+		}
+		p.Recent = append(p.Recent, list.Deliveries...)
+	}
+	p.Causes = causes(p.Recent)
+	slices.SortStableFunc(p.Recent, func(a, b api.Delivery) int { return b.Received.Compare(a.Received) })
+	p.Recent = p.Recent[:min(len(p.Recent), 25)]
+	return &view{Page: "destination", Title: p.Name, Section: "destinations", Live: "kinds=attempt,state&destination=" + url.QueryEscape(p.Name), Data: p}, nil
+}
+
+// causes groups deliveries by how their last attempt failed, the most frequent
+// first.
+func causes(list []api.Delivery) []cause {
+	type key struct {
+		outcome string
+		status  int
+	}
+	groups := map[key]*cause{}
+	for i := range list {
+		if len(list[i].Attempts) == 0 {
+			continue
+		}
+		a := &list[i].Attempts[len(list[i].Attempts)-1]
+		k := key{a.Outcome, a.Status}
+		g := groups[k]
+		if g == nil {
+			g = &cause{Outcome: a.Outcome, Status: a.Status, First: a.Started, Last: a.Started}
+			groups[k] = g
+		}
+		g.Count++
+		if a.Started.Before(g.First) {
+			g.First = a.Started
+		}
+		if !a.Started.Before(g.Last) {
+			g.Last, g.Error = a.Started, a.Error
+		}
+	}
+	var all []cause
+	for _, g := range groups {
+		all = append(all, *g)
+	}
+	slices.SortFunc(all, func(a, b cause) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Outcome, b.Outcome), cmp.Compare(a.Status, b.Status))
+	})
+	return all
+}
+
+// change is a form's button on a destination's page.
+func change(verb, done string) func(*visit) (string, error) {
+	return func(v *visit) (string, error) {
+		if err := v.call(http.MethodPost, "/api/destinations/"+v.param("name")+"/"+verb, nil, struct{}{}, nil); err != nil {
+			return "", err
+		}
+		return done, nil
+	}
+}
+
+// move is a button that changes many deliveries: it goes on until all are changed,
+// or time is up.
+func move(verb, past string) func(*visit) (string, error) {
+	return func(v *visit) (string, error) {
+		var moved api.Moved
+		if err := v.call(http.MethodPost, "/api/destinations/"+v.param("name")+"/"+verb, nil, struct{}{}, &moved); err != nil {
+			return "", err
+		}
+		return movedText(&moved, past), nil
+	}
+}
+
+func movedText(m *api.Moved, past string) string {
+	text := fmt.Sprintf("%s %s.", plural(m.Moved, "delivery"), past)
+	if m.Skipped > 0 {
+		text += fmt.Sprintf(" %s being sent, or had changed.", plural(m.Skipped, "other")+" were")
+	}
+	if m.Next != "" {
+		text += " There are more: do it again."
+	}
+	return text
+}

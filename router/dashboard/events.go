@@ -1,0 +1,75 @@
+package dashboard
+
+import (
+	"net/url"
+	"strings"
+
+	"github.com/weirhq/weir/router/api"
+)
+
+// eventsPage is the list of events.
+type eventsPage struct {
+	api.EventList
+	// Filter is what the form has, Next the link to the next page.
+	Filter url.Values
+	Next   string
+}
+
+var eventFilters = []string{"type", "source", "tenant", "since", "until"}
+
+// events lists them, newest first. A search for an id leads to its event.
+func events(v *visit) (*view, error) {
+	q := v.filter(append(eventFilters, "cursor")...)
+	p := eventsPage{Filter: v.filter(eventFilters...)}
+	if err := v.get("/api/events", q, &p.EventList); err != nil {
+		return nil, err
+	}
+	if p.EventList.Next != "" {
+		next := v.filter(eventFilters...)
+		next.Set("cursor", p.EventList.Next)
+		p.Next = "/ui/events?" + next.Encode()
+	}
+	shown := &view{Page: "events", Title: "Events", Section: "events", Data: p}
+	if v.query("cursor") == "" { // what is older does not change
+		shown.Live = "kinds=event"
+	}
+	return shown, nil
+}
+
+// eventPage is one event, where it went and why.
+type eventPage struct {
+	api.Explanation
+	// Matched and Others are the routes that took it and those that did not.
+	Matched, Others []api.RouteVerdict
+	Curl            string
+	Path            string
+}
+
+func oneEvent(v *visit) (*view, error) {
+	var p eventPage
+	q := v.filter("source")
+	if err := v.get("/api/events/"+v.param("id")+"/explain", q, &p.Explanation); err != nil {
+		return nil, err
+	}
+	for _, r := range p.Routes {
+		if r.Matched {
+			p.Matched = append(p.Matched, r)
+		} else {
+			p.Others = append(p.Others, r)
+		}
+	}
+	p.Path = "/ui/events/" + url.PathEscape(p.Event.ID) + "?" + url.Values{"source": {p.Event.Source}}.Encode()
+	p.Curl = curl(&p.Event, "http://"+string(v.c.Request().Host()))
+	return &view{Page: "event", Title: p.Event.ID, Section: "events", Live: "kinds=event,attempt&events=" + url.QueryEscape(p.Event.Type), Data: p}, nil
+}
+
+// curl is a command that sends the event's data as a new event.
+func curl(e *api.Event, base string) string {
+	data := string(e.Data)
+	if data == "" {
+		return ""
+	}
+	quote := func(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+	body := `{"event":` + quoteJSON(e.Type) + `,"data":` + data + `}`
+	return "curl " + quote(base+"/events") + " -H 'content-type: application/json' -d " + quote(body)
+}

@@ -1,0 +1,163 @@
+package dashboard
+
+import (
+	"cmp"
+	"fmt"
+	"html/template"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/weirhq/weir/router/api"
+)
+
+// windows are what can be chosen, with how many points their charts have.
+var windows = []struct {
+	Name, Title string
+	Points      int
+}{{"1h", "last hour", 60}, {"24h", "last 24 hours", 48}, {"7d", "last 7 days", 84}}
+
+// broken is something that somebody should look at, in words.
+type broken struct {
+	Destination api.Destination
+	Text        string
+}
+
+type overviewPage struct {
+	Window  string
+	Title   string
+	Windows []string
+	Broken  []broken
+	// Total is everything of the window, Waiting and Dead what is in all lanes now.
+	Total         api.StatsRow
+	Waiting, Dead uint64
+	Oldest        *time.Time
+	// Charts over the window.
+	Events, Deliveries template.HTML
+	Failures           []failure
+	Types              []api.StatsRow
+	Destinations       []api.StatsRow
+	ByName             map[string]api.Destination
+}
+
+type failure struct {
+	Reason string
+	Count  uint64
+}
+
+// overview answers: is all well, and if not, what is broken?
+func overview(v *visit) (*view, error) {
+	p := overviewPage{Window: "24h", Title: windows[1].Title, ByName: map[string]api.Destination{}}
+	points := windows[1].Points
+	for _, w := range windows {
+		p.Windows = append(p.Windows, w.Name)
+		if w.Name == v.query("window") {
+			p.Window, p.Title, points = w.Name, w.Title, w.Points
+		}
+	}
+	ask := func(by string, points int) (api.Stats, error) {
+		q := url.Values{"window": {p.Window}}
+		if by != "" {
+			q.Set("by", by)
+		}
+		if points > 0 {
+			q.Set("points", strconv.Itoa(points))
+		}
+		var s api.Stats
+		err := v.get("/api/stats", q, &s)
+		return s, err
+	}
+	all, err := ask("", points)
+	if err != nil {
+		return nil, err
+	}
+	if len(all.Rows) > 0 {
+		p.Total = all.Rows[0]
+		p.Events = bars(p.Total.Points, "event", func(x *api.StatsPoint) (uint64, uint64) { return x.Events, 0 })
+		p.Deliveries = bars(p.Total.Points, "delivery", func(x *api.StatsPoint) (uint64, uint64) { return x.Delivered, x.Failed })
+		for _, reason := range slices.Sorted(maps.Keys(p.Total.Failures)) {
+			p.Failures = append(p.Failures, failure{reason, p.Total.Failures[reason]})
+		}
+		slices.SortStableFunc(p.Failures, func(a, b failure) int { return cmp.Compare(b.Count, a.Count) })
+	}
+	types, err := ask("event", 24)
+	if err != nil {
+		return nil, err
+	}
+	p.Types = types.Rows
+	destinations, err := ask("destination", 24)
+	if err != nil {
+		return nil, err
+	}
+	p.Destinations = destinations.Rows
+	var lanes api.DestinationList
+	if err := v.get("/api/destinations", nil, &lanes); err != nil {
+		return nil, err
+	}
+	for _, d := range lanes.Destinations {
+		p.ByName[d.Name] = d
+		p.Waiting += d.Depth
+		p.Dead += d.Dead
+		if d.Oldest != nil && (p.Oldest == nil || d.Oldest.Before(*p.Oldest)) {
+			p.Oldest = d.Oldest
+		}
+		if d.Status != "active" {
+			p.Broken = append(p.Broken, broken{d, inWords(v.d.now(), &d)})
+		}
+	}
+	return &view{Page: "overview", Title: "Overview", Section: "overview", Live: "kinds=event,attempt,state", Data: p}, nil
+}
+
+// inWords says what is wrong with a destination and what happens next.
+func inWords(now time.Time, d *api.Destination) string {
+	text := ""
+	switch d.Status {
+	case "failing", "open":
+		text = "failing"
+		if f := d.LastFailure; f != nil {
+			text = describeOutcome(f.Reason, f.Status)
+		}
+		if d.FailingSince != nil {
+			text += " since " + since(now, *d.FailingSince)
+		}
+	case "held":
+		text = "the receiver asked for time"
+	case "paused":
+		text = "paused by hand"
+		if d.Since != nil {
+			text += " since " + since(now, *d.Since)
+		}
+	case "disabled":
+		text = "disabled"
+		if d.Reason != "" {
+			text += ": " + d.Reason
+		}
+		if d.Since != nil {
+			text += ", since " + since(now, *d.Since)
+		}
+	case "orphaned":
+		text = "no longer configured"
+	default:
+		text = d.Status
+	}
+	text += fmt.Sprintf(", %s waiting", count(d.Depth))
+	if d.Next != nil && d.Next.After(now) {
+		what := "goes on"
+		if d.Status == "open" {
+			what = "next probe"
+		}
+		text += ", " + what + " " + until(now, *d.Next)
+	}
+	return text
+}
+
+// since is a time of day, with the day where it was another one.
+func since(now, t time.Time) string {
+	t, now = t.UTC(), now.UTC()
+	if t.Format(time.DateOnly) == now.Format(time.DateOnly) {
+		return t.Format("15:04")
+	}
+	return t.Format("Jan 2 15:04")
+}
