@@ -285,7 +285,9 @@ func TestButtons(t *testing.T) {
 		t.Errorf("not paused: %s", res.Status)
 	}
 	d.publish("later", "order.paid", `{"total": 120}`)
-	d.await("it to wait", func() bool { return strings.Contains(d.see("/"), "paused by hand since") && strings.Contains(d.see("/"), "1 waiting") })
+	d.await("it to wait", func() bool {
+		return strings.Contains(d.see("/"), "paused by hand since") && strings.Contains(d.see("/"), "1 waiting")
+	})
 	if res, _ := d.submit("/ui/destinations/crm/resume", url.Values{}, d.base); res.StatusCode != 303 {
 		t.Errorf("not resumed: %s", res.Status)
 	}
