@@ -20,6 +20,9 @@ import (
 // sidecarConnections is how many a router with small limits keeps open.
 const sidecarConnections = 256
 
+// sidecarBodies is how many bytes of requests it holds at a time.
+const sidecarBodies = 16 << 20
+
 // door is one address with what is answered there.
 type door struct {
 	app *fiber.App
@@ -102,7 +105,7 @@ func (r *Router) handler(d *door, part api.Part) *fiber.App {
 			Part: part, MaxBody: int(server.MaxBody), AnyHost: server.Insecure && server.Exposed(), Logger: r.log.Named("http"),
 		}
 		if server.Sidecar {
-			o.Connections = sidecarConnections
+			o.Connections, o.Bodies = sidecarConnections, sidecarBodies
 		}
 		if part != api.IngestOnly {
 			pages, err := dashboard.New(dashboard.Options{

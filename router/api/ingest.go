@@ -52,9 +52,6 @@ func (s *server) ingest(c *fiber.Ctx) error {
 
 // take reports whether the request was one for the source.
 func (s *server) take(c *fiber.Ctx, src *source.Source) (bool, error) {
-	if len(c.Request().Body()) > s.maxBody {
-		return true, fiber.ErrRequestEntityTooLarge
-	}
 	r := s.request(c)
 	challenge, err := src.Handshake(r)
 	if err != nil {
@@ -153,7 +150,8 @@ func answerAccepted(c *fiber.Ctx, batch bool, accepted []store.Accepted) {
 // answerWaiting answers with what the events led to: 200 where all of it has
 // ended, 202 when time is up.
 func (s *server) answerWaiting(c *fiber.Ctx, watch Watch, wait time.Duration, batch bool, accepted []store.Accepted) error {
-	ctx, cancel := context.WithTimeout(c.Context(), wait)
+	// The watch itself ends with the router; fasthttp's context knows no more.
+	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	defer cancel()
 	positions := make([]uint64, len(accepted))
 	for i := range accepted {

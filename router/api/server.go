@@ -100,6 +100,9 @@ type Options struct {
 	Part Part
 	// Connections is how many may be open at a time, 2048 when 0.
 	Connections int
+	// Bodies is how many bytes of bodies may be in memory at a time, 64 MiB when 0,
+	// but always one of MaxBody.
+	Bodies int
 	// AnyHost answers without keys whatever Host says, for a router that is meant
 	// to be open.
 	AnyHost bool
@@ -115,8 +118,8 @@ const (
 	readTimeout  = 30 * time.Second
 	writeTimeout = 60 * time.Second
 	idleTimeout  = 2 * time.Minute
-	// maxConnections bounds memory: a connection may hold max_body. Further ones
-	// are answered 503 at once.
+	// maxConnections bounds memory, as maxBodies does. Further ones are answered 503
+	// at once.
 	maxConnections = 2048
 	// politeness is how much beyond max_body is read all the same: a client whose
 	// connection is closed while it still sends may not see why.
@@ -132,6 +135,7 @@ type server struct {
 	sessions *sessions
 	log      hclog.Logger
 	now      func() time.Time
+	bodies   *bodies
 }
 
 // New returns the application; the caller serves it and shuts it down.
@@ -143,13 +147,18 @@ func New(e Engine, o Options) *fiber.App {
 	if s.now == nil {
 		s.now = time.Now
 	}
+	s.bodies = newBodies(o.MaxBody, cmp.Or(o.Bodies, maxBodies))
 	app := fiber.New(fiber.Config{
 		AppName:               "Weir",
 		DisableStartupMessage: true,
-		BodyLimit:             o.MaxBody + politeness,
-		ReadTimeout:           readTimeout,
-		WriteTimeout:          writeTimeout,
-		IdleTimeout:           idleTimeout,
+		// See bodies. A form of several parts is kept as it came, not parsed and
+		// printed again.
+		StreamRequestBody:            true,
+		DisablePreParseMultipartForm: true,
+		BodyLimit:                    o.MaxBody + politeness,
+		ReadTimeout:                  readTimeout,
+		WriteTimeout:                 writeTimeout,
+		IdleTimeout:                  idleTimeout,
 		// Paths have one spelling: /API is nothing.
 		CaseSensitive: true,
 		// Room for all the headers that a source may keep, and some.
@@ -158,6 +167,7 @@ func New(e Engine, o Options) *fiber.App {
 		JSONEncoder:    marshal,
 		ErrorHandler:   s.fail,
 	})
+	app.Use(s.read)
 	app.Use(s.guard)
 
 	if o.Part != IngestOnly {
@@ -175,13 +185,6 @@ func New(e Engine, o Options) *fiber.App {
 		app.Use(nothing)
 		return app
 	}
-	app.Use(func(c *fiber.Ctx) error {
-		if len(c.Request().Body()) > o.MaxBody {
-			return fiber.ErrRequestEntityTooLarge
-		}
-		return c.Next()
-	})
-
 	if s.pages = o.Pages; s.pages != nil {
 		s.sessions = newSessions()
 		s.pages.MountPublic(app)
