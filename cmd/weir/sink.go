@@ -28,7 +28,9 @@ func newSink(g *globals) *cobra.Command {
 
 It listens on loopback only, takes any path, and prints one line for each
 attempt. With --secret it checks X-Webhook-Signature and webhook-signature, and
-answers 401 where one of them does not match.`,
+answers 401 where one of them is missing or does not match. Where a destination
+has sign blocks, --sign says which, --header the header of sign "hmac", and
+--public-key the key of sign "ed25519".`,
 		Example: `  weir sink --addr 127.0.0.1:9000 --secret "$CRM_SECRET"
   weir sink --fail 2      # each delivery is refused twice, then taken`,
 		Args: cobra.NoArgs,
@@ -41,6 +43,9 @@ answers 401 where one of them does not match.`,
 	f := c.Flags()
 	f.StringVar(&o.Addr, "addr", "127.0.0.1:0", "loopback address to listen on; port 0 picks a free one")
 	f.StringVar(&o.Secret, "secret", "", "secret that deliveries are signed with (WEIR_SINK_SECRET)")
+	f.StringSliceVar(&o.Sign, "sign", nil, "`schemes` that there must be a signature of: hmac, standard, ed25519")
+	f.StringVar(&o.PublicKey, "public-key", "", "public `key` (whpk_...) of sign \"ed25519\"")
+	f.StringVar(&o.Header, "header", "", "`name` of the header of sign \"hmac\" (default X-Webhook-Signature)")
 	f.IntVar(&o.Status, "status", 200, "status to answer")
 	f.DurationVar(&o.Delay, "delay", 0, "wait before each answer")
 	f.IntVar(&o.Fail, "fail", 0, "answer 503 to the first `N` attempts of each delivery")

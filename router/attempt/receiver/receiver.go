@@ -1,5 +1,5 @@
 // Package receiver is a receiver for development and tests: it takes
-// deliveries, checks both signatures, keeps a log of what arrived, and answers
+// deliveries, checks their signatures, keeps a log of what arrived, and answers
 // as it is told. It listens on loopback only.
 //
 // Invariants: what arrived is in the log file before it is answered, so that a
@@ -8,12 +8,16 @@
 package receiver
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,9 +36,18 @@ const tolerance = 5 * time.Minute
 type Options struct {
 	// Addr is host:port; the host must be a loopback address.
 	Addr string
-	// Secret checks signatures; empty: nothing is checked. What does not match
-	// is answered 401.
-	Secret string
+	// Secret checks signatures, and PublicKey (whpk_...) those by Ed25519; both
+	// empty: nothing is checked. What does not match, or lacks a signature that
+	// Sign names, is answered 401.
+	Secret    string
+	PublicKey string
+	// Sign are the schemes that there must be a signature of: "hmac", "standard",
+	// "ed25519". Empty: those that the destination's secret stands for, hmac alone
+	// with a Header of one's own, ed25519 alone with nothing but a PublicKey.
+	Sign []string
+	// Header is that of the scheme hmac, X-Webhook-Signature when empty. In one of
+	// another name the signature may be hex or base64, behind any prefix.
+	Header string
 	// Status of the answer, 200 when 0.
 	Status int
 	// Delay before each answer.
@@ -51,8 +64,8 @@ type Options struct {
 // Receiver is a running receiver.
 type Receiver struct {
 	options  Options
-	hmac     *sign.HMAC // nil without a secret
-	standard *sign.Standard
+	hmac     []*sign.HMAC   // none without a secret
+	standard *sign.Standard // nil without secret and key
 	listener net.Listener
 	server   *fasthttp.Server
 	served   chan struct{} // closed when serving has ended
@@ -81,12 +94,8 @@ func Start(o Options) (*Receiver, error) {
 		return nil, err
 	}
 	r := &Receiver{options: o, served: make(chan struct{}), stop: make(chan struct{}), attempts: map[string]int{}}
-	if o.Secret != "" {
-		var err error
-		if r.standard, err = sign.NewStandard(o.Secret); err != nil {
-			return nil, fmt.Errorf("secret: %w", err)
-		}
-		r.hmac = sign.NewHMAC(o.Secret)
+	if err := r.verifiers(); err != nil {
+		return nil, err
 	}
 	if o.Log != "" {
 		f, err := os.OpenFile(o.Log, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
@@ -104,7 +113,7 @@ func Start(o Options) (*Receiver, error) {
 		Handler:               r.handle,
 		Name:                  "weir-sink",
 		NoDefaultDate:         true,
-		MaxRequestBodySize:    64 << 20,
+		MaxRequestBodySize:    maxBody,
 		ReadTimeout:           time.Minute, // of one request, idling included
 		WriteTimeout:          time.Minute,
 		CloseOnShutdown:       true,
@@ -118,6 +127,102 @@ func Start(o Options) (*Receiver, error) {
 	}()
 	return r, nil
 }
+
+// verifiers makes what signatures are checked by.
+func (r *Receiver) verifiers() (err error) {
+	o := &r.options
+	for _, scheme := range o.Sign {
+		if !slices.Contains([]string{"hmac", "standard", "ed25519"}, scheme) {
+			return fmt.Errorf("there is no scheme %q; there are hmac, standard and ed25519", scheme)
+		}
+	}
+	if len(o.Sign) == 0 {
+		switch {
+		case o.Secret != "" && o.Header != "":
+			o.Sign = []string{"hmac"}
+		case o.Secret != "":
+			o.Sign = []string{"hmac", "standard"}
+		default:
+			o.Sign = []string{"ed25519"}
+		}
+	}
+	if o.Header == "" {
+		o.Header = sign.HeaderHMAC
+	}
+	if o.Secret == "" && o.PublicKey == "" {
+		return nil
+	}
+	var secrets []string
+	if o.Secret != "" {
+		secrets = []string{o.Secret}
+		r.hmac = []*sign.HMAC{sign.NewHMAC(o.Secret)}
+		if !strings.EqualFold(o.Header, sign.HeaderHMAC) {
+			r.hmac = []*sign.HMAC{sign.NewHMACIn(sign.HMACForm{}, o.Secret), sign.NewHMACIn(sign.HMACForm{Base64: true}, o.Secret)}
+		}
+	}
+	if r.standard, err = sign.NewStandard(secrets...); err != nil {
+		return fmt.Errorf("secret: %w", err)
+	}
+	if o.PublicKey != "" {
+		if err := r.standard.AddPublicKeys(o.PublicKey); err != nil {
+			return fmt.Errorf("public key: %w", err)
+		}
+	}
+	return nil
+}
+
+// verify checks the signatures of a request, those that must be there and those
+// that are.
+func (r *Receiver) verify(header func(string) string, body []byte, now time.Time) error {
+	var errs []error
+	given := header(r.options.Header)
+	if slices.Contains(r.options.Sign, "hmac") || given != "" && len(r.hmac) > 0 {
+		errs = append(errs, naming(r.options.Header, r.verifyHMAC(given, body)))
+	}
+	signed := header(sign.HeaderStandard)
+	if signed != "" || slices.Contains(r.options.Sign, "standard") || slices.Contains(r.options.Sign, "ed25519") {
+		errs = append(errs, naming(sign.HeaderStandard,
+			r.standard.Verify(header(sign.HeaderID), header(sign.HeaderTimestamp), signed, body, now, tolerance)))
+	}
+	return errors.Join(errs...)
+}
+
+func (r *Receiver) verifyHMAC(given string, body []byte) error {
+	if given == "" || len(r.hmac) == 0 {
+		return sign.ErrMissing
+	}
+	if strings.EqualFold(r.options.Header, sign.HeaderHMAC) {
+		return r.hmac[0].Verify(given, body)
+	}
+	for _, h := range r.hmac {
+		// Behind a prefix: what is compared is as long as a signature is.
+		size := len(h.Signature(body))
+		if h.Verify(given[max(len(given)-size, 0):], body) == nil {
+			return nil
+		}
+	}
+	return sign.ErrMismatch
+}
+
+// plain undoes gzip, up to the size that a request may have. What can't be undone
+// stays as it came.
+func plain(encoding string, body []byte) []byte {
+	if encoding != "gzip" {
+		return body
+	}
+	z, err := gzip.NewReader(bytes.NewReader(body))
+	if err != nil {
+		return body
+	}
+	b, err := io.ReadAll(io.LimitReader(z, maxBody))
+	if err != nil {
+		return body
+	}
+	return b
+}
+
+// maxBody bounds a request's body, in bytes.
+const maxBody = 64 << 20
 
 // quiet drops fasthttp's log lines about connections that end early.
 type quiet struct{}
@@ -216,24 +321,21 @@ func answer(c *fasthttp.RequestCtx, status int, text string) {
 // again.
 func (r *Receiver) arrival(c *fasthttp.RequestCtx) Arrival {
 	header := func(name string) string { return string(c.Request.Header.Peek(name)) }
-	body := c.Request.Body() // as it came: Weir does not compress
+	body := c.Request.Body() // as it came: that is what is signed
+	shown := plain(header("Content-Encoding"), body)
 	a := Arrival{
 		Time:      time.Now().UTC(),
 		Event:     header("X-Webhook-Event"),
 		WebhookID: header(sign.HeaderID),
 		Replay:    header("X-Webhook-Replay"),
-		Bytes:     len(body),
-		Body:      string(body),
+		Bytes:     len(shown),
+		Body:      string(shown),
 		Signature: SignatureUnchecked,
 	}
 	a.Attempt, _ = strconv.Atoi(header("X-Webhook-Attempt")) // 0 where it is none
-	if r.hmac != nil {
-		err := errors.Join(
-			naming(sign.HeaderHMAC, r.hmac.Verify(header(sign.HeaderHMAC), body)),
-			naming(sign.HeaderStandard, r.standard.Verify(a.WebhookID, header(sign.HeaderTimestamp), header(sign.HeaderStandard), body, a.Time, tolerance)),
-		)
+	if r.standard != nil {
 		a.Signature = SignatureVerified
-		if err != nil {
+		if err := r.verify(header, body, a.Time); err != nil {
 			a.Signature = SignatureBad
 			a.Problem = strings.ReplaceAll(err.Error(), "\n", "; ")
 		}
