@@ -17,6 +17,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/weirhq/weir/plugins/plugintest"
 	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/sign"
 	"github.com/weirhq/weir/router/store"
@@ -570,3 +571,111 @@ func appendOrders(t *testing.T, st store.Store, n int) {
 }
 
 func hmacOf(secret, body string) string { return sign.NewHMAC(secret).Signature([]byte(body)) }
+
+// What the configuration allows holds for each attempt, and so does what it
+// allows no more.
+func TestWebhooksFollowTheConfiguration(t *testing.T) {
+	in := newInbox(t)
+	dir := t.TempDir()
+	wasm := plugintest.BuildGo(t, filepath.Join("..", "examples", "plugins", "redact"))
+	if err := os.WriteFile(filepath.Join(dir, "redact.wasm"), wasm, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	plugin := "plugin \"redact\" {\n  wasm   = \"redact.wasm\"\n  config = { fields = [\"card\"] }\n}\n"
+	allowed := plugin + `
+webhooks {
+  allow_http     = true
+  allow_networks = ["127.0.0.0/8"]
+  events         = ["order.*"]
+  plugins        = [plugin.redact]
+}
+destination "rest" {
+  url = "stdout:"
+}
+route "rest" {
+  fallback = true
+  to       = [destination.rest]
+}
+`
+	var out safeBuffer
+	r := start(t, dir, allowed, Options{Stdout: &out})
+	register(t, r, fmt.Sprintf(`{"url":%q,"events":["*"]}`, in.URL+"/all"))
+	id := register(t, r, in.registration("/redacted", `,"plugin":"redact"`))
+	if status, p, _ := call(t, r, "PATCH", "/api/webhooks/"+id, `{"plugin":"another"}`); status != 400 || p["code"] != "bad_plugin" {
+		t.Errorf("a plugin that is not there: %d %v", status, p)
+	}
+	pay := func(kind, event string) {
+		t.Helper()
+		if status, answer, _ := call(t, r, "POST", "/events", `{"event":"`+kind+`","event_id":"`+event+`","data":{"card":"4242","a":1}}`); status != 202 {
+			t.Fatal(status, answer)
+		}
+	}
+	pay("order.paid", "first")
+	await(t, "the deliveries", func() bool { return len(in.at("/all")) == 1 && len(in.at("/redacted")) == 1 })
+	if body := in.at("/redacted")[0].body; strings.Contains(body, "4242") || !strings.Contains(body, `"a":1`) {
+		t.Errorf("the plugin did not run: %s", body)
+	}
+	if status, result, _ := call(t, r, "POST", "/api/webhooks/"+id+"/test", ""); status != 200 || result["outcome"] != "delivered" {
+		t.Errorf("the test: %d %v", status, result)
+	}
+	// Webhooks do not count for fallback; what they do not see is not theirs.
+	pay("invoice.paid", "second")
+	await(t, "the fallback", func() bool {
+		return strings.Contains(out.String(), "first") && strings.Contains(out.String(), "second")
+	})
+	if n := len(in.at("/all")); n != 1 {
+		t.Errorf("an event that webhooks do not see went to %d", n)
+	}
+
+	if _, err := r.Reload(context.Background(), parse(t, dir, plugin), true); err != nil {
+		t.Fatal(err)
+	}
+	pay("order.paid", "third")
+	last := func(event string) map[string]any {
+		_, list, _ := call(t, r, "GET", "/api/events/"+event+"/deliveries", "")
+		byRoute := map[string]any{}
+		for _, d := range list["deliveries"].([]any) {
+			d := d.(map[string]any)
+			byRoute[d["route"].(string)] = d
+		}
+		return byRoute
+	}
+	var all map[string]any
+	await(t, "the blocked attempt", func() bool {
+		all = last("third")
+		for route, d := range all {
+			if route != id && len(d.(map[string]any)["attempts"].([]any)) == 1 {
+				return true
+			}
+		}
+		return false
+	})
+	for route, d := range all {
+		d := d.(map[string]any)
+		if route == id {
+			if d["kind"] != "routing" || d["status"] != "dead" || !strings.Contains(fmt.Sprint(d["note"]), "does not allow the plugin") {
+				t.Errorf("without its plugin: %v", d)
+			}
+			continue
+		}
+		if a := d["attempts"].([]any)[0].(map[string]any); a["outcome"] != "blocked" {
+			t.Errorf("the attempt at an address that is not allowed any more: %v", a)
+		}
+	}
+	if n := len(in.at("/redacted")); n != 2 {
+		t.Errorf("%d arrived without the plugin", n-2)
+	}
+
+	// Allowed again, the dead letter runs its route again.
+	if _, err := r.Reload(context.Background(), parse(t, dir, allowed), true); err != nil {
+		t.Fatal(err)
+	}
+	dead := all[id].(map[string]any)["id"].(string)
+	if status, p, _ := call(t, r, "POST", "/api/deliveries/"+dead+"/retry", ""); status != 202 {
+		t.Fatal(status, p)
+	}
+	await(t, "what was dead", func() bool { return len(in.at("/redacted")) == 3 })
+	if body := in.at("/redacted")[2].body; strings.Contains(body, "4242") {
+		t.Errorf("routed again without the plugin: %s", body)
+	}
+}
