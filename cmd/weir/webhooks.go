@@ -107,7 +107,7 @@ func (r *registration) register(cmd *cobra.Command) {
 	f.StringVar(&r.uid, "uid", "", "a name of your own, once in a tenant")
 	f.StringVar(&r.filter, "filter", "", `condition, such as 'event.data.total > 100'`)
 	f.StringVar(&r.plugin, "plugin", "", "plugin that the configuration allows")
-	f.StringVar(&r.format, "format", "", "envelope or raw")
+	f.StringVar(&r.format, "format", "", "envelope, raw, cloudevents or cloudevents-binary")
 	f.StringVar(&r.description, "description", "", "text for people")
 	f.StringArrayVar(&r.metadata, "metadata", nil, "NAME=TEXT; may be repeated")
 }

@@ -74,8 +74,7 @@ var (
 	}
 	clientTLSSchema = schema{attributes: []string{"ca", "cert", "key", "server_name"}}
 	webhooksSchema  = schema{
-		attributes:      []string{"from", "events", "allow_http", "allow_networks", "allow_ports", "limit", "plugins"},
-		laterAttributes: []string{"proxy"},
+		attributes: []string{"from", "events", "allow_http", "allow_networks", "allow_ports", "limit", "plugins", "proxy"},
 	}
 )
 

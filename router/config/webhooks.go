@@ -98,6 +98,9 @@ func (l *loader) decodeWebhooks(b *hclsyntax.Block, defaults Destination) {
 	if a := attribute(b, "allow_networks"); a != nil {
 		w.AllowNetworks = l.networks(a)
 	}
+	if a := attribute(b, "proxy"); a != nil {
+		l.proxy(a, &w.Destination)
+	}
 	w.Limit = l.integer(attribute(b, "limit"), w.Limit, 0, maxWebhookLimit)
 }
 

@@ -257,10 +257,11 @@ var checks = map[string]func(string) error{
 	"plugin":      func(s string) error { return plain(checkLine("plugin", s, maxPattern)) },
 	"description": checkDescription,
 	"format": func(s string) error {
-		if s != string(config.FormatEnvelope) && s != string(config.FormatRaw) {
-			return invalid("format", `it is "envelope" or "raw"`)
+		switch config.Format(s) {
+		case config.FormatEnvelope, config.FormatRaw, config.FormatCloudEvents, config.FormatCloudEventsBinary:
+			return nil
 		}
-		return nil
+		return invalid("format", `it is "envelope", "raw", "cloudevents" or "cloudevents-binary"`)
 	},
 }
 

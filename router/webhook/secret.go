@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
 
@@ -111,46 +110,19 @@ func (r *Registry) Keys(w *Webhook, now time.Time) (Keys, error) {
 	return k, nil
 }
 
-// Signers sign by the keys: X-Webhook-Signature by one, webhook-signature by all.
+// Signers sign by the keys: X-Webhook-Signature by one, webhook-signature by all,
+// as receivers that know one of them expect it.
 func (k *Keys) Signers() ([]sign.Signer, error) {
 	if len(k.Standard) == 0 {
 		return nil, errors.New("the webhook has no secret")
 	}
-	var all several
-	for _, secret := range k.Standard {
-		s, err := sign.NewStandard(secret.Reveal())
-		if err != nil {
-			return nil, err // it was checked: this can't be
-		}
-		all = append(all, s)
+	secrets := make([]string, len(k.Standard))
+	for i, s := range k.Standard {
+		secrets[i] = s.Reveal()
 	}
-	return []sign.Signer{sign.NewHMAC(k.HMAC.Reveal()), all}, nil
-}
-
-// several lists the signatures of several secrets, as receivers that know one of
-// them expect it (Standard Webhooks, "Zero downtime secret rotation").
-type several []*sign.Standard
-
-// Sign sets webhook-id, webhook-timestamp and webhook-signature.
-func (s several) Sign(h http.Header, m sign.Message) {
-	s[0].Sign(h, m)
-	h.Set(sign.HeaderStandard, string(s.appendAll(nil, m)))
-}
-
-// AppendField appends the line of webhook-signature.
-func (s several) AppendField(b []byte, m sign.Message) []byte {
-	if len(s) == 1 {
-		return s[0].AppendField(b, m)
+	standard, err := sign.NewStandard(secrets...)
+	if err != nil {
+		return nil, err // they were checked: this can't be
 	}
-	return append(s.appendAll(append(b, "Webhook-Signature: "...), m), "\r\n"...)
-}
-
-func (s several) appendAll(b []byte, m sign.Message) []byte {
-	for i, one := range s {
-		if i > 0 {
-			b = append(b, ' ')
-		}
-		b = append(b, one.Signature(m)...)
-	}
-	return b
+	return []sign.Signer{sign.NewHMAC(k.HMAC.Reveal()), standard}, nil
 }

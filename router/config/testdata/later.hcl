@@ -15,9 +15,6 @@ route "r" {
   to       = [destination.d]
 }
 
-webhooks {
-  proxy = "http://proxy"
-}
 metrics {}
 tracing {}
 test "t" {}

@@ -11,6 +11,7 @@ webhooks "name" {
   allow_ports    = [0, 8443, "443", 8443.5]
   limit          = -1
   plugins        = [plugin.slim, plugin.slim, plugin.slm, "slim"]
+  proxy          = "ftp://user:hunter2@proxy"
   retry {}
 }
 
