@@ -158,7 +158,9 @@ func (e engine) changeLane(ctx context.Context, name string, change func(context
 	if err := change(ctx, name); err != nil {
 		return err
 	}
-	e.log.Info("a destination was changed by hand", "destination", name, "state", e.laneState(ctx, name))
+	state := string(e.laneState(ctx, name))
+	e.log.Info("a destination was changed by hand", "destination", name, "state", state)
+	e.tellState(time.Now(), name, state, "changed by hand")
 	return nil
 }
 

@@ -57,6 +57,15 @@ func (r *Router) tellAttempt(destination string, w *lane.Work, result *lane.Resu
 	r.tell(stream.Item{Kind: told.Kind, Type: w.Event.Type, Destination: destination, Tenant: w.Event.Tenant}, told)
 }
 
+// tellState puts a change of a destination's state on the stream.
+func (r *Router) tellState(at time.Time, destination, state, reason string) {
+	if !r.stream.Wanted() {
+		return
+	}
+	told := api.StreamState{Kind: stream.KindState, Time: at.UTC(), Destination: destination, State: state, Reason: reason}
+	r.tell(stream.Item{Kind: told.Kind, Destination: destination}, told)
+}
+
 func (r *Router) tell(i stream.Item, v any) {
 	var err error
 	if i.JSON, err = json.Marshal(v); err != nil {

@@ -105,6 +105,7 @@ func (r *Router) notify(n *lane.Notice) *event.Event {
 	kind := map[lane.NoticeKind]string{
 		lane.NoticeFailing: toldFailing, lane.NoticeDisabled: toldDisabled, lane.NoticeRecovered: toldRecovered,
 	}[n.Kind]
+	r.tellState(n.At, n.Destination, string(n.State), n.Why)
 	told := toldDestination{Destination: n.Destination, Status: string(n.State), Reason: n.Why, Failures: n.Failures}
 	if n.Failures > 0 {
 		told.FailingSince, told.LastFailure = moment(n.Since), &n.Fault

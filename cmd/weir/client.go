@@ -23,9 +23,11 @@ import (
 // client asks a router. While one runs it is asked over HTTP; when none runs,
 // the same questions are answered from the store itself.
 type client struct {
-	do    func(*http.Request) (*http.Response, error)
-	base  string
-	close func() error
+	do func(*http.Request) (*http.Response, error)
+	// stream is do for an answer that does not end; nil while none runs.
+	stream func(*http.Request) (*http.Response, error)
+	base   string
+	close  func() error
 	// offline: no router runs, and the store answers.
 	offline bool
 }

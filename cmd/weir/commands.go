@@ -10,7 +10,7 @@ import (
 // cobra's own.
 func commands(g *globals) []*cobra.Command {
 	return []*cobra.Command{
-		newServe(g), newReload(g), newValidate(g), newFmt(g), newSend(g), newListen(g), newSink(g),
+		newServe(g), newReload(g), newValidate(g), newFmt(g), newSend(g), newListen(g), newTail(g), newSink(g),
 		newEvents(g), newDeliveries(g), newDeadLetters(g), newDestinations(g), newWebhooks(g), newExplain(g),
 		newPlugin(), newDoctor(g), newVersion(g),
 	}

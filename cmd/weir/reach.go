@@ -59,13 +59,17 @@ func reach(server, token string, trust *tls.Config) *client {
 		// A router redirects nobody, and a token goes to it alone.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	do := func(r *http.Request) (*http.Response, error) {
-		if token != "" && r.Header.Get("Authorization") == "" {
-			r.Header.Set("Authorization", "Bearer "+token)
+	endless := *h // of what does not end by itself
+	endless.Timeout = 0
+	by := func(h *http.Client) func(*http.Request) (*http.Response, error) {
+		return func(r *http.Request) (*http.Response, error) {
+			if token != "" && r.Header.Get("Authorization") == "" {
+				r.Header.Set("Authorization", "Bearer "+token)
+			}
+			return h.Do(r)
 		}
-		return h.Do(r)
 	}
-	return &client{do: do, base: base, close: func() error { h.CloseIdleConnections(); return nil }}
+	return &client{do: by(h), stream: by(&endless), base: base, close: func() error { h.CloseIdleConnections(); return nil }}
 }
 
 // trusting is for a router on this machine, whose certificate has another name
