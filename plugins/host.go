@@ -9,7 +9,7 @@
 //   - Nothing of one event is visible to the next. Every instance of a plugin is
 //     in the same state when its event comes: that after weir_init and the
 //     warm-up. Memory and globals are put back to it after each event, and an
-//     instance that has other state, or that grew, is used once. [Reuse] gives
+//     instance that has other state, or that grew to its limit, is used once. [Reuse] gives
 //     this up.
 //   - The work of a guest is metered by package meter, the same on every machine,
 //     and so is what the host does for it. A deadline is the second guard.

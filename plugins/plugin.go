@@ -2,8 +2,6 @@ package plugins
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"runtime"
@@ -106,6 +104,8 @@ type Plugin struct {
 	// called is when Run was last called, in nanoseconds since 1970.
 	called atomic.Int64
 	tally  tally
+	// restored is how many pages were put back after the last call.
+	restored atomic.Int64
 
 	mu    sync.Mutex
 	ready []*instance
@@ -131,8 +131,7 @@ func (h *Host) Load(ctx context.Context, s Spec) (*Plugin, error) {
 		return nil, fmt.Errorf("plugin %q: %w", s.Name, err)
 	}
 	defer h.loading.Done()
-	sum := sha256.Sum256(s.Wasm)
-	key := buildKey{sha256: hex.EncodeToString(sum[:]), pages: uint32(p.memory / pageSize)}
+	key := buildKey{sha256: p.info.SHA256, pages: uint32(p.memory / pageSize)}
 	if p.build, err = h.acquire(ctx, key, s.Wasm); err != nil {
 		return nil, fmt.Errorf("plugin %q: %w", s.Name, err)
 	}

@@ -102,8 +102,7 @@ func NewShadow(p *Plugin) *Shadow {
 
 // Observe tells what the plugin made of a message. It never blocks.
 func (s *Shadow) Observe(m *event.Message, route string, r *Result, err error) {
-	var e *Error
-	if err != nil && !errors.As(err, &e) {
+	if _, ok := errors.AsType[*Error](err); err != nil && !ok {
 		return // the router gave up; there is nothing to compare
 	}
 	select {

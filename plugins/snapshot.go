@@ -89,13 +89,14 @@ const manyDirty = 2
 // means that it can't be used any more.
 func (i *instance) restore() error {
 	s, m := i.state, i.linear
-	if m.size != s.size {
+	if m.size != s.size && !m.shrink(i.mod.Memory(), s.size) {
 		return fmt.Errorf("its memory grew from %d to %d bytes", s.size, m.size)
 	}
 	memory := m.region[:m.size]
 	for n, g := range i.globals {
 		g.Set(s.globals[n])
 	}
+	i.plugin.restored.Store(int64(len(memory) / dirtyUnit))
 	if m.watched == 0 {
 		s.restore(memory, 0, len(memory))
 		return nil
@@ -106,6 +107,7 @@ func (i *instance) restore() error {
 		s.restore(memory, 0, len(memory))
 		return nil
 	}
+	i.plugin.restored.Store(int64(pages))
 	if i.fewest == 0 || pages < i.fewest {
 		i.fewest = pages
 	}

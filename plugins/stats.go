@@ -26,6 +26,8 @@ type Stats struct {
 	// take, in bytes.
 	Instances int
 	Memory    int64
+	// Restored is how many pages of 4 KiB were put back after the last call.
+	Restored int
 }
 
 // tally counts calls. It is safe for concurrent use.
@@ -40,14 +42,14 @@ func (t *tally) begin(now time.Time) {
 
 // count adds a call that the plugin had its say in.
 func (t *tally) count(r *Result, err error) {
-	var e *Error
-	if err != nil && !errors.As(err, &e) {
+	e, failed := errors.AsType[*Error](err)
+	if err != nil && !failed {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.stats.Calls++
-	if e != nil {
+	if failed {
 		t.stats.Errors[e.Class]++
 		t.stats.Fuel += uint64(e.Fuel)
 		t.stats.Duration += e.Duration
@@ -71,6 +73,6 @@ func (p *Plugin) Stats() Stats {
 	p.tally.mu.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s.Instances, s.Memory = len(p.live), p.held
+	s.Instances, s.Memory, s.Restored = len(p.live), p.held, int(p.restored.Load())
 	return s
 }

@@ -178,6 +178,9 @@ type setup struct {
 	none         bool   // no route matches
 	url          string // of the only destination, instead of the receiver's
 	timeout      string
+	// through gives the plugin blocks of a route and the list of their names, nil
+	// where routes have none.
+	through func(route int) (blocks, names string)
 }
 
 func (s setup) hcl(address string, urls []string) string {
@@ -208,9 +211,19 @@ func (s setup) hcl(address string, urls []string) string {
 		case s.routes > 1:
 			events = fmt.Sprintf("bench.t%0*d", typeDigits, i)
 		}
-		fmt.Fprintf(&w, "route \"r%d\" {\n  events = [%q]\n  to = [%s]\n}\n", i, events, strings.Join(names, ", "))
+		s.route(&w, i, events, strings.Join(names, ", "))
 	}
 	return w.String()
+}
+
+func (s setup) route(w *strings.Builder, n int, events, to string) {
+	through := ""
+	if s.through != nil {
+		blocks, names := s.through(n)
+		w.WriteString(blocks)
+		through = "  through = [" + names + "]\n"
+	}
+	fmt.Fprintf(w, "route \"r%d\" {\n  events = [%q]\n%s  to = [%s]\n}\n", n, events, through, to)
 }
 
 const secret = "whsec_YS1zZWNyZXQtb2YtdGhlLWJlbmNobWFyaw=="
@@ -224,7 +237,7 @@ func (s setup) pairs(w *strings.Builder, url string) {
 			to = url[:strings.LastIndexByte(url, '/')] + s.aside
 		}
 		fmt.Fprintf(w, "destination \"d%d\" {\n  url = %q\n  secret = %q\n  concurrency = %d\n}\n", i, to, secret, s.concurrency)
-		fmt.Fprintf(w, "route \"r%d\" {\n  events = [\"bench.t%0*d\"]\n  to = [destination.d%d]\n}\n", i, typeDigits, i, i)
+		s.route(w, i, fmt.Sprintf("bench.t%0*d", typeDigits, i), fmt.Sprintf("destination.d%d", i))
 	}
 }
 

@@ -7,6 +7,9 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // apart keeps Ctrl-C for the bench to act on, and ends what it has started
@@ -36,4 +39,13 @@ func deviceWritten(dir string) (int64, error) {
 	}
 	sectors, err := strconv.ParseInt(f[6], 10, 64)
 	return sectors * 512, err
+}
+
+// ownCPU is what all threads of this process have used, to the nanosecond.
+func ownCPU() (time.Duration, error) {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &t); err != nil {
+		return 0, fmt.Errorf("CPU time of this process: %w", err)
+	}
+	return time.Duration(t.Nano()), nil
 }

@@ -212,6 +212,12 @@ func (p *process) anonymous() (int64, error) {
 	return n << 10, err
 }
 
+// resident is all memory of the process in MiB, mapped files included.
+func (p *process) resident() (float64, error) {
+	n, err := procNumber(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid), "VmRSS:")
+	return float64(n) / 1024, err
+}
+
 // machine describes where this runs, as far as the kernel says it.
 func machine() string {
 	model := "processor unknown"

@@ -25,6 +25,9 @@ var rows = []row{
 	{"hanging", "1,000 destinations, one of 10 of them hanging until timeout", hanging},
 	{"start", "from the start of the process to the first delivery, with events waiting", start},
 	{"memory", "anonymous resident memory with events waiting for a dead destination", memory},
+	{"transform", "one transform through get and set, in five languages, against native Go", transforms},
+	{"forward", "the whole router with a Go filter and transform, against the router without", forwarding},
+	{"blocks", "1,000 plugin blocks that share 10 modules", manyBlocks},
 	{"retention", "weeks of retention passing, with the clock injected", retention},
 }
 

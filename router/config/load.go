@@ -44,8 +44,9 @@ type Options struct {
 	// variable that env() does not find gets a value of no meaning, and a module
 	// that is not there is left out. What is loaded like this must not be run.
 	ToAsk bool
-	// CheckPlugin says what is wrong with a module of a plugin. Its error is shown
-	// at the attribute that names the module. Nil: nobody looks into modules.
+	// CheckPlugin says what is wrong with a module of a plugin, by its ABI alone.
+	// Its error is shown at the attribute that names the module. Nil: nobody looks
+	// into modules.
 	CheckPlugin func(wasm []byte, p *Plugin) error
 	// Dir is the folder that relative paths of [Parse] start from; the working
 	// directory when empty.
@@ -168,7 +169,7 @@ type loader struct {
 	// defined there.
 	broken  bool
 	hash    hash.Hash
-	modules map[string][]byte
+	modules map[string]*moduleFile
 	config  *Config
 
 	// blocks by kind and name, for references and duplicates. A block with
@@ -197,7 +198,7 @@ func newLoader(o Options) *loader {
 		sources:           map[string][]byte{},
 		contexts:          map[string]*hcl.EvalContext{},
 		hash:              sha256.New(),
-		modules:           map[string][]byte{},
+		modules:           map[string]*moduleFile{},
 		config:            &Config{},
 		sourceBlocks:      map[string]*Source{},
 		pluginBlocks:      map[string]*Plugin{},

@@ -84,6 +84,13 @@ func (l *loader) units(a *hclsyntax.Attribute, otherwise int64) int64 {
 	return int64(l.integer(a, int(otherwise), 1, maxFuel))
 }
 
+// moduleFile is a file that blocks may share.
+type moduleFile struct {
+	wasm    []byte
+	sha256  string
+	checked map[string]error // what [Options.CheckPlugin] said, by ABI
+}
+
 // module reads a file of a plugin. Blocks that share a file share its bytes.
 func (l *loader) module(a *hclsyntax.Attribute, p *Plugin) (path string, wasm []byte, digest string) {
 	name, ok := l.text(a)
@@ -96,25 +103,32 @@ func (l *loader) module(a *hclsyntax.Attribute, p *Plugin) (path string, wasm []
 		return "", nil, ""
 	}
 	path = l.path(name, r)
-	if wasm, ok = l.modules[path]; !ok {
-		var err error
-		if wasm, err = l.read(path, maxModuleSize); err != nil && l.opts.ToAsk {
+	m := l.modules[path]
+	if m == nil {
+		wasm, err := l.read(path, maxModuleSize)
+		if err != nil && l.opts.ToAsk {
 			return path, nil, ""
 		} else if err != nil {
 			l.fail(r, "Module can't be read", "%s Build it first: weir plugin build.", sentence(err.Error()))
 			return path, nil, ""
 		}
-		l.modules[path] = wasm
+		sum := sha256.Sum256(wasm)
+		m = &moduleFile{wasm: wasm, sha256: hex.EncodeToString(sum[:]), checked: map[string]error{}}
+		l.modules[path] = m
 		l.digest(name, wasm)
 	}
-	sum := sha256.Sum256(wasm)
-	digest = hex.EncodeToString(sum[:])
+	wasm, digest = m.wasm, m.sha256
 	if !bytes.HasPrefix(wasm, []byte("\x00asm\x01\x00\x00\x00")) {
 		l.fail(r, "Not a module", "%s is no WebAssembly module.", path)
 		return path, wasm, digest
 	}
 	if l.opts.CheckPlugin != nil {
-		if err := l.opts.CheckPlugin(wasm, p); err != nil {
+		err, known := m.checked[p.ABI]
+		if !known {
+			err = l.opts.CheckPlugin(wasm, p)
+			m.checked[p.ABI] = err
+		}
+		if err != nil {
 			l.fail(r, "Unusable module", "%s", sentence(err.Error()))
 		}
 	}

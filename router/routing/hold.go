@@ -96,8 +96,7 @@ func (h *Hold) count(err error, now time.Time) (held, changed bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.probing = false
-	var e *plugins.Error
-	failed := errors.As(err, &e)
+	e, failed := errors.AsType[*plugins.Error](err)
 	switch {
 	case err != nil && !failed:
 		return h.held, false // the caller gave up: it says nothing of the plugin

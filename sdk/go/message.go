@@ -62,27 +62,40 @@ func (m *Message) SetData(b []byte) error { return change(hostWrite(fieldData, b
 // Get returns the value at a path of data, empty where there is none. Forms and
 // texts have values too: an object of strings, and a string.
 func (m *Message) Get(path string) Value {
-	b, n := pull(func(buffer []byte) int32 { return hostGet(path, buffer) })
+	return append(Value(nil), m.peek(path)...)
+}
+
+// peek is Get without a copy: the value is there until the next call of the host.
+func (m *Message) peek(path string) Value {
+	n := hostGet(path, scratch[:])
+	if n >= 0 && int(n) <= len(scratch) {
+		return scratch[:n]
+	}
 	if n == -2 {
 		panic("malformed path " + strconv.Quote(path))
 	}
+	if n < 0 {
+		return nil
+	}
+	b := make([]byte, n)
+	hostGet(path, b)
 	return b
 }
 
 // Has reports whether there is a value at a path of data, null included.
-func (m *Message) Has(path string) bool { return m.Get(path).Exists() }
+func (m *Message) Has(path string) bool { return m.peek(path).Exists() }
 
 // String returns the string at a path of data. See [Value.String].
-func (m *Message) String(path string) string { return m.Get(path).String() }
+func (m *Message) String(path string) string { return m.peek(path).String() }
 
 // Int returns the integer at a path of data, 0 where there is none.
-func (m *Message) Int(path string) int64 { return m.Get(path).Int() }
+func (m *Message) Int(path string) int64 { return m.peek(path).Int() }
 
 // Float returns the number at a path of data, 0 where there is none.
-func (m *Message) Float(path string) float64 { return m.Get(path).Float() }
+func (m *Message) Float(path string) float64 { return m.peek(path).Float() }
 
 // Bool reports whether the value at a path of data is true.
-func (m *Message) Bool(path string) bool { return m.Get(path).Bool() }
+func (m *Message) Bool(path string) bool { return m.peek(path).Bool() }
 
 // Set puts a value at a path of data. Objects that are missing on the way are
 // made, and the index behind an array's last element appends. The value is a

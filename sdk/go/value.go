@@ -11,7 +11,7 @@ import (
 type Value []byte
 
 // Text returns s as a JSON string.
-func Text(s string) Value { return appendString(nil, s) }
+func Text(s string) Value { return appendString(make([]byte, 0, len(s)+2), s) }
 
 // Exists reports whether the value is there, null included.
 func (v Value) Exists() bool { return len(v) > 0 }
@@ -210,6 +210,9 @@ func unquote(v []byte) (string, bool) {
 		return "", false
 	}
 	s := v[i+1 : end-1]
+	if plain(s) {
+		return string(s), true
+	}
 	b := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
 		if s[i] != '\\' || i+1 == len(s) {
@@ -246,6 +249,16 @@ func unquote(v []byte) (string, bool) {
 		}
 	}
 	return string(b), true
+}
+
+// plain reports whether a string's bytes stand for themselves.
+func plain(s []byte) bool {
+	for _, c := range s {
+		if c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 func hex4(s []byte) rune {
@@ -292,6 +305,9 @@ func encode(value any) (Value, bool) {
 const hexDigits = "0123456789abcdef"
 
 func appendString(b []byte, s string) []byte {
+	if printable(s) {
+		return append(append(append(b, '"'), s...), '"')
+	}
 	b = append(b, '"')
 	for _, r := range s {
 		switch {
@@ -310,4 +326,14 @@ func appendString(b []byte, s string) []byte {
 		}
 	}
 	return append(b, '"')
+}
+
+// printable reports whether s is ASCII that needs no escape.
+func printable(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c < 0x20 || c >= 0x80 || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
