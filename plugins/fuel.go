@@ -19,9 +19,6 @@ const (
 // bytesPerUnit is how many bytes the host works through for one unit.
 const bytesPerUnit = 16
 
-// exhausted is the fuel of a guest that is to stop.
-const exhausted = -1
-
 // errFuel is the trap of an import that there is no fuel left for.
 var errFuel = errors.New("out of fuel")
 

@@ -27,6 +27,7 @@ type instance struct {
 	linear    *linearMemory
 	globals   []api.MutableGlobal
 	fuel      api.MutableGlobal
+	stop      api.MutableGlobal // by which the watchdog ends a call
 	spent     meterage
 	watchdog  watchdog
 	call      call // what is going on
@@ -186,6 +187,7 @@ func (i *instance) instantiate() error {
 		return i.initFault("start", err, nil)
 	}
 	i.fuel = i.mod.ExportedGlobal(meter.FuelGlobal).(api.MutableGlobal)
+	i.stop = i.mod.ExportedGlobal(meter.StopGlobal).(api.MutableGlobal)
 	for _, name := range p.build.globals {
 		i.globals = append(i.globals, i.mod.ExportedGlobal(name).(api.MutableGlobal))
 	}
@@ -209,7 +211,7 @@ func (i *instance) initialize() error {
 		if f == nil {
 			continue
 		}
-		i.watchdog.begin(i.fuel, time.Now(), 10*p.deadline)
+		i.watchdog.begin(i.stop, time.Now(), 10*p.deadline)
 		err := f.CallWithStack(i.ctx, i.stack[:])
 		reason := i.watchdog.end()
 		if _, over := i.used(); err == nil && over {
@@ -255,7 +257,7 @@ func (i *instance) run(m *event.Message, route string) (*Result, error) {
 	c := &i.call
 	c.begin(stageFilter, m, route)
 	i.refuel(i.plugin.fuel + FuelPerByte*int64(len(m.Data)))
-	i.watchdog.begin(i.fuel, c.started, i.plugin.deadline)
+	i.watchdog.begin(i.stop, c.started, i.plugin.deadline)
 	r := &Result{}
 	var err error
 	if i.plugin.stdio {
@@ -264,7 +266,7 @@ func (i *instance) run(m *event.Message, route string) (*Result, error) {
 		err = i.runFunctions(r)
 	}
 	if reason := i.watchdog.end(); err == nil && reason != nil {
-		// It ended by itself just then, with fuel that was taken from it.
+		// It ended by itself just then, and would trap at its next charge.
 		i.broken = true
 		err = i.ended(reason, c.stage.function())
 	}

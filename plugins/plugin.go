@@ -452,7 +452,7 @@ func (p *Plugin) cutOff(ctx context.Context, over <-chan struct{}) {
 	for {
 		p.mu.Lock()
 		for i := range p.live {
-			i.watchdog.drain(ErrClosed)
+			i.watchdog.cut(ErrClosed)
 		}
 		p.mu.Unlock()
 		select {

@@ -8,17 +8,20 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
+// stopped is the stop of a guest that is to trap.
+const stopped = -1
+
 // errDeadline says that a call took longer than its deadline.
 var errDeadline = errors.New("deadline")
 
-// watchdog ends a call that takes too long by taking its fuel. Fuel ends nearly
+// watchdog ends a call that takes too long by its stop (see package meter). Fuel ends nearly
 // all endless work before; this is for what is slow on a machine that is too busy,
 // or for what costs the host more than it charges. It costs a call two settings
 // of a timer.
 type watchdog struct {
 	mu      sync.Mutex
 	timer   *time.Timer
-	fuel    api.MutableGlobal
+	stop    api.MutableGlobal
 	running bool
 	limit   time.Duration
 	until   time.Time
@@ -26,10 +29,10 @@ type watchdog struct {
 }
 
 // begin starts the clock for a call.
-func (w *watchdog) begin(fuel api.MutableGlobal, now time.Time, d time.Duration) {
+func (w *watchdog) begin(stop api.MutableGlobal, now time.Time, d time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.fuel, w.running, w.reason, w.limit, w.until = fuel, true, nil, d, now.Add(d)
+	w.stop, w.running, w.reason, w.limit, w.until = stop, true, nil, d, now.Add(d)
 	if w.timer == nil {
 		w.timer = time.AfterFunc(d, w.late)
 	} else {
@@ -46,12 +49,10 @@ func (w *watchdog) end() error {
 	return w.reason
 }
 
-// late runs when the timer goes off, possibly for a call that is over. The guest
-// may write its fuel back at the same moment as it is taken, so it is taken until
-// the guest has noticed.
+// late runs when the timer goes off, possibly for a call that is over.
 func (w *watchdog) late() {
-	for w.due() && w.drain(errDeadline) {
-		time.Sleep(time.Millisecond)
+	if w.due() {
+		w.cut(errDeadline)
 	}
 }
 
@@ -61,16 +62,15 @@ func (w *watchdog) due() bool {
 	return w.running && !time.Now().Before(w.until)
 }
 
-// drain takes the fuel of the running call, if there is one.
-func (w *watchdog) drain(reason error) bool {
+// cut ends the running call, if there is one.
+func (w *watchdog) cut(reason error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.running {
-		return false
+		return
 	}
 	if w.reason == nil {
 		w.reason = reason
 	}
-	w.fuel.Set(api.EncodeI64(exhausted))
-	return true
+	w.stop.Set(api.EncodeI64(stopped))
 }

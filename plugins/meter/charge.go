@@ -48,9 +48,12 @@ func (m *module) makeCharge() {
 	m.chargeTail = append(append([]byte{opI64Sub, opGlobalSet}, fuel...), m.trapBelowZero()...)
 }
 
+// trapBelowZero traps where the fuel is below zero, or the stop is: a number that
+// has either's sign is.
 func (m *module) trapBelowZero() []byte {
 	b := appendUnsigned([]byte{opGlobalGet}, uint64(m.fuel()))
-	return append(b, opI64Const, 0, opI64LtS, opIf, typeEmpty, opUnreachable, opEnd)
+	b = appendUnsigned(append(b, opGlobalGet), uint64(m.stop()))
+	return append(b, opI64Or, opI64Const, 0, opI64LtS, opIf, typeEmpty, opUnreachable, opEnd)
 }
 
 // chargeFunction is the body of the function that charges for c. It is of the

@@ -28,8 +28,8 @@
 //
 //   - Units are taken off before the work is done. So a guest that has used up
 //     its fuel did nothing that was not paid for, and it is out of fuel exactly
-//     where the global is negative after a trap.
-//   - The guest can't name the fuel: its index is above all of the guest's own,
+//     where that global is negative after a trap.
+//   - The guest can't name the fuel or the stop: their indexes are above all of the guest's own,
 //     and an index of a global that the guest does not have is refused. The
 //     guest can't name what the rewriter adds of types and functions either.
 //   - The fuel does not wrap. One charge is less than 2^45 units, and none
@@ -58,10 +58,17 @@ import (
 
 // Version is part of the key of every cache of rewritten or compiled modules; it
 // changes when the output for any input does.
-const Version = 1
+const Version = 2
 
 // FuelGlobal is the name under which the fuel is exported: a mutable i64.
 const FuelGlobal = "weir_fuel"
+
+// StopGlobal is the name under which the stop is exported: a mutable i64, zero
+// until another thread sets it below zero to have the guest trap at its next
+// charge. The guest only reads it. Taking the fuel instead would not do: a loop
+// that is short enough writes its fuel again before it has seen another's write,
+// for ever.
+const StopGlobal = "weir_fuel_stop"
 
 // statePrefix and an index is the name under which a mutable global is exported.
 const statePrefix = "weir_global_"

@@ -47,6 +47,7 @@ const (
 	opI64LtS      = 0x53
 	opI64Add      = 0x7c
 	opI64Sub      = 0x7d
+	opI64Or       = 0x84
 	opI64ShL      = 0x86
 	opI64ShrU     = 0x88
 	opI64ExtendU  = 0xad

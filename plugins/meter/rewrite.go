@@ -72,12 +72,14 @@ func (m *module) appendSection(b []byte, s *section, out *Module) []byte {
 			b = t.append(b)
 		}
 	case sectionGlobal:
-		b = m.appendEntries(b, s, 1)
+		b = m.appendEntries(b, s, 2)
 		b = append(b, typeI64, 1, opI64Const)
 		b = append(appendSigned(b, m.options.Fuel), opEnd)
+		b = append(b, typeI64, 1, opI64Const, 0, opEnd)
 	case sectionExport:
-		b = m.appendEntries(b, s, 1+len(m.mutable))
+		b = m.appendEntries(b, s, 2+len(m.mutable))
 		b = appendExport(b, FuelGlobal, m.fuel())
+		b = appendExport(b, StopGlobal, m.stop())
 		for n, name := range out.Globals {
 			b = appendExport(b, name, m.mutable[n])
 		}

@@ -83,6 +83,9 @@ type module struct {
 // fuel is the index of the fuel: after all of the module's own.
 func (m *module) fuel() int { return m.globalCount }
 
+// stop is the index of the global by which the host stops the guest.
+func (m *module) stop() int { return m.globalCount + 1 }
+
 // parse reads the whole module and finds what is to be written anew.
 func (m *module) parse(wasm []byte) error {
 	switch {
