@@ -12,8 +12,11 @@ const (
 	// What a module's start section takes is bounded by it whatever the plugin's
 	// own is.
 	DefaultInitFuel = 200_000_000
-	// maxFuel leaves room for the sums above it.
-	maxFuel = 1 << 60
+	// MaxFuel is the most for a message, or for a start. Code that the engine has
+	// compiled is not interrupted: where Go's collector wants to stop all that runs,
+	// everything waits until the guest calls an import or ends, the watchdog too. So
+	// this is what bounds the worst guest: some seconds.
+	MaxFuel = 2_000_000_000
 )
 
 // bytesPerUnit is how many bytes the host works through for one unit.

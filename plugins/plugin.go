@@ -182,8 +182,8 @@ func (h *Host) newPlugin(s Spec) (*Plugin, error) {
 	if p.deadline < 0 || s.Pool < 0 {
 		return nil, errors.New("deadline and pool must not be negative")
 	}
-	if p.fuel < 0 || p.fuel > maxFuel || p.initFuel < 0 || p.initFuel > maxFuel {
-		return nil, fmt.Errorf("fuel and init_fuel must be 1 to %d units", int64(maxFuel))
+	if p.fuel < 0 || p.fuel > MaxFuel || p.initFuel < 0 || p.initFuel > MaxFuel {
+		return nil, fmt.Errorf("fuel and init_fuel must be 1 to %d units", int64(MaxFuel))
 	}
 	if p.pool == 0 {
 		p.pool = DefaultPool

@@ -75,9 +75,8 @@ func (l *loader) pluginConfig(a *hclsyntax.Attribute, p *Plugin) {
 	p.Config = json
 }
 
-// maxFuel is the most fuel that a plugin may be given, in units: some days of
-// work.
-const maxFuel = 1_000_000_000_000_000
+// maxFuel is the most fuel that a plugin may be given, in units: that of the host.
+const maxFuel = 2_000_000_000
 
 // units reads an amount of fuel.
 func (l *loader) units(a *hclsyntax.Attribute, otherwise int64) int64 {
