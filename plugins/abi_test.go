@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -321,11 +322,13 @@ func TestFaults(t *testing.T) {
 	}
 	add("pointer of log", (&program{}).call("log", 3, page, 1), 0, plugins.ClassTrap, "log was given")
 	add("pointer of fail", (&program{}).call("fail", page, 1), 0, plugins.ClassTrap, "fail was given")
+	// A collection would hold up the watchdog until a loop has used up its fuel.
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	for _, c := range cases {
 		h := newHost(t)
 		deadline, fuel := time.Minute, int64(0)
 		if c.class == plugins.ClassDeadline {
-			deadline, fuel = 100*time.Millisecond, 1<<50
+			deadline, fuel = 100*time.Millisecond, plugins.MaxFuel
 		}
 		p, err := h.Load(context.Background(), plugins.Spec{Name: c.name, Wasm: c.g.build(), Deadline: deadline, Fuel: fuel, Memory: 4 << 20, Pool: 1})
 		if err != nil {
