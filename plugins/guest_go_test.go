@@ -81,7 +81,7 @@ func TestHostileGoGuest(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	const much = plugins.MaxFuel // so that what comes after fuel is met
 	p := load(t, plugins.Spec{Name: "hostile", Wasm: hostileGuest(t), Memory: 8 << 20, Fuel: much})
-	hasty := load(t, plugins.Spec{Name: "hasty", Wasm: hostileGuest(t), Deadline: time.Second, Fuel: much})
+	hasty := load(t, plugins.Spec{Name: "hasty", Wasm: hostileGuest(t), Deadline: 100 * time.Millisecond, Fuel: much})
 	cases := []struct {
 		typ    string
 		class  plugins.Class
@@ -90,7 +90,7 @@ func TestHostileGoGuest(t *testing.T) {
 	}{
 		{"panic", plugins.ClassTrap, "panic: bare panic", "goroutine"},
 		{"nil", plugins.ClassTrap, "nil pointer dereference", "goroutine"},
-		{"loop", plugins.ClassDeadline, "took longer than 1s", ""},
+		{"loop", plugins.ClassDeadline, "took longer than 100ms", ""},
 		{"memory", plugins.ClassMemory, "out of memory", "out of memory"},
 		{"recursion", plugins.ClassMemory, "", ""},
 		{"exit", plugins.ClassExit, "exit with code 3", ""},
