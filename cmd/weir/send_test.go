@@ -22,6 +22,7 @@ type gateway struct {
 	status int
 	answer string
 	path   string
+	query  string
 	header http.Header
 	body   string
 }
@@ -34,7 +35,7 @@ func newGateway(t *testing.T, status int, answer string) *gateway {
 		if err != nil {
 			t.Error(err)
 		}
-		g.path, g.header, g.body = r.URL.Path, r.Header, string(body)
+		g.path, g.query, g.header, g.body = r.URL.Path, r.URL.RawQuery, r.Header, string(body)
 		w.WriteHeader(g.status)
 		io.WriteString(w, g.answer)
 	}))
