@@ -27,7 +27,9 @@ func (h *health) observe(destination string, w *lane.Work, result *lane.Result, 
 	}
 	h.mu.Lock()
 	before := h.failing[destination]
-	if result.OK {
+	if o.Attempt == nil { // ended by age
+		before = -1
+	} else if result.OK {
 		delete(h.failing, destination)
 	} else {
 		if h.failing == nil {

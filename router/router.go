@@ -177,6 +177,9 @@ func (r *Router) open(ctx context.Context, o Options) error {
 func (r *Router) observe(destination string, w *lane.Work, result *lane.Result, o *store.Outcome) {
 	r.health.observe(destination, w, result, o)
 	r.outcomes.observe(destination, w, result, o)
+	if o.Attempt == nil { // ended by age
+		return
+	}
 	r.tellAttempt(destination, w, result, o)
 }
 

@@ -78,8 +78,10 @@ func (l *loader) decodeDestination(b *hclsyntax.Block, defaults Destination) {
 			l.fail(a.NameRange, "No use for a token", `A token opens a destination with the url "pull:". What this one is sent is signed by its secret.`)
 		}
 	}
-	if d.Kind == "pull" && d.Lane.ReplyType != "" {
-		l.fail(b.DefRange(), "No reply", "A pull destination gets no answer, so it has no reply_type.")
+	if a := attribute(b, "reply_type"); d.Kind == "pull" && a == nil {
+		d.Lane.ReplyType = "" // what the defaults say is for the others
+	} else if d.Kind == "pull" {
+		l.fail(a.NameRange, "No reply", "A pull destination gets no answer, so it has no reply_type.")
 	}
 	l.fits(b, &d)
 	if d.Kind == "http" && !d.Signed() && attribute(b, "secret") == nil && !hasBlock(b, "sign") && !loopback(d.Parsed.Hostname()) {

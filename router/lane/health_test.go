@@ -230,8 +230,8 @@ func TestGoneDisables(t *testing.T) {
 	closeSet(t, s)
 	mu.Lock()
 	defer mu.Unlock()
-	if len(told) != 1 || told[0] != NoticeDisabled {
-		t.Errorf("told %v, want once that it is disabled", told)
+	if len(told) != 2 || told[0] != NoticeDisabled || told[1] != NoticeDead {
+		t.Errorf("told %v, want once that it is disabled, and that the delivery is dead", told)
 	}
 }
 

@@ -153,6 +153,7 @@ type lane struct {
 	policy  Policy
 	idle    bool // its destination is not configured: nothing is sent
 	workers int
+	queued  bool // it waits in the set's line for a worker; the set's mu guards it
 	timer   *time.Timer
 	wakeAt  time.Time // when timer fires, zero when it is not set
 	held    time.Time // nothing is sent before
@@ -292,10 +293,10 @@ func (l *lane) start() {
 // work is what a worker does for the lane: it takes what is ready until nothing
 // is.
 func (l *lane) work() {
-	for {
+	for first := true; ; first = false {
 		l.mu.Lock()
 		var j job
-		ok := l.workers <= l.policy.Concurrency // a reload may have lowered it
+		ok := l.workers <= l.policy.Concurrency && (first || !l.yield()) // a reload may have lowered it
 		if ok {
 			j, ok = l.take()
 		}

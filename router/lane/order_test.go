@@ -121,7 +121,7 @@ func TestOrder(t *testing.T) {
 			p := policy(8, schedule...)
 			p.Order = &c.order
 			posted := 0
-			for round := range 6 {
+			for round := range 4 {
 				st := &dying{Store: disk}
 				s := NewSet(st, Options{})
 				add(t, s, "crm", p, o.try)
@@ -145,11 +145,11 @@ func TestOrder(t *testing.T) {
 					}
 				}
 				switch {
-				case round == 5:
+				case round == 3:
 					await(t, "all to arrive", func() bool { return counts(t, disk, "crm").Delivered == uint64(posted) })
 					closeSet(t, s)
 				case round%2 == 0: // killed
-					time.Sleep(time.Duration(rnd.IntN(150)) * time.Millisecond)
+					time.Sleep(time.Duration(rand.IntN(150)) * time.Millisecond)
 					st.dead.Store(true)
 					cut, cancel := context.WithCancel(context.Background())
 					cancel()
@@ -170,14 +170,14 @@ func TestOrder(t *testing.T) {
 					}
 				}
 			}
-			if n := len(disk2keys(t, disk)); n != 0 {
+			if n := len(retriesLeft(t, disk)); n != 0 {
 				t.Errorf("%d retries are left", n)
 			}
 		})
 	}
 }
 
-func disk2keys(t *testing.T, st store.Store) []store.Retry {
+func retriesLeft(t *testing.T, st store.Store) []store.Retry {
 	t.Helper()
 	retries, err := st.Retries(context.Background(), "crm", 100)
 	if err != nil {

@@ -41,14 +41,18 @@ type Set struct {
 	offeredMany int           // as the constant; tests put a smaller one here
 	progress    chan struct{} // the store's progress has grown
 
-	mu      sync.Mutex
-	lanes   map[string]*lane
-	waiting []worker          // without a lane, the one that waits longest first
-	stopped bool              // no new tries
-	healths map[string]health // as they were at the start, nil when not read
-	started atomic.Bool
-	closed  bool
-	ended   bool // no worker runs any more, nor will
+	mu          sync.Mutex
+	lanes       map[string]*lane
+	employed    int               // workers that have a lane
+	workersMost int               // as the constant; tests put a smaller one here
+	line        []*lane           // lanes that wait for a worker, the one that waits longest first
+	scarce      atomic.Bool       // there is a line
+	waiting     []worker          // without a lane, the one that waits longest first
+	stopped     bool              // no new tries
+	healths     map[string]health // as they were at the start, nil when not read
+	started     atomic.Bool
+	closed      bool
+	ended       bool // no worker runs any more, nor will
 
 	dirtyMu  sync.Mutex
 	dirty    []*lane
@@ -83,7 +87,7 @@ func NewSet(st store.Store, o Options) *Set {
 		store: st, log: o.Logger, now: o.Now, watch: o.Observer, notify: o.Notify, ctx: ctx, cancel: cancel,
 		lanes: map[string]*lane{}, signal: make(chan struct{}, 1),
 		recorder: make(chan struct{}), finish: make(chan struct{}), progress: make(chan struct{}, 1),
-		offeredMany: offeredMany,
+		offeredMany: offeredMany, workersMost: workersMost,
 	}
 	go s.recordOutcomes()
 	return s
