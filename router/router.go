@@ -257,15 +257,14 @@ func (r *Router) routeAgain(ctx context.Context, w *lane.Work) lane.Result {
 // retain applies retention once an hour, or more often where it is short.
 func (r *Router) retain(ctx context.Context) {
 	every := min(time.Hour, max(r.config.Store.Retention/24, time.Minute))
-	for _, d := range r.config.Destinations {
-		if d.Lane.MaxAge > 0 {
-			every = min(every, max(d.Lane.MaxAge/10, time.Second))
+	var expired store.Expired
+	var err error
+	for next := time.Now(); ; {
+		expired, err = store.Expired{}, nil
+		if now := time.Now(); !now.Before(next) {
+			next = now.Add(every)
+			expired, err = r.store.Expire(ctx, now)
 		}
-	}
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		expired, err := r.store.Expire(ctx, time.Now())
 		if expired.Aged > 0 {
 			r.lanes.Refresh()
 		}
@@ -291,9 +290,20 @@ func (r *Router) retain(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-time.After(min(time.Until(next), r.laneAges())):
 		}
 	}
+}
+
+// laneAges is how long the ages of what waits in lanes need not be looked at.
+func (r *Router) laneAges() time.Duration {
+	wait := time.Minute // listeners live by the minute
+	for _, d := range r.setup.Load().config.Destinations {
+		if d.Lane.MaxAge > 0 {
+			wait = min(wait, max(d.Lane.MaxAge/10, time.Second))
+		}
+	}
+	return wait
 }
 
 // expireLanes ends what is older than its destination's max_age, wherever it is:
@@ -304,8 +314,11 @@ func (r *Router) expireLanes(ctx context.Context) error {
 			continue
 		}
 		events, _, err := r.store.ListEvents(ctx, store.EventQuery{Until: r.lanes.Now().Add(-d.Lane.MaxAge), Page: store.Page{Limit: 1}})
-		if err != nil || len(events) == 0 {
+		if err != nil {
 			return err
+		}
+		if len(events) == 0 {
+			continue
 		}
 		n, err := r.lanes.End(ctx, d.Name, store.Ref{Position: events[0].Position + 1}, store.Dead, "it could not be delivered within the destination's max_age")
 		if n > 0 {

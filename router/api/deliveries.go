@@ -32,7 +32,11 @@ func (s *server) listDeliveries(c *fiber.Ctx) error {
 	}
 	list := DeliveryList{Deliveries: []Delivery{}, Next: next}
 	for _, d := range deliveries {
-		list.Deliveries = append(list.Deliveries, s.delivery(d))
+		out := s.delivery(d)
+		if ask.State == store.Retrying && out.Status == string(store.Waiting) {
+			continue // it waits for another of its key, and for no time
+		}
+		list.Deliveries = append(list.Deliveries, out)
 	}
 	return c.JSON(list)
 }

@@ -78,10 +78,9 @@ func (l *loader) decodeDestination(b *hclsyntax.Block, defaults Destination) {
 			l.fail(a.NameRange, "No use for a token", `A token opens a destination with the url "pull:". What this one is sent is signed by its secret.`)
 		}
 	}
-	if a := attribute(b, "reply_type"); d.Kind == "pull" && a == nil {
-		d.Lane.ReplyType = "" // what the defaults say is for the others
-	} else if d.Kind == "pull" {
-		l.fail(a.NameRange, "No reply", "A pull destination gets no answer, so it has no reply_type.")
+	if d.Kind == "pull" {
+		l.pullHasNo(b)
+		d.Lane.ReplyType, d.Lane.OrderBy, d.Lane.OrderAll = "", nil, false // the defaults are for the others
 	}
 	l.fits(b, &d)
 	if d.Kind == "http" && !d.Signed() && attribute(b, "secret") == nil && !hasBlock(b, "sign") && !loopback(d.Parsed.Hostname()) {
@@ -90,6 +89,22 @@ func (l *loader) decodeDestination(b *hclsyntax.Block, defaults Destination) {
 	if l.destinationBlocks[d.Name] == nil {
 		l.destinationBlocks[d.Name] = &d
 		l.config.Destinations = append(l.config.Destinations, &d)
+	}
+}
+
+// pullHasNo refuses what is about attempts: a pull destination has none. What the
+// defaults say of them is for the others.
+func (l *loader) pullHasNo(b *hclsyntax.Block) {
+	const detail = "Nothing is sent to a pull destination: its receiver comes by itself. Leave %q out."
+	for _, name := range []string{"timeout", "concurrency", "rate", "order_by", "disable_after", "reply_type"} {
+		if a := attribute(b, name); a != nil {
+			l.fail(a.NameRange, "No use for "+name, detail, name)
+		}
+	}
+	for _, x := range b.Body.Blocks {
+		if x.Type == "retry" || x.Type == "breaker" {
+			l.fail(x.TypeRange, "No use for "+x.Type, detail, x.Type)
+		}
 	}
 }
 

@@ -55,7 +55,8 @@
 //	                              with the count of all up to it
 //	V                             version of this layout
 //	x string state1 ref           dead (d) and retrying (r) deliveries of a lane
-//	y string due8 ref             retries of a lane by due time
+//	y string due8 ref             retries of a lane by due time; behind all times,
+//	                              by its key, what is parked behind another
 //	z                             padding, see endLog
 //
 // A delivery has no row when it waits, and none when it was delivered at its
