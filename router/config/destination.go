@@ -79,7 +79,6 @@ func (l *loader) decodeDestination(b *hclsyntax.Block, defaults Destination) {
 		}
 	}
 	if d.Kind == "pull" {
-		l.pullHasNo(b)
 		d.Lane.ReplyType, d.Lane.OrderBy, d.Lane.OrderAll = "", nil, false // the defaults are for the others
 	}
 	l.fits(b, &d)
@@ -89,22 +88,6 @@ func (l *loader) decodeDestination(b *hclsyntax.Block, defaults Destination) {
 	if l.destinationBlocks[d.Name] == nil {
 		l.destinationBlocks[d.Name] = &d
 		l.config.Destinations = append(l.config.Destinations, &d)
-	}
-}
-
-// pullHasNo refuses what is about attempts: a pull destination has none. What the
-// defaults say of them is for the others.
-func (l *loader) pullHasNo(b *hclsyntax.Block) {
-	const detail = "Nothing is sent to a pull destination: its receiver comes by itself. Leave %q out."
-	for _, name := range []string{"timeout", "concurrency", "rate", "order_by", "disable_after", "reply_type"} {
-		if a := attribute(b, name); a != nil {
-			l.fail(a.NameRange, "No use for "+name, detail, name)
-		}
-	}
-	for _, x := range b.Body.Blocks {
-		if x.Type == "retry" || x.Type == "breaker" {
-			l.fail(x.TypeRange, "No use for "+x.Type, detail, x.Type)
-		}
 	}
 }
 
@@ -172,10 +155,13 @@ func hasBlock(b *hclsyntax.Block, kind string) bool { return len(within(b, kind)
 
 // noUse are the names that a destination of a kind can't have.
 var noUse = map[string][]string{
-	"file":   {"secret", "previous_secrets", "sign", "auth", "tls", "headers", "forward_headers", "proxy", "compress", "http2"},
-	"stdout": {"secret", "previous_secrets", "sign", "auth", "tls", "headers", "forward_headers", "proxy", "compress", "http2"},
-	"nats":   {"proxy", "compress", "http2"},
-	"pull":   {"auth", "tls", "forward_headers", "proxy", "compress", "http2"},
+	"file":   {"secret", "previous_secrets", "sign", "auth", "tls", "headers", "forward_headers", "proxy", "compress", "http2", "reply_type"},
+	"stdout": {"secret", "previous_secrets", "sign", "auth", "tls", "headers", "forward_headers", "proxy", "compress", "http2", "reply_type"},
+	"nats":   {"proxy", "compress", "http2", "reply_type"},
+	"pull": {
+		"auth", "tls", "forward_headers", "proxy", "compress", "http2", "reply_type",
+		"timeout", "concurrency", "rate", "order_by", "disable_after", "retry", "breaker",
+	},
 }
 
 // fits checks what depends on the URL and on several of a destination's parts.
