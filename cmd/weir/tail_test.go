@@ -59,7 +59,10 @@ route "lost" {
 	// Whether a tail listens already is seen by what it shows.
 	await(t, "events", func() bool { send("order.paid"); return strings.Contains(words(), "event    order.paid") })
 	await(t, "attempts", func() bool { return strings.Contains(words(), "→ out  delivered in") })
-	await(t, "failures", func() bool { send("lost.one"); return strings.Contains(words(), "→ gone  refused in") && strings.Contains(lines(), "\n") })
+	await(t, "failures", func() bool {
+		send("lost.one")
+		return strings.Contains(words(), "→ gone  refused in") && strings.Contains(lines(), "\n")
+	})
 	await(t, "the state", func() bool { send("lost.one"); return strings.Contains(words(), "state    gone is failing") })
 	var a struct{ Kind, Outcome, Destination, Type string }
 	first, _, _ := strings.Cut(lines(), "\n")
