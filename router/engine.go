@@ -4,11 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"net/http"
 	"strconv"
 
 	"github.com/weirhq/weir/router/api"
-	"github.com/weirhq/weir/router/problem"
 	"github.com/weirhq/weir/router/routing"
 	"github.com/weirhq/weir/router/source"
 	"github.com/weirhq/weir/router/stats"
@@ -20,10 +18,11 @@ import (
 // is promised.
 type engine struct{ *Router }
 
-func (e engine) Source(path string) *source.Source { return e.setup.Load().sources[path] }
-func (e engine) Keys() *api.Keys                   { return e.setup.Load().keys }
-func (e engine) Store() store.Store                { return e.store }
-func (e engine) Table() *routing.Table             { return e.reader.Table() }
+func (e engine) Source(path string) *source.Source             { return e.setup.Load().sources[path] }
+func (e engine) Metrics(accept string) ([]byte, string, error) { return e.metrics.Text(accept) }
+func (e engine) Keys() *api.Keys                               { return e.setup.Load().keys }
+func (e engine) Store() store.Store                            { return e.store }
+func (e engine) Table() *routing.Table                         { return e.reader.Table() }
 func (e engine) Sending(lane string, ref store.Ref) bool {
 	return e.lanes.Sending(lane, ref)
 }
@@ -65,12 +64,15 @@ func alias(signature []byte, i int) string {
 
 // Reload reads the configuration again and takes it over.
 func (e engine) Reload(ctx context.Context, orphan bool) (*api.Reloaded, error) {
-	if e.loader == nil || e.inspect {
-		return nil, problem.New(http.StatusConflict, "not_reloadable", "this router does not run from files that could be read again")
+	return e.ReloadFiles(ctx, orphan)
+}
+
+// Config is what runs, with its secrets masked.
+func (e engine) Config() *api.Config {
+	s := e.setup.Load()
+	out := &api.Config{SHA256: s.config.Hash, Loaded: s.loaded, Files: []api.ConfigFile{}, LastReload: e.lastReload.Load()}
+	for _, f := range s.config.Files {
+		out.Files = append(out.Files, api.ConfigFile{Name: f.Name, Text: string(f.Masked)})
 	}
-	c, err := e.loader()
-	if err != nil {
-		return nil, err
-	}
-	return e.Router.Reload(ctx, c, orphan)
+	return out
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/hcl/v2"
 
@@ -29,6 +30,7 @@ import (
 // and never changed.
 type setup struct {
 	config *config.Config
+	loaded time.Time
 	// sources by path; publisher is source events without its verify, because an
 	// embedding program is no stranger.
 	sources   map[string]*source.Source
@@ -57,7 +59,7 @@ func (s *setup) source(name string) *source.Source {
 // prepare makes a setup of c. It takes over from old what has not changed. When
 // it fails, nothing of it is left, and old is as it was.
 func (r *Router) prepare(ctx context.Context, c *config.Config, old *setup) (*setup, error) {
-	s := &setup{config: c, sources: map[string]*source.Source{}, plugins: map[string]*loadedPlugin{}, senders: map[string]attempt.Sender{}, guard: guardOf(c), registered: &r.registered}
+	s := &setup{config: c, loaded: time.Now().UTC(), sources: map[string]*source.Source{}, plugins: map[string]*loadedPlugin{}, senders: map[string]attempt.Sender{}, guard: guardOf(c), registered: &r.registered}
 	s.takesOwn = slices.ContainsFunc(c.Routes, func(x *config.Route) bool { return slices.Contains(x.From, event.SourceWeir) })
 	for _, x := range c.Sources {
 		src, err := source.New(x)
@@ -87,12 +89,12 @@ func (r *Router) prepare(ctx context.Context, c *config.Config, old *setup) (*se
 		return nil, errors.Join(err, s.discard(old))
 	}
 	for _, d := range c.Destinations {
+		if d.Kind == "pull" {
+			continue // its receiver comes by itself
+		}
 		if was := old.destination(d.Name); was != nil && sameDestination(was, d) {
 			s.senders[d.Name] = old.senders[d.Name]
 			continue
-		}
-		if d.Kind == "pull" {
-			continue // its receiver comes by itself
 		}
 		sender, err := attempt.Open(d, attempt.Options{Stdout: r.stdout})
 		if err != nil {
@@ -148,6 +150,40 @@ func (s *setup) table() *routing.Table {
 // something waits there, Reload refuses with a problem unless orphan is set. When
 // it returns an error the old configuration goes on.
 func (r *Router) Reload(ctx context.Context, c *config.Config, orphan bool) (*api.Reloaded, error) {
+	done, err := r.takeOver(ctx, c, orphan)
+	r.noteReload(err)
+	return done, err
+}
+
+// ReloadFiles reads the configuration again, by Options.Load, and takes it over as
+// Reload does.
+func (r *Router) ReloadFiles(ctx context.Context, orphan bool) (*api.Reloaded, error) {
+	if r.loader == nil || r.inspect {
+		return nil, problem.New(http.StatusConflict, "not_reloadable", "this router does not run from files that could be read again")
+	}
+	c, err := r.loader()
+	if err != nil {
+		r.noteReload(err)
+		return nil, err
+	}
+	return r.Reload(ctx, c, orphan)
+}
+
+// noteReload keeps how the last reload ended, for who asks.
+func (r *Router) noteReload(err error) {
+	last := &api.LastReload{Time: time.Now().UTC(), Result: "applied"}
+	if err != nil {
+		last.Result, last.Reason = "refused", err.Error()
+		var p *problem.Problem
+		if errors.As(err, &p) {
+			last.Reason = p.Detail
+		}
+	}
+	r.lastReload.Store(last)
+	r.metrics.Reloaded(err == nil)
+}
+
+func (r *Router) takeOver(ctx context.Context, c *config.Config, orphan bool) (*api.Reloaded, error) {
 	r.reloading.Lock()
 	defer r.reloading.Unlock()
 	r.mu.Lock()
@@ -197,6 +233,7 @@ func (r *Router) Reload(ctx context.Context, c *config.Config, orphan bool) (*ap
 		return refuse(err)
 	}
 	r.setup.Store(s)
+	r.running(s)
 	for _, d := range c.Destinations {
 		if s.senders[d.Name] == old.senders[d.Name] && old.destination(d.Name) != nil {
 			continue
@@ -300,6 +337,7 @@ func (r *Router) changes(ctx context.Context, a, b *config.Config) ([]api.Change
 	out = append(out, api.Change{Block: "server", Result: r.serverChange(a, b)})
 	fixed("store", r.config.Store == b.Store)
 	fixed("log", r.config.Log == b.Log)
+	fixed("metrics", r.config.Metrics == b.Metrics)
 	out = append(out, compare("source", a.Sources, b.Sources, func(x *config.Source) string { return x.Name }, sameSource)...)
 	out = append(out, compare("plugin", a.Plugins, b.Plugins, func(x *config.Plugin) string { return x.Name }, samePlugin)...)
 	lanes := compare("destination", a.Destinations, b.Destinations, func(x *config.Destination) string { return x.Name }, sameDestination)

@@ -20,10 +20,12 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/weirhq/weir/plugins"
+	"github.com/weirhq/weir/router/api"
 	"github.com/weirhq/weir/router/attempt"
 	"github.com/weirhq/weir/router/config"
 	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/lane"
+	"github.com/weirhq/weir/router/metrics"
 	"github.com/weirhq/weir/router/routing"
 	"github.com/weirhq/weir/router/source"
 	"github.com/weirhq/weir/router/stats"
@@ -67,6 +69,7 @@ type Router struct {
 
 	listeners listeners
 	stream    *stream.Hub
+	metrics   *metrics.Metrics
 	// tally counts what sources take and refuse, outcomes is for producers that
 	// wait for what becomes of their events.
 	tally    source.Tally
@@ -76,8 +79,9 @@ type Router struct {
 	webhooks   *webhooks
 	book       *stats.Book
 
-	setup     atomic.Pointer[setup]
-	reloading sync.Mutex
+	setup      atomic.Pointer[setup]
+	lastReload atomic.Pointer[api.LastReload] // nil: there was none
+	reloading  sync.Mutex
 	// life ends when Close begins, so that a reload does not wait then.
 	life    context.Context
 	endLife context.CancelFunc
@@ -102,6 +106,7 @@ func New(ctx context.Context, c *config.Config, o Options) (*Router, error) {
 		r.log = hclog.NewNullLogger()
 	}
 	r.health.log = r.log
+	r.metrics = r.newMetrics()
 	r.life, r.endLife = context.WithCancel(context.Background())
 	if err := r.open(ctx, o); err != nil {
 		r.endLife()
@@ -117,7 +122,7 @@ func (r *Router) open(ctx context.Context, o Options) error {
 	c := r.config
 	st, err := badger.Open(ctx, badger.Options{
 		Path: c.Store.Path, Retention: c.Store.Retention, MaxAge: c.Store.MaxAge, MinFree: c.Store.MinFree,
-		Logger: r.log.Named("store"),
+		Logger: r.log.Named("store"), Synced: r.metrics.Synced,
 	})
 	if err != nil {
 		return fmt.Errorf("open the store at %s: %w", c.Store.Path, err)
@@ -141,6 +146,7 @@ func (r *Router) open(ctx context.Context, o Options) error {
 	if err := r.listeners.open(ctx, st); err != nil {
 		return fmt.Errorf("read the listeners: %w", err)
 	}
+	r.running(current)
 	r.reader = routing.NewReader(st, current.table(), r.log.Named("routing"), taker{r}, ledger{r.book})
 	r.lanes = lane.NewSet(counted{st, r.book}, lane.Options{Logger: r.log.Named("delivery"), Observer: r.observe, Notify: r.notify})
 	if err := r.openWebhooks(ctx, c); err != nil || o.Inspect {
@@ -176,6 +182,7 @@ func (r *Router) open(ctx context.Context, o Options) error {
 // observe tells of an attempt to all who want to know, see [lane.Observer].
 func (r *Router) observe(destination string, w *lane.Work, result *lane.Result, o *store.Outcome) {
 	r.health.observe(destination, w, result, o)
+	r.countAttempt(destination, w, result, o)
 	r.outcomes.observe(destination, w, result, o)
 	if o.Attempt == nil { // ended by age
 		return
@@ -347,6 +354,7 @@ func (t taker) Committed(e *event.Event, d *routing.Decision) {
 	r := t.Router
 	r.lanes.Posted(d.Routing)
 	r.tellRouted(e, d)
+	r.countRouted(e, d)
 	for route, err := range d.Failed {
 		r.log.Debug("a condition could not be evaluated, so the route does not match", "route", route, "event", e.ID, "error", err)
 	}

@@ -107,7 +107,7 @@ wait:
 	for {
 		select {
 		case <-hup:
-			takeOver(stop, r, f, log)
+			takeOver(stop, r, log)
 			w.reset(f.read())
 		case <-look:
 			if read := f.read(); !read.Equal(w.read) { // a reload over HTTP came between
@@ -117,7 +117,7 @@ wait:
 				continue
 			}
 			log.Info("files have changed", "files", w.last.Changed(w.read))
-			takeOver(stop, r, f, log)
+			takeOver(stop, r, log)
 			w.reset(f.read())
 		case <-stop.Done():
 			break wait
@@ -150,12 +150,8 @@ func shown(c *config.Config, l net.Listener) string {
 
 // takeOver is a reload by SIGHUP or by a change of files. Nobody is there to be
 // asked, so it refuses what would leave deliveries without a destination.
-func takeOver(ctx context.Context, r *router.Router, f *files, log hclog.Logger) {
-	c, err := f.again()
-	if err == nil {
-		_, err = r.Reload(ctx, c, false)
-	}
-	if err != nil {
+func takeOver(ctx context.Context, r *router.Router, log hclog.Logger) {
+	if _, err := r.ReloadFiles(ctx, false); err != nil {
 		log.Error("reload refused, the old configuration goes on", "error", err)
 	}
 }

@@ -313,3 +313,36 @@ func raw(t *testing.T, app *fiber.App, request string) int {
 	defer res.Body.Close()
 	return res.StatusCode
 }
+
+// A client that reads or writes slowly, or never, is not waited for; many of them
+// don't grow memory.
+func TestConnectionsAreBounded(t *testing.T) {
+	for connections, want := range map[int]int{0: maxConnections, 256: 256} {
+		server := New(newRefusing(t), Options{MaxBody: 1 << 20, Connections: connections}).Server()
+		if server.ReadTimeout <= 0 || server.ReadTimeout > time.Minute || server.WriteTimeout <= 0 || server.IdleTimeout <= 0 ||
+			server.Concurrency != want || server.ReadBufferSize > 64<<10 || server.MaxRequestBodySize > 1<<20+politeness {
+			t.Errorf("%d connections: %v %v %v %d %d %d", connections, server.ReadTimeout, server.WriteTimeout, server.IdleTimeout,
+				server.Concurrency, server.ReadBufferSize, server.MaxRequestBodySize)
+		}
+	}
+}
+
+// What two servers could read in two ways is refused.
+func TestHostileRequests(t *testing.T) {
+	e := newRefusing(t)
+	e.err = store.ErrFull
+	app := New(e, Options{MaxBody: 1 << 20})
+	const body = "{\"event\":\"x\",\"data\":1}"
+	for _, header := range []string{
+		"Content-Length: 22\r\nContent-Length: 22\r\n",
+		"Content-Length: 22\r\nTransfer-Encoding: identity\r\n",
+		"Content-Length: 22\r\ncontent-type: text/plain\r\n",
+		"Content-Length: 22\r\nOrigin: http://localhost\r\nOrigin: http://evil.example\r\n",
+		"Content-Length: 22\r\nAuthorization: Bearer a\r\nauthorization: Bearer b\r\n",
+		"Content-Length: 22\r\nX-Any: a\x01b\r\n",
+	} {
+		if got := raw(t, app, "POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"+header+"\r\n"+body); got != 400 {
+			t.Errorf("%q: %d", header, got)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -29,6 +30,36 @@ type Change struct {
 	// destination.
 	Waiting uint64 `json:"waiting,omitempty"`
 }
+
+// Config is the configuration that runs.
+type Config struct {
+	// SHA256 is the hash over all that was read: the files, what file() read, the
+	// modules, the values of variables.
+	SHA256 string    `json:"sha256"`
+	Loaded time.Time `json:"loaded"`
+	// Files are in the order in which they were read.
+	Files []ConfigFile `json:"files"`
+	// LastReload is null where there was none since the start.
+	LastReload *LastReload `json:"last_reload"`
+}
+
+// ConfigFile is a file of the configuration as it was when it was read.
+type ConfigFile struct {
+	Name string `json:"name"`
+	// Text has asterisks in place of secrets.
+	Text string `json:"text"`
+}
+
+// LastReload is how the last one ended.
+type LastReload struct {
+	Time time.Time `json:"time"`
+	// Result is applied or refused.
+	Result string `json:"result"`
+	// Reason is why it was refused.
+	Reason string `json:"reason,omitempty"`
+}
+
+func (s *server) config(c *fiber.Ctx) error { return c.JSON(s.engine.Config()) }
 
 func (s *server) reload(c *fiber.Ctx) error {
 	var ask struct {

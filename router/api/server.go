@@ -41,6 +41,9 @@ type Engine interface {
 	Follow() (Watch, error)
 	// Tally counts what sources take and refuse.
 	Tally() *source.Tally
+	// Metrics is what Prometheus reads, in the format that an Accept header asks
+	// for, with its content type.
+	Metrics(accept string) (text []byte, contentType string, err error)
 	// Ready is nil when events are taken and delivered, else why not.
 	Ready() error
 	// Store to look things up in.
@@ -49,6 +52,8 @@ type Engine interface {
 	Table() *routing.Table
 	// Sending reports whether a delivery is being tried.
 	Sending(lane string, r store.Ref) bool
+	// Config is the configuration that runs, its secrets masked.
+	Config() *Config
 	// Reload takes over the configuration's files as they are now. With orphan it
 	// goes on where deliveries wait for a destination that would be gone. The
 	// error is a problem where the configuration is refused; the old one goes on.
@@ -195,6 +200,8 @@ func New(e Engine, o Options) *fiber.App {
 
 	// What is below needs a token, whatever it is and whether it exists or not.
 	app.Use(s.authorize)
+	app.Get("/metrics", s.metrics)
+	app.Get("/openapi.json", s.openapi)
 	api := app.Group("/api", jsonBody)
 	api.Get("/events", s.listEvents)
 	api.Get("/events/:id", s.showEvent)
@@ -230,6 +237,7 @@ func New(e Engine, o Options) *fiber.App {
 	api.Post("/webhooks/:id/pause", s.pauseWebhook(s.engine.PauseDestination))
 	api.Post("/webhooks/:id/resume", s.pauseWebhook(s.engine.ResumeDestination))
 	api.Post("/reload", s.reload)
+	api.Get("/config", s.config)
 
 	if s.pages != nil {
 		// Forms say what they are by their type, as those of other sites do.

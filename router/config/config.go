@@ -31,6 +31,8 @@ type Config struct {
 	Server Server
 	Store  Store
 	Log    Log
+	// Metrics is how much /metrics shows.
+	Metrics Metrics
 	// Sources always holds the one called "events". In order of name.
 	Sources []*Source
 	// Plugins, Destinations and Routes are in the order in which they are
@@ -43,6 +45,8 @@ type Config struct {
 	// Hash is the lower-case hex SHA-256 over all that was read: the files,
 	// what file() read, and the modules.
 	Hash string
+	// Files are those of the configuration in the order in which they were read.
+	Files []File
 	// Dir is the folder of the configuration. Paths are absolute already.
 	Dir string
 }
@@ -69,6 +73,13 @@ type Server struct {
 	PublicURL string
 	// MaxBody is the largest request body in bytes.
 	MaxBody int64
+}
+
+// File is one file of a configuration.
+type File struct {
+	Name string
+	// Masked is its text with asterisks in place of secrets.
+	Masked []byte
 }
 
 // TLS is what the router proves its name with.
@@ -125,6 +136,12 @@ type Log struct {
 	// Level is trace, debug, info, warn, error or off.
 	Level string
 	JSON  bool
+}
+
+// Metrics is how much /metrics shows.
+type Metrics struct {
+	// PerWebhook counts each registered webhook by its id, and not all as one.
+	PerWebhook bool
 }
 
 // SourceFormat is what a source's requests hold.
@@ -278,8 +295,9 @@ type Destination struct {
 	Range hcl.Range
 }
 
-// SafeURL is the URL without its password.
-func (d *Destination) SafeURL() string { return d.Parsed.Redacted() }
+// SafeURL is the URL without its password and without what in its query seems to be
+// a secret.
+func (d *Destination) SafeURL() string { return maskQuery(d.Parsed.Redacted()) }
 
 // Route says which events go where.
 type Route struct {

@@ -163,6 +163,7 @@ type loader struct {
 	bodies  []*hclsyntax.Body
 	dirs    map[string]string // folder by the name of a file
 	sources map[string][]byte // bytes by the name of a file, not masked
+	order   []string          // names of files as they were read
 	// contexts are those of [loader.context], by folder.
 	contexts map[string]*hcl.EvalContext
 	// broken says that a part could not be read: names that seem unknown may be
@@ -224,6 +225,7 @@ func (l *loader) digest(name string, b []byte) {
 func (l *loader) parse(name string, src []byte, dir string) {
 	l.dirs[name] = dir
 	l.sources[name] = src
+	l.order = append(l.order, name)
 	l.digest(filepath.Base(name), src)
 	if d := costly(src, name); d != nil {
 		l.report.Files[name] = &hcl.File{Bytes: maskLines(src)}
@@ -294,6 +296,9 @@ func (l *loader) finish(dir string) (*Config, *Report) {
 	if report.HasErrors() {
 		return nil, report
 	}
+	for _, name := range l.order {
+		l.config.Files = append(l.config.Files, File{Name: name, Masked: l.report.Files[name].Bytes})
+	}
 	l.config.Hash = hex.EncodeToString(l.hash.Sum(nil))
 	return l.config, report
 }
@@ -308,6 +313,7 @@ func (l *loader) decode() {
 	l.decodeServer(l.single("server"))
 	l.decodeStore(l.single("store"))
 	l.decodeLog(l.single("log"))
+	l.decodeMetrics(l.single("metrics"))
 	defaults := l.decodeDefaults(l.single("defaults"))
 	for _, b := range l.named("source") {
 		l.decodeSource(b)

@@ -113,7 +113,22 @@ func (m *masker) literals(e hclsyntax.Expression) {
 
 var userinfo = regexp.MustCompile(`://[^/?#"\s]*@`)
 
-// userinfo masks what stands before the host of a URL.
+// inQuery is a secret in a URL's query.
+var inQuery = regexp.MustCompile(`(?i)[?&][^=&"\s]*(?:token|secret|key|sig|password|auth)[^=&"\s]*=([^&"\s]*)`)
+
+// maskQuery replaces secrets in a URL's query as [url.URL.Redacted] does a password.
+func maskQuery(s string) string {
+	var b strings.Builder
+	done := 0
+	for _, at := range inQuery.FindAllStringSubmatchIndex(s, -1) {
+		b.WriteString(s[done:at[2]])
+		b.WriteString("xxxxx")
+		done = at[3]
+	}
+	return b.String() + s[done:]
+}
+
+// userinfo masks what stands before the host of a URL, and secrets in its query.
 func (m *masker) userinfo(e hclsyntax.Expression) {
 	r := e.Range()
 	if !r.CanSliceBytes(m.out) {
@@ -121,6 +136,9 @@ func (m *masker) userinfo(e hclsyntax.Expression) {
 	}
 	for _, at := range userinfo.FindAllIndex(r.SliceBytes(m.out), -1) {
 		m.fill(r.Start.Byte+at[0]+len("://"), r.Start.Byte+at[1]-len("@"))
+	}
+	for _, at := range inQuery.FindAllSubmatchIndex(r.SliceBytes(m.out), -1) {
+		m.fill(r.Start.Byte+at[2], r.Start.Byte+at[3])
 	}
 }
 

@@ -258,6 +258,14 @@ func (l *loader) decodeLog(b *hclsyntax.Block) {
 	l.config.Log = g
 }
 
+func (l *loader) decodeMetrics(b *hclsyntax.Block) {
+	if b != nil {
+		l.noLabels(b)
+		l.check(b.Body, metricsSchema, "metrics")
+		l.config.Metrics.PerWebhook = l.boolean(attribute(b, "per_webhook"), false)
+	}
+}
+
 // program compiles an attribute that runs on events, nil where it is not there.
 func (l *loader) program(b *hclsyntax.Block, name string, scope expr.Scope) *expr.Program {
 	a := attribute(b, name)

@@ -189,3 +189,13 @@ func TestSecretValuesStayHidden(t *testing.T) {
 		}
 	}
 }
+
+func TestSafeURL(t *testing.T) {
+	c, r := Parse("x.hcl", []byte("destination \"d\" {\n  url = \"https://me:hunter2@example.com/a?x=1&access_token=hunter2&API-Key=hunter2&y=2\"\n}\n"), Options{})
+	if c == nil {
+		t.Fatal(r.Err())
+	}
+	if got := c.Destinations[0].SafeURL(); got != "https://me:xxxxx@example.com/a?x=1&access_token=xxxxx&API-Key=xxxxx&y=2" {
+		t.Error(got)
+	}
+}

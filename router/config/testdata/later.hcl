@@ -15,6 +15,5 @@ route "r" {
   to       = [destination.d]
 }
 
-metrics {}
 tracing {}
 test "t" {}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	badgerdb "github.com/dgraph-io/badger/v4"
 
@@ -315,10 +316,14 @@ func (s *Store) write(rows map[string]*row) error {
 			return fmt.Errorf("writing %s: %w", describe(r.key), err)
 		}
 	}
+	began := time.Now()
 	if err := s.commitTxn(txn); err != nil {
 		err = fmt.Errorf("committing to the store: %w", err)
 		s.fail(err)
 		return err
+	}
+	if s.opts.Synced != nil {
+		s.opts.Synced(time.Since(began))
 	}
 	s.room.committed()
 	if s.advice != nil { // nil while the store is being opened

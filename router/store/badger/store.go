@@ -38,6 +38,8 @@ type Options struct {
 	// refused, 0 for none.
 	MinFree int64
 	Logger  hclog.Logger
+	// Synced is told how long each flush took. It must not block.
+	Synced func(time.Duration)
 	// Now is the clock of retention and of what is stored with its time: a
 	// change of a delivery, a try of routing.
 	Now func() time.Time

@@ -1,0 +1,208 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/weirhq/weir/plugins"
+	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/lane"
+	"github.com/weirhq/weir/router/metrics"
+	"github.com/weirhq/weir/router/routing"
+	"github.com/weirhq/weir/router/store"
+	"github.com/weirhq/weir/router/webhook"
+)
+
+// newMetrics makes the metrics of a router; those of its configuration's blocks
+// begin at nought, so that the first of anything is seen as an increase.
+func (r *Router) newMetrics() *metrics.Metrics {
+	m := metrics.New(metrics.Options{
+		PerWebhook: r.config.Metrics.PerWebhook, IsWebhook: webhook.IsID, Read: r.reading, Logger: r.log.Named("metrics"),
+	})
+	m.Reloaded(true)
+	return m
+}
+
+// running notes the configuration that routes from now on.
+func (r *Router) running(s *setup) {
+	r.metrics.Running(s.config.Hash)
+	for _, d := range s.config.Destinations {
+		r.metrics.Lane(d.Name)
+	}
+	for _, x := range s.config.Routes {
+		r.metrics.Route(x.Name)
+	}
+}
+
+// countAttempt counts an outcome of a lane.
+func (r *Router) countAttempt(destination string, w *lane.Work, result *lane.Result, o *store.Outcome) {
+	l := r.metrics.Lane(destination)
+	if !result.Cancelled {
+		reason := result.Attempt.Reason
+		if reason == "" && !result.OK {
+			reason = "status"
+		}
+		l.Attempt(reason, result.Attempt.Latency, w.Event.Received)
+	}
+	switch o.To {
+	case store.Delivered:
+		l.Delivered()
+	case store.Dead:
+		l.Dead()
+	case store.Cancelled:
+		l.Cancelled()
+	}
+}
+
+// countRouted counts what an event's routing decided.
+func (r *Router) countRouted(_ *event.Event, d *routing.Decision) {
+	for i := range d.Routing.Matches {
+		r.metrics.Route(d.Routing.Matches[i].Route).Matched()
+	}
+	for route := range d.Failed {
+		r.metrics.Route(route).Failed()
+	}
+	for i := range d.Routing.Deliveries {
+		if x := &d.Routing.Deliveries[i]; x.Lane == store.RoutingLane {
+			r.metrics.Route(d.Routing.Matches[x.Match].Route).Failed()
+			if x.Dead != "" {
+				r.metrics.Lane(store.RoutingLane).Dead()
+			}
+		}
+	}
+}
+
+// reading is what a scrape reads of counts that the router keeps anyway.
+func (r *Router) reading(ctx context.Context) (metrics.Reading, error) {
+	var out metrics.Reading
+	s := r.setup.Load()
+	byName := map[string]*metrics.Source{}
+	source := func(name string) *metrics.Source {
+		if byName[name] == nil {
+			byName[name] = &metrics.Source{Name: name, Refused: map[string]uint64{}}
+		}
+		return byName[name]
+	}
+	for _, x := range s.config.Sources {
+		source(x.Name)
+	}
+	for _, c := range r.tally.Counts() {
+		if x := source(c.Source); c.Reason == "" {
+			x.Taken = c.N
+		} else {
+			x.Refused[c.Reason] = c.N
+		}
+	}
+	for _, x := range byName {
+		out.Sources = append(out.Sources, *x)
+	}
+	for name, p := range s.plugins {
+		out.Plugins = append(out.Plugins, pluginReading(name, p.plugin.Stats()))
+	}
+	queues, err := r.queues(ctx, s)
+	out.Queues = queues
+	return out, err
+}
+
+func pluginReading(name string, s plugins.Stats) metrics.Plugin {
+	p := metrics.Plugin{Name: name, Calls: map[string]uint64{}, Seconds: s.Duration.Seconds(), Fuel: s.Fuel}
+	for verdict, n := range s.Transforms {
+		p.Calls[string(verdict)] += n
+	}
+	for class, n := range s.Errors {
+		p.Calls["error_"+string(class)] += n
+	}
+	decided := s.Calls
+	for _, n := range p.Calls {
+		decided -= min(n, decided)
+	}
+	// A call has one verdict: where a transform came after, it is the transform's.
+	drop := min(s.Filters[plugins.Drop], decided)
+	if keep := decided - drop; keep > 0 {
+		p.Calls[string(plugins.Keep)] = keep
+	}
+	if drop > 0 {
+		p.Calls[string(plugins.Drop)] = drop
+	}
+	return p
+}
+
+// queues says what waits for each destination of the configuration, and for those
+// that it has no more.
+func (r *Router) queues(ctx context.Context, s *setup) ([]metrics.Queue, error) {
+	byName := map[string]*metrics.Queue{}
+	queue := func(name string) *metrics.Queue {
+		if byName[name] == nil {
+			byName[name] = &metrics.Queue{Destination: name}
+		}
+		return byName[name]
+	}
+	for _, d := range s.config.Destinations {
+		queue(d.Name)
+	}
+	lanes, err := r.store.Lanes(ctx)
+	now := time.Now()
+	var errs []error
+	for i := range lanes {
+		name := lanes[i].Name
+		if webhook.IsID(name) && !r.config.Metrics.PerWebhook {
+			name = metrics.SharedWebhooks
+		}
+		q, waiting := queue(name), lanes[i].Counts.Waiting+lanes[i].Counts.Retrying
+		q.Depth += waiting
+		if waiting == 0 {
+			continue
+		}
+		received, err := r.oldest(ctx, &lanes[i])
+		if err != nil {
+			errs = append(errs, err)
+		} else if !received.IsZero() {
+			q.Oldest = max(q.Oldest, now.Sub(received))
+		}
+	}
+	out := make([]metrics.Queue, 0, len(byName))
+	for _, q := range byName {
+		out = append(out, *q)
+	}
+	return out, errors.Join(append(errs, err)...)
+}
+
+// lookedAt is how many retries of a lane are looked at for the oldest event: they
+// are in the order in which they are due.
+const lookedAt = 256
+
+// oldest is when the oldest event was received that waits in a lane, the zero time
+// where nothing does any more.
+func (r *Router) oldest(ctx context.Context, l *store.Lane) (time.Time, error) {
+	postings, err := r.store.Postings(ctx, l.Name, l.Cursor.Low, 1)
+	if err != nil {
+		return time.Time{}, err
+	}
+	var position uint64
+	if len(postings) > 0 {
+		position = postings[0].Ref.Position
+	}
+	if l.Counts.Retrying > 0 {
+		retries, err := r.store.Retries(ctx, l.Name, lookedAt)
+		if err != nil {
+			return time.Time{}, err
+		}
+		for _, x := range retries {
+			if position == 0 || x.Ref.Position < position {
+				position = x.Ref.Position
+			}
+		}
+	}
+	if position == 0 {
+		return time.Time{}, nil
+	}
+	e, err := r.store.Event(ctx, position)
+	if errors.Is(err, store.ErrNotFound) {
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	return e.Received, nil
+}
