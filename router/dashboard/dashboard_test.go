@@ -297,6 +297,63 @@ func TestButtons(t *testing.T) {
 	}
 }
 
+// A webhook is registered, tested, paused, changed, gets another secret, and is
+// deleted; its secret is shown when it is made, and never again.
+func TestWebhookPages(t *testing.T) {
+	d := open(t, twoDestinations+`
+webhooks {
+  allow_http     = true
+  allow_networks = ["127.0.0.0/8"]
+}
+`)
+	receiver := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer receiver.Close()
+	if res, body := d.submit("/ui/webhooks", url.Values{"url": {"http://169.254.169.254/"}, "events": {"order.*"}}, d.base); res.StatusCode != 422 && res.StatusCode != 400 || !strings.Contains(body, "blocked") {
+		t.Errorf("a bad address: %s\n%s", res.Status, body)
+	}
+	res, body := d.submit("/ui/webhooks", url.Values{"url": {receiver.URL}, "events": {"order.*, invoice.paid"}, "tenant": {"acme"}}, d.base)
+	id := regexp.MustCompile(`wh_[0-9A-Za-z]+`).FindString(body)
+	secret := regexp.MustCompile(`whsec_[0-9A-Za-z+/=]+`).FindString(body)
+	if res.StatusCode != 200 || id == "" || secret == "" {
+		t.Fatalf("%s\n%s", res.Status, body)
+	}
+	page := "/ui/webhooks/" + id
+	if body := d.see(page); !strings.Contains(body, receiver.URL) || !strings.Contains(body, "order.*, invoice.paid") || strings.Contains(body, secret) {
+		t.Errorf("its page says\n%s", body)
+	}
+	if body := d.see("/ui/webhooks?tenant=acme"); !strings.Contains(body, id) {
+		t.Errorf("the list says\n%s", body)
+	}
+	press := func(verb string, form url.Values) string {
+		t.Helper()
+		form.Set("back", page)
+		res, body := d.submit(page+"/"+verb, form, d.base)
+		if res.StatusCode != 303 {
+			t.Fatalf("%s: %s\n%s", verb, res.Status, body)
+		}
+		return d.see(res.Header.Get("Location"))
+	}
+	if body := press("test", url.Values{}); !strings.Contains(body, "The test event: answered 200") {
+		t.Errorf("tested:\n%s", body)
+	}
+	if body := press("pause", url.Values{}); !strings.Contains(body, ">paused<") {
+		t.Errorf("paused:\n%s", body)
+	}
+	if body := press("resume", url.Values{}); !strings.Contains(body, ">active<") {
+		t.Errorf("resumed:\n%s", body)
+	}
+	if body := press("edit", url.Values{"url": {receiver.URL + "/other"}, "events": {"user.*"}}); !strings.Contains(body, "/other") || !strings.Contains(body, "user.*") {
+		t.Errorf("edited:\n%s", body)
+	}
+	res, body = d.submit(page+"/rotate", url.Values{}, d.base)
+	if again := regexp.MustCompile(`whsec_[0-9A-Za-z+/=]+`).FindString(body); res.StatusCode != 200 || again == "" || again == secret {
+		t.Errorf("rotated: %s\n%s", res.Status, body)
+	}
+	if res, _ := d.submit(page+"/delete", url.Values{"back": {"/ui/webhooks"}}, d.base); res.StatusCode != 303 || strings.Contains(d.see("/ui/webhooks"), id) {
+		t.Errorf("deleted: %s", res.Status)
+	}
+}
+
 const withTokens = `
 server {
   token = "all-of-it-0123456789"
