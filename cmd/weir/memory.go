@@ -13,18 +13,20 @@ import (
 // let as much garbage again pile up before it collects.
 const leastMemory = 192 << 20
 
-// paceMemory keeps the collector's soft limit at a quarter more than what lives, and
-// at leastMemory, until ctx ends. Who sets GOMEMLIMIT or GOGC decides instead.
+// leastRoom is how much garbage may pile up at least, in bytes: with less the
+// collector would run all the time where much lives or many wait.
+const leastRoom = 64 << 20
+
+// paceMemory keeps the collector's soft limit a quarter above what lives, until ctx
+// ends. Who sets GOMEMLIMIT or GOGC decides instead.
 func paceMemory(ctx context.Context) {
 	if os.Getenv("GOMEMLIMIT") != "" || os.Getenv("GOGC") != "" {
 		return
 	}
-	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
-		metrics.Read(sample)
-		debug.SetMemoryLimit(collectorLimit(sample[0].Value.Uint64()))
+		debug.SetMemoryLimit(collectorLimit(memoryInUse()))
 		select {
 		case <-ctx.Done():
 			return
@@ -33,4 +35,22 @@ func paceMemory(ctx context.Context) {
 	}
 }
 
-func collectorLimit(live uint64) int64 { return int64(max(leastMemory, live+live/4)) }
+// memoryInUse is what lives of the heap, and what the limit counts beside the
+// heap: stacks and the runtime's own.
+func memoryInUse() (live, beside uint64) {
+	sample := []metrics.Sample{
+		{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/total:bytes"},
+		{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/unused:bytes"},
+		{Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/heap/released:bytes"},
+	}
+	metrics.Read(sample)
+	beside = sample[1].Value.Uint64()
+	for _, heap := range sample[2:] {
+		beside -= min(beside, heap.Value.Uint64())
+	}
+	return sample[0].Value.Uint64(), beside
+}
+
+func collectorLimit(live, beside uint64) int64 {
+	return int64(max(leastMemory, live+beside+max(leastRoom, live/4)))
+}

@@ -2,11 +2,18 @@ package main
 
 import "testing"
 
-// A limit below what lives would have the collector run without end.
+// A limit below what lives would have the collector run without end, and one with
+// little room above it nearly so.
 func TestCollectorLimitLeavesRoom(t *testing.T) {
-	for live, want := range map[uint64]int64{0: 192 << 20, 100 << 20: 192 << 20, 400 << 20: 500 << 20, 4 << 30: 5 << 30} {
-		if got := collectorLimit(live); got != want {
-			t.Errorf("%d bytes live: the limit is %d, want %d", live, got, want)
+	const mib = 1 << 20
+	for _, c := range []struct{ live, beside, want uint64 }{
+		{0, 0, 192}, {100, 10, 192}, {150, 50, 264}, {400, 20, 520}, {4096, 0, 5120},
+	} {
+		if got := collectorLimit(c.live*mib, c.beside*mib); got != int64(c.want*mib) {
+			t.Errorf("%d and %d MiB are in use: the limit is %d MiB, want %d", c.live, c.beside, got/mib, c.want)
 		}
+	}
+	if live, beside := memoryInUse(); beside == 0 || beside > 1<<30 {
+		t.Errorf("%d bytes live and %d beside", live, beside)
 	}
 }
