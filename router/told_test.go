@@ -155,6 +155,51 @@ route "told" {
 	}
 }
 
+// A plugin that is held is told once, as an event with its build and its fault,
+// which a route that goes through the plugin does not get.
+func TestToldHeld(t *testing.T) {
+	var out safeBuffer
+	r := start(t, t.TempDir(), fmt.Sprintf(`
+plugin "p" {
+  wasm = %q # exits with data.exit
+}
+destination "crm" {
+  url = "stdout:"
+}
+destination "pager" {
+  url = "stdout:"
+}
+route "orders" {
+  through = [plugin.p]
+  to      = [destination.crm]
+}
+route "told" {
+  from   = [source.weir]
+  events = ["weir.plugin.held"]
+  to     = [destination.pager]
+}
+`, module(t, "exit")), Options{Stdout: &out})
+	for i := range 25 { // more than it is held after
+		if _, err := r.Publish(context.Background(), Event{Type: "x", ID: fmt.Sprintf("bad-%d", i), Data: []byte(`{"exit": 3}`)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	await(t, "the event at a destination", func() bool { return strings.Contains(out.String(), `"event":"weir.plugin.held"`) })
+	await(t, "all to be routed", func() bool {
+		l, err := r.store.Lane(context.Background(), store.RoutingLane)
+		return err == nil && l.Counts.Dead+l.Counts.Retrying == 25
+	})
+	list := slices.DeleteFunc(eventsOf(t, r, "weir"), func(e *event.Event) bool { return e.Type == toldDead })
+	if typesOf(list) != "plugin.held" || strings.Count(out.String(), "weir.plugin.held") != 1 {
+		t.Fatalf("told %q\n%s", typesOf(list), out.String())
+	}
+	var held toldPlugin
+	if err := json.Unmarshal(list[0].Data, &held); err != nil || held.Plugin != "p" || !strings.Contains(held.Error, "exit with code 3") ||
+		held.Build != r.setup.Load().plugins["p"].plugin.Build() || list[0].Subject != "p" {
+		t.Errorf("%s for %q, %v", list[0].Data, list[0].Subject, err)
+	}
+}
+
 // Each 2xx body becomes an event of source reply, which only routes that name it
 // take, at most eight in a row; sent again it is the same event.
 func TestReply(t *testing.T) {
