@@ -211,7 +211,7 @@ func (e engine) pullMessage(ctx context.Context, d *config.Destination, ref stor
 	if err != nil {
 		return nil, err
 	}
-	id := event.WebhookID(x.Position, x.ID, routing.Matches[delivery.Match].Route, delivery.N, d.Name)
+	id := delivery.WebhookID(x.Position, x.ID, routing.Matches[delivery.Match].Route)
 	return newPullMessage(id, m, body, contentType, slices.Concat(d.Headers, m.SetHeader, attributes), delivery.Replay, signers), nil
 }
 

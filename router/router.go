@@ -219,7 +219,7 @@ func send(name string, sender attempt.Sender) lane.Try {
 		m := w.Routing.Message(w.Event, w.Delivery)
 		body, contentType, attributes := attempt.Body(config.Format(w.Delivery.Format), m, w.Delivery.N, w.Delivery.Several)
 		out := sender.Send(ctx, &attempt.Delivery{
-			WebhookID: event.WebhookID(w.Event.Position, w.Event.ID, route, w.Delivery.N, name),
+			WebhookID: w.Delivery.WebhookID(w.Event.Position, w.Event.ID, route),
 			EventType: m.Type, Number: w.Number,
 			Body: body, ContentType: contentType, Attributes: attributes,
 			Header: m.SetHeader, EventHeader: m.Header, Time: time.Now(), Replay: w.Delivery.Replay,

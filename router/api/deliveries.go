@@ -118,7 +118,7 @@ func (s *server) delivery(d *store.DeliveryStatus) Delivery {
 	out := Delivery{
 		ID: d.Ref.String(), EventID: d.EventID, Type: d.Type, Source: d.Source, Tenant: d.Tenant, Route: d.Route,
 		Destination: d.Delivery.Lane, Kind: "delivery", Status: string(d.State), Reason: string(d.Reason),
-		Note: d.Note, Received: d.Received, Attempts: []Attempt{},
+		Note: d.Note, Replay: d.Delivery.Replay, Received: d.Received, Attempts: []Attempt{},
 	}
 	if d.MessageType != d.Type {
 		out.MessageType = d.MessageType
@@ -129,7 +129,7 @@ func (s *server) delivery(d *store.DeliveryStatus) Delivery {
 			out.Note = d.Delivery.Error
 		}
 	} else {
-		out.WebhookID = event.WebhookID(d.Ref.Position, d.EventID, d.Route, d.Delivery.N, d.Delivery.Lane)
+		out.WebhookID = d.Delivery.WebhookID(d.Ref.Position, d.EventID, d.Route)
 	}
 	if _, parked := store.Parked(d.Due); parked && d.State == store.Retrying {
 		out.Status = string(store.Waiting)

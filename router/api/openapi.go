@@ -104,6 +104,8 @@ func operations() []operation {
 		{method: "GET", path: "/api/events/{id}", id: "showEvent", summary: "Show an event with its data", query: []string{"source"}, place: byID, status: 200, answer: Event{}},
 		{method: "GET", path: "/api/events/{id}/deliveries", id: "listDeliveriesOfEvent", summary: "List what an event led to", query: []string{"source"}, place: byID, status: 200, answer: DeliveryList{}},
 		{method: "GET", path: "/api/events/{id}/explain", id: "explainEvent", summary: "Say where an event went, or did not go, and why", query: []string{"source"}, place: byID, status: 200, answer: Explanation{}},
+		{method: "POST", path: "/api/events/{id}/replay", id: "replayEvent", summary: "Deliver an event again, out of order", query: []string{"source"}, place: byID,
+			body: schemaOf(EventReplayOptions{}), example: `{"to":"crm","routes":"original"}`, status: 202, answer: EventReplay{}},
 		{method: "GET", path: "/api/deliveries", id: "listDeliveries", summary: "List deliveries, newest event first", query: with(page, append(filter, "destination", "status")...), ask: "status=dead", status: 200, answer: DeliveryList{}},
 		{method: "GET", path: "/api/deliveries/{id}", id: "showDelivery", summary: "Show a delivery with all attempts", place: delivery, status: 200, answer: Delivery{}},
 		{method: "POST", path: "/api/deliveries/{id}/retry", id: "retryDelivery", summary: "Send a delivery again that was not delivered", place: delivery, status: 202, answer: Delivery{}},

@@ -81,6 +81,7 @@ type Engine interface {
 	// of them, 0 for any number. It returns after a bounded time.
 	MoveDead(ctx context.Context, q store.DeliveryQuery, to store.State) (*Moved, error)
 	Destinations
+	Replays
 	Pulls
 }
 
@@ -207,6 +208,7 @@ func New(e Engine, o Options) *fiber.App {
 	api.Get("/events/:id", s.showEvent)
 	api.Get("/events/:id/deliveries", s.eventDeliveries)
 	api.Get("/events/:id/explain", s.explainEvent)
+	api.Post("/events/:id/replay", s.replayEvent)
 	api.Get("/deliveries", s.listDeliveries)
 	api.Get("/deliveries/:id", s.showDelivery)
 	api.Post("/deliveries/:id/retry", s.retryDelivery)

@@ -70,8 +70,10 @@ type Delivery struct {
 	// Status is waiting, sending, retrying, delivered, dead or cancelled.
 	Status string `json:"status"`
 	// Reason is set when dead: attempts, gone, expired or routing.
-	Reason   string    `json:"reason,omitempty"`
-	Note     string    `json:"note,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	Note   string `json:"note,omitempty"`
+	// Replay is the id of the replay that made it, if one did.
+	Replay   string    `json:"replay,omitempty"`
 	Received time.Time `json:"received"`
 	// Due is the time of the next attempt, when retrying.
 	Due      *time.Time `json:"due,omitempty"`

@@ -96,8 +96,9 @@ func (w *Webhooks) Set(id string, rules []*Rule) {
 	}
 }
 
-// match appends the webhooks whose tenant and types fit an event, by id.
-func (w *Webhooks) match(e *event.Event) []entry {
+// match gives the webhooks whose tenant and types fit an event, by their rules of a
+// position, by id.
+func (w *Webhooks) match(e *event.Event, position uint64) []entry {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	var found []int
@@ -114,7 +115,7 @@ func (w *Webhooks) match(e *event.Event) []entry {
 	found = slices.Compact(found)
 	list := make([]entry, 0, len(found))
 	for _, i := range found {
-		if x := w.entries[i]; x.rule.From <= e.Position && e.Position < x.until {
+		if x := w.entries[i]; x.rule.From <= position && position < x.until {
 			list = append(list, x)
 		}
 	}
@@ -183,7 +184,11 @@ func (r *registered) sees(e *event.Event) bool {
 
 // routeToWebhooks adds to a decision what the registered webhooks take of e.
 func (t *Table) routeToWebhooks(ctx context.Context, e *event.Event, m *event.Message, in *expr.Input, d *Decision, now time.Time) error {
-	taken := t.webhooks.match(e)
+	return t.applyWebhooks(ctx, t.webhooks.match(e, e.Position), m, in, d, mode{now: now})
+}
+
+// applyWebhooks is as applyWebhook of those among taken whose filter takes m.
+func (t *Table) applyWebhooks(ctx context.Context, taken []entry, m *event.Message, in *expr.Input, d *Decision, how mode) error {
 	d.Routing.Matches = slices.Grow(d.Routing.Matches, len(taken))
 	d.Routing.Deliveries = slices.Grow(d.Routing.Deliveries, len(taken))
 	for _, x := range taken {
@@ -203,7 +208,7 @@ func (t *Table) routeToWebhooks(ctx context.Context, e *event.Event, m *event.Me
 			})
 			continue
 		}
-		if err := t.applyWebhook(ctx, x.id, x.rule, m, d.Routing, mode{now: now}); err != nil && ctx.Err() != nil {
+		if err := t.applyWebhook(ctx, x.id, x.rule, m, d.Routing, how); err != nil && ctx.Err() != nil {
 			return ctx.Err()
 		}
 	}

@@ -39,6 +39,7 @@ package store
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/weirhq/weir/router/event"
@@ -200,6 +201,23 @@ type Delivery struct {
 	Error string
 	// Replay names the replay that made it, if one did.
 	Replay string
+}
+
+// Prefixes of the ids of replays: of those whose deliveries keep their webhook-id,
+// and of those that ask for new ones.
+const (
+	ReplayPrefix = "rpl_"
+	NewIDsPrefix = "rpn_"
+)
+
+// WebhookID is the delivery's webhook-id, where its event is at a position and its
+// route has a name. A replay has that of the original, unless its id says that
+// its deliveries have their own.
+func (d *Delivery) WebhookID(position uint64, eventID, route string) string {
+	if strings.HasPrefix(d.Replay, NewIDsPrefix) {
+		eventID = d.Replay + " " + eventID // no event's id has a space
+	}
+	return event.WebhookID(position, eventID, route, d.N, d.Lane)
 }
 
 // State of a delivery.

@@ -1,0 +1,138 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/weirhq/weir/router/api"
+	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/problem"
+	"github.com/weirhq/weir/router/replay"
+	"github.com/weirhq/weir/router/store"
+	"github.com/weirhq/weir/router/webhook"
+)
+
+// shownReplayed bounds the ids of deliveries that the answer to a replay of one
+// event gives.
+const shownReplayed = 100
+
+// replayed says what of one event a replay delivers again, and changes nothing. An
+// event that is not routed yet gives [store.ErrNotFound].
+func (r *Router) replayed(ctx context.Context, x *event.Event, ask *replay.Ask, id string) (replay.Redelivery, error) {
+	var out replay.Redelivery
+	decided, err := r.store.Routing(ctx, x.Position)
+	if err != nil {
+		return out, err
+	}
+	if ask.Destination != "" && !wentTo(decided, ask.Destination) {
+		return out, nil
+	}
+	now := r.lanes.Now()
+	if ask.Routes != replay.Current {
+		return replay.Again(x, decided, ask.To, id, now, engine{r}.configured), nil
+	}
+	routing, failed, err := r.reader.Replay(ctx, x, ask.To, now)
+	if err != nil {
+		return out, err
+	}
+	out.Failed = failed
+	for i := range routing.Deliveries {
+		routing.Deliveries[i].Replay = id
+	}
+	if len(routing.Deliveries) > 0 {
+		out.Routing = routing
+	}
+	return out, nil
+}
+
+func wentTo(r *store.Routing, destination string) bool {
+	for i := range r.Deliveries {
+		if r.Deliveries[i].Lane == destination {
+			return true
+		}
+	}
+	return false
+}
+
+// checkReplay is nil for what can be replayed, else a problem.
+func (e engine) checkReplay(ask *replay.Ask) error {
+	if e.inspect {
+		return problem.New(http.StatusConflict, "not_running", "no router runs: events are replayed while one does (weir serve)")
+	}
+	switch ask.Routes {
+	case "":
+		ask.Routes = replay.Original
+	case replay.Original, replay.Current:
+	default:
+		return problem.New(http.StatusBadRequest, "bad_parameter", `routes must be "original" or "current", not %q`, string(ask.Routes))
+	}
+	if to := ask.To; to != "" && !e.configured(to) {
+		if webhook.IsID(to) && e.webhooks.registry.IsGone(to) {
+			return problem.New(http.StatusConflict, "webhook_deleted", "the webhook %s was deleted, so nothing can be sent to it", to)
+		}
+		return problem.New(http.StatusNotFound, "destination_not_found", "there is no destination %q", to)
+	}
+	return nil
+}
+
+// ReplayEvent delivers one event again.
+func (e engine) ReplayEvent(ctx context.Context, x *event.Event, ask replay.Ask) (*api.EventReplay, error) {
+	if err := e.checkReplay(&ask); err != nil {
+		return nil, err
+	}
+	id := replay.NewID(time.Now(), ask.NewIDs)
+	again, err := e.replayed(ctx, x, &ask, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, problem.New(http.StatusConflict, "not_routed", "the event %s waits for its turn: it has gone nowhere yet, so there is nothing to replay", x.ID)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if again.Routing == nil {
+		return nil, nothingToReplay(x, &ask, again)
+	}
+	_, err = e.store.Commit(context.WithoutCancel(ctx), &store.Record{Routings: []*store.Routing{again.Routing}})
+	switch {
+	case errors.Is(err, store.ErrTooLarge):
+		return nil, problem.New(http.StatusConflict, "replayed_too_often", "what the event %s has led to is too large to add to it", x.ID)
+	case errors.Is(err, store.ErrOutOfOrder):
+		return nil, problem.New(http.StatusNotFound, "event_not_found", "retention has just taken the event %s", x.ID)
+	case err != nil:
+		return nil, err
+	}
+	e.lanes.Posted(again.Routing)
+	out := &api.EventReplay{
+		ID: id, EventID: x.ID, Routes: string(ask.Routes), Deliveries: len(again.Routing.Deliveries),
+		DeliveryIDs: []string{}, Skipped: again.Skipped, Failed: again.Failed,
+	}
+	now, err := e.store.Routing(ctx, x.Position)
+	if err != nil {
+		return nil, err
+	}
+	for i := range now.Deliveries {
+		if now.Deliveries[i].Replay == id && len(out.DeliveryIDs) < shownReplayed {
+			out.DeliveryIDs = append(out.DeliveryIDs, store.Ref{Position: x.Position, Index: uint32(i)}.String())
+		}
+	}
+	return out, nil
+}
+
+// nothingToReplay says why.
+func nothingToReplay(x *event.Event, ask *replay.Ask, r replay.Redelivery) *problem.Problem {
+	to := ""
+	if ask.To != "" {
+		to = " for " + ask.To
+	}
+	why := "routing has made no delivery" + to + " of the event " + x.ID + `; routes "current" would route it again by the current configuration`
+	switch {
+	case r.Failed > 0:
+		why = "a plugin failed, so no route delivers the event " + x.ID + to
+	case r.Skipped > 0:
+		why = "the destinations that the event " + x.ID + " went to are not there any more"
+	case ask.Routes == replay.Current:
+		why = "by the current configuration the event " + x.ID + " makes no delivery" + to
+	}
+	return problem.New(http.StatusConflict, "nothing_to_replay", "%s; weir explain %s says more", why, x.ID)
+}
