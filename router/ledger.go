@@ -66,7 +66,11 @@ func observation(lane string, o *store.Outcome) *stats.Observation {
 	}
 	switch o.To {
 	case store.Delivered:
-		out.End, out.SinceReceived = stats.Delivered, out.At.Sub(o.Received)
+		// What a receiver acknowledged says nothing of when its event came.
+		out.End, out.Unmeasured = stats.Delivered, o.Received.IsZero()
+		if !out.Unmeasured {
+			out.SinceReceived = out.At.Sub(o.Received)
+		}
 	case store.Dead:
 		out.End = stats.Dead
 	case store.Cancelled:

@@ -7,8 +7,11 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/weirhq/weir/router/api"
+	"github.com/weirhq/weir/router/stats"
+	"github.com/weirhq/weir/router/store"
 )
 
 // What was counted is there after a restart, by type, by destination and by both,
@@ -96,4 +99,17 @@ route "orders" {
 	check(r)
 	shut(t, r)
 	check(start(t, dir, hcl, Options{Inspect: true})) // and while no router runs
+}
+
+// What a receiver acknowledges says nothing of its event, and so has no latency:
+// one since the year 1 would be the end of all sums.
+func TestAcknowledgedHasNoLatency(t *testing.T) {
+	o := observation("poll", &store.Outcome{From: store.Waiting, To: store.Delivered})
+	if o.End != stats.Delivered || !o.Unmeasured || o.SinceReceived != 0 {
+		t.Errorf("%+v", o)
+	}
+	o = observation("poll", &store.Outcome{From: store.Waiting, To: store.Delivered, Type: "a", Received: time.Now().Add(-time.Second)})
+	if o.Unmeasured || o.SinceReceived < time.Second {
+		t.Errorf("%+v", o)
+	}
 }

@@ -276,6 +276,32 @@ func TestQuantiles(t *testing.T) {
 	}
 }
 
+// A sum beyond what a duration holds stays at the largest, and is read again: it
+// takes nothing else of its span of time with it.
+func TestSumsDoNotGoRound(t *testing.T) {
+	d := newDesk(t)
+	o := success(d.at, "a", "x", math.MaxInt64)
+	o.SinceReceived = math.MaxInt64
+	d.commit(o, o)
+	d.fold()
+	d.commit(o, success(d.at, "a", "y", time.Second))
+	d.fold()
+	d.crash()
+	rows := d.ask(Query{Window: time.Hour, ByDestination: true}).Rows
+	if len(rows) != 2 || rows[0].Delivered != 3 || rows[0].Attempt.Average <= 0 || rows[1].Delivered != 1 {
+		t.Errorf("%+v", rows)
+	}
+}
+
+// What was not measured counts, and has no latency.
+func TestUnmeasured(t *testing.T) {
+	d := newDesk(t)
+	d.commit(Observation{At: d.at, Key: Key{"a", "x"}, End: Delivered, Unmeasured: true})
+	if r := d.ask(Query{Window: time.Hour}).Rows[0]; r.Delivered != 1 || r.Delivery.Count != 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
 // Of few values p99 is the largest.
 func TestQuantilesOfFew(t *testing.T) {
 	for n := 1; n <= 50; n++ {

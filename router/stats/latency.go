@@ -28,7 +28,8 @@ func mustIndexing() bounded {
 	return bounded{m, m.Index(m.MinIndexableValue()), m.Index(time.Duration(math.MaxInt64).Seconds())}
 }
 
-// latency is a distribution of durations: its sum and count are exact.
+// latency is a distribution of durations: its sum and count are exact, as far as a
+// duration holds the sum.
 type latency struct {
 	count  uint64
 	sum    time.Duration
@@ -52,8 +53,17 @@ func (l *latency) add(d time.Duration) error {
 		return fmt.Errorf("latency %s: %w", d, err)
 	}
 	l.count++
-	l.sum += d
+	l.sum = added(l.sum, d)
 	return nil
+}
+
+// added stops at the largest duration: a sum that went round would be negative, and
+// such a document can't be read again.
+func added(a, b time.Duration) time.Duration {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
 }
 
 func (l *latency) merge(o *latency) error {
@@ -67,7 +77,7 @@ func (l *latency) merge(o *latency) error {
 		return fmt.Errorf("latencies: %w", err)
 	}
 	l.count += o.count
-	l.sum += o.sum
+	l.sum = added(l.sum, o.sum)
 	return nil
 }
 

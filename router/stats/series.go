@@ -28,7 +28,9 @@ func (s *series) observe(o *Observation) error {
 	switch o.End {
 	case Delivered:
 		s.Delivered++
-		return s.deliveries.add(o.SinceReceived)
+		if !o.Unmeasured {
+			return s.deliveries.add(o.SinceReceived)
+		}
 	case Dead:
 		s.Dead++
 	case Cancelled:

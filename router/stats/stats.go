@@ -51,9 +51,10 @@ type Observation struct {
 	Latency      time.Duration
 
 	// End is how the delivery ended, if it did, and SinceReceived the time from
-	// its event's arrival to the success.
+	// its event's arrival to the success, unless that is Unmeasured.
 	End           End
 	SinceReceived time.Duration
+	Unmeasured    bool
 }
 
 // End of a delivery.
