@@ -183,7 +183,7 @@ func TestDocumentedCommands(t *testing.T) {
 		}
 		n += len(scripts)
 		t.Run(file, func(t *testing.T) {
-			r, config := configured(t, "destination \"out\" {\n  url = \"stdout:\"\n}\nroute \"all\" {\n  to = [destination.out]\n}\n")
+			r, config := configured(t, "destination \"out\" {\n  url = \"stdout:\"\n}\ndestination \"crm\" {\n  url = \"stdout:\"\n}\nroute \"all\" {\n  to = [destination.out, destination.crm]\n}\n")
 			dir := filepath.Dir(config)
 			for _, b := range scripts {
 				for line := range strings.SplitSeq(strings.TrimSpace(b.text), "\n") {
