@@ -232,6 +232,9 @@ func TestWebhookLifecycle(t *testing.T) {
 		_, w, _ := call(t, r, "GET", path, "")
 		return w["status"] == "disabled" && strings.Contains(fmt.Sprint(w["reason"]), "410")
 	})
+	if status, p, _ := call(t, r, "GET", "/api/webhooks?status=disable", ""); status != 400 || p["code"] != "bad_parameter" {
+		t.Errorf("a status that there is none of: %d %v", status, p)
+	}
 	if _, list, _ := call(t, r, "GET", "/api/webhooks?status=disabled", ""); len(list["webhooks"].([]any)) != 1 {
 		t.Errorf("the disabled ones: %v", list)
 	}

@@ -219,6 +219,7 @@ func (l *listen) send(ctx context.Context, m *api.PullMessage) *forwarded {
 	f := &forwarded{}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.forward, bytes.NewReader(body))
 	if err == nil {
+		req.Header.Set("User-Agent", "Weir/"+version)
 		for name, v := range m.Headers {
 			req.Header.Set(name, v)
 		}

@@ -63,8 +63,8 @@ route "all" {
 	if status, _, body := pull(t, base); status != 401 || !strings.Contains(body, "token_missing") {
 		t.Errorf("without its token: %d %s", status, body)
 	}
-	if status, _, _ := pull(t, base, "Authorization", "Bearer the token of pol"); status != 401 {
-		t.Errorf("with another token: %d", status)
+	if status, _, body := pull(t, base, "Authorization", "Bearer the token of pol"); status != 401 || !strings.Contains(body, "token_unknown") {
+		t.Errorf("with another token: %d %s", status, body)
 	}
 	if status, page, _ := pull(t, base+"?wait=10ms", token...); status != 200 || len(page.Messages) != 0 {
 		t.Errorf("nothing has come: %d %+v", status, page)
@@ -163,7 +163,7 @@ func TestListen(t *testing.T) {
 		b, err := io.ReadAll(req.Body)
 		mu.Lock()
 		defer mu.Unlock()
-		if err == nil && req.Header.Get("webhook-id") != "" {
+		if err == nil && req.Header.Get("webhook-id") != "" && strings.HasPrefix(req.UserAgent(), "Weir/") {
 			arrived = append(arrived, string(b))
 		}
 		w.WriteHeader(201)

@@ -200,13 +200,17 @@ func (s *server) mayPull(c *fiber.Ctx) (done bool, err error) {
 	if want == "" {
 		return false, nil
 	}
-	given, _ := bearer(c.Get(fiber.HeaderAuthorization))
+	given, sent := bearer(c.Get(fiber.HeaderAuthorization))
 	a, b := sha256.Sum256([]byte(want)), sha256.Sum256([]byte(given))
 	if subtle.ConstantTimeCompare(a[:], b[:]) == 1 {
 		return true, nil
 	}
 	if s.engine.Keys().Any() {
 		return false, nil // the router's own may do it, too
+	}
+	if sent {
+		c.Set(fiber.HeaderWWWAuthenticate, `Bearer error="invalid_token"`)
+		return false, problem.New(http.StatusUnauthorized, "token_unknown", "this pull destination has another token")
 	}
 	c.Set(fiber.HeaderWWWAuthenticate, "Bearer")
 	return false, problem.New(http.StatusUnauthorized, "token_missing", "this pull destination needs its token: send Authorization: Bearer TOKEN")

@@ -73,10 +73,14 @@ func (q *query) page() store.Page {
 
 func (q *query) state(name string) store.State {
 	// Sending is known to the running router only, and passes in a moment.
-	states := []store.State{store.Waiting, store.Retrying, store.Delivered, store.Dead, store.Cancelled}
-	v := store.State(q.text(name))
-	if v != "" && !slices.Contains(states, v) {
-		q.fail("%s must be one of %v, not %q", name, states, string(v))
+	return store.State(q.oneOf(name, string(store.Waiting), string(store.Retrying), string(store.Delivered), string(store.Dead), string(store.Cancelled)))
+}
+
+// oneOf is a parameter that is one of some words, or empty.
+func (q *query) oneOf(name string, words ...string) string {
+	v := q.text(name)
+	if v != "" && !slices.Contains(words, v) {
+		q.fail("%s must be one of %s, not %q", name, strings.Join(words, ", "), v)
 	}
 	return v
 }

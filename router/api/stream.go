@@ -83,7 +83,7 @@ func (s *server) stream(c *fiber.Ctx) error {
 	if list := q.text("kinds"); list != "" {
 		for k := range strings.SplitSeq(list, ",") {
 			if !slices.Contains(known, stream.Kind(k)) {
-				q.fail("kinds is a list of %v with commas between, not %q", known, list)
+				q.fail("kinds is a list of event, attempt and state with commas between, not %q", list)
 			}
 			want.kinds = append(want.kinds, stream.Kind(k))
 		}

@@ -133,7 +133,7 @@ func (s *server) listWebhooks(c *fiber.Ctx) error {
 		return problem.New(http.StatusBadRequest, "bad_cursor", "the cursor is malformed: give what the page before gave as next")
 	}
 	var failed error
-	if status := q.text("status"); status != "" {
+	if status := q.oneOf("status", "active", "failing", "open", "held", "paused", "disabled"); status != "" {
 		ask.Where = func(w *webhook.Webhook) bool {
 			state, _, err := s.engine.WebhookState(context.Background(), w.ID)
 			failed = cmp.Or(failed, err)

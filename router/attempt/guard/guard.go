@@ -111,6 +111,9 @@ func (g *Guard) checkScheme(u *url.URL) (port uint16, err error) {
 		}
 		port = 80
 	default:
+		if g.rules.AllowHTTP {
+			return 0, blocked("only https and http are allowed, not %q", u.Scheme)
+		}
 		return 0, blocked("only https is allowed, not %q", u.Scheme)
 	}
 	if p := u.Port(); p != "" {

@@ -66,7 +66,7 @@ func TestCheckURL(t *testing.T) {
 		{"private by name", strict, "https://private.example/", "private"},
 		{"private by mapped address", strict, "https://mapped.example/", "private"},
 		{"http", strict, "http://public.example/", "not http"},
-		{"ftp", strict, "ftp://public.example/", `not "ftp"`},
+		{"ftp", strict, "ftp://public.example/", `only https is allowed, not "ftp"`},
 		{"file", strict, "file:///etc/passwd", `not "file"`},
 		{"port", strict, "https://public.example:8443/", "port 8443"},
 		{"port of a name that does not resolve", strict, "https://nobody.example:22/", "port 22"},
