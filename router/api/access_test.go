@@ -340,9 +340,19 @@ func TestHostileRequests(t *testing.T) {
 		"Content-Length: 22\r\nOrigin: http://localhost\r\nOrigin: http://evil.example\r\n",
 		"Content-Length: 22\r\nAuthorization: Bearer a\r\nauthorization: Bearer b\r\n",
 		"Content-Length: 22\r\nX-Any: a\x01b\r\n",
+		"Transfer-Encoding: xchunked\r\n",
+		"Transfer-Encoding: gzip, chunked\r\n",
+		"Transfer-Encoding: identity\r\n",
 	} {
 		if got := raw(t, app, "POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"+header+"\r\n"+body); got != 400 {
 			t.Errorf("%q: %d", header, got)
+		}
+	}
+	// What follows is no request of its own: nobody can say where it begins.
+	address := serveOn(t, e, Options{MaxBody: 1 << 20})
+	for _, header := range []string{"Content-Length: 5\r\nContent-Length: 22\r\n", "Transfer-Encoding: xchunked\r\n"} {
+		if all := rawAnswer(t, address, post+header+"\r\n16\r\n"+body+"\r\n0\r\n\r\n"+"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"); strings.Count(all, "HTTP/1.1 ") != 1 || !strings.Contains(all, "ambiguous_header") {
+			t.Errorf("%q: %q", header, all)
 		}
 	}
 }

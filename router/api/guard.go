@@ -22,6 +22,7 @@ import (
 func (s *server) guard(c *fiber.Ctx) error {
 	c.Response().Header.Set(fiber.HeaderXContentTypeOptions, "nosniff")
 	if err := oneRequest(c.Request().Header.RawHeaders()); err != nil {
+		c.Context().SetConnectionClose() // where this request ends is not known either
 		return err
 	}
 	// Of a target in absolute form Host must say the same (RFC 9112, section 3.2.2
@@ -66,13 +67,17 @@ func oneRequest(raw []byte) error {
 				return problem.New(http.StatusBadRequest, "malformed_header", "a header holds a control character")
 			}
 		}
-		name, _, _ := bytes.Cut(line, []byte{':'})
+		name, value, _ := bytes.Cut(line, []byte{':'})
 		for i, n := range once {
 			if len(n) != len(name) || !strings.EqualFold(n, utils.UnsafeString(name)) {
 				continue
 			}
 			if count[i]++; count[i] > 1 {
 				return problem.New(http.StatusBadRequest, "ambiguous_header", "the header %s is there twice", n)
+			}
+			// fasthttp reads chunks whatever the coding is called.
+			if i == transferEncoding && !bytes.EqualFold(bytes.Trim(value, " \t"), []byte("chunked")) {
+				return problem.New(http.StatusBadRequest, "ambiguous_header", "the only Transfer-Encoding that is read is chunked")
 			}
 		}
 	}
