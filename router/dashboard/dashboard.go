@@ -157,6 +157,7 @@ func (d *Dashboard) Mount(app fiber.Router) {
 	app.Post("/ui/webhooks/:id/delete", d.act(deleteWebhook))
 	app.Get("/ui/plugins", d.page(plugins))
 	app.Get("/ui/plugins/:name", d.page(onePlugin))
+	app.Get("/ui/configuration", d.page(configuration))
 }
 
 func (d *Dashboard) asset(c *fiber.Ctx) error {

@@ -194,6 +194,7 @@ func TestPages(t *testing.T) {
 		"/ui/destinations":            {"crm", "failing", "archive", "active"},
 		"/ui/destinations/crm":        {"answered 503", "Why it fails", "Pause", "Send the 1 dead again"},
 		"/ui/plugins":                 {"has no plugins"},
+		"/ui/configuration":           {"none since the start", "<h2>router.hcl</h2>", "event.data.total &gt; 100", `aria-current="page">Configuration`},
 		"/ui/find?id=big":             nil,
 		"/ui/events/big?source=other": nil,
 	} {
@@ -294,6 +295,33 @@ func TestButtons(t *testing.T) {
 	d.await("it to go on", func() bool { return strings.Contains(d.see("/ui/destinations/crm"), "4 delivered") })
 	if res, body := d.submit("/ui/destinations/nobody/pause", url.Values{}, d.base); res.StatusCode != 404 || !strings.Contains(body, "destination_not_found") {
 		t.Errorf("%s\n%s", res.Status, body)
+	}
+}
+
+// The configuration that runs is shown with its secrets masked, and how the last
+// reload ended: one that was refused changes nothing of it.
+func TestConfigurationPage(t *testing.T) {
+	d := open(t, strings.Replace(twoDestinations, `url = "RECEIVER"`, "url = \"RECEIVER\"\n  secret = \"a-secret-of-the-page\"", 1))
+	body := d.see("/ui/configuration")
+	hash := regexp.MustCompile(`[0-9a-f]{64}`).FindString(body)
+	if hash == "" || !strings.Contains(body, "secret = ") || !strings.Contains(body, "***") || strings.Contains(body, "a-secret-of-the-page") {
+		t.Errorf("the page says\n%s", body)
+	}
+	d.submit("/ui/destinations/crm/pause", url.Values{}, d.base)
+	d.publish("big", "order.paid", `{"total": 120}`)
+	d.await("it to wait", func() bool { return strings.Contains(d.see("/"), "1 waiting") })
+	less := parse(t, "destination \"archive\" {\n  url = \"stdout:\"\n}\n")
+	if _, err := d.router.Reload(t.Context(), less, false); err == nil {
+		t.Fatal("what waits for crm would be orphaned")
+	}
+	if body := d.see("/ui/configuration"); !strings.Contains(body, "was refused: ") || !strings.Contains(body, "crm") || !strings.Contains(body, hash) {
+		t.Errorf("after a reload that was refused it says\n%s", body)
+	}
+	if _, err := d.router.Reload(t.Context(), less, true); err != nil {
+		t.Fatal(err)
+	}
+	if body := d.see("/ui/configuration"); !strings.Contains(body, "applied") || strings.Contains(body, "was refused") || strings.Contains(body, "crm") || strings.Contains(body, hash) {
+		t.Errorf("after a reload it says\n%s", body)
 	}
 }
 

@@ -203,9 +203,9 @@ func statusWord(status string) string {
 // tone is the colour of a status or state: good, bad, wait or quiet.
 func tone(status string) string {
 	switch status {
-	case "delivered", "active", "accepted", "ready", "kept", "matched":
+	case "delivered", "active", "accepted", "ready", "kept", "matched", "applied":
 		return "good"
-	case "dead", "failing", "open", "disabled", "failed":
+	case "dead", "failing", "open", "disabled", "failed", "refused":
 		return "bad"
 	case "retrying", "sending", "waiting", "held", "paused", "orphaned":
 		return "wait"
