@@ -32,8 +32,8 @@ const (
 
 // send holds the flags of the command.
 type send struct {
-	source, typ, data, id, subject, sign, secret string
-	headers                                      []string
+	source, typ, data, id, subject, tenant, sign, secret string
+	headers                                              []string
 }
 
 func newSend(g *globals) *cobra.Command {
@@ -59,6 +59,7 @@ from the configuration unless flags give them.`,
 	f.StringVar(&s.data, "data", "{}", "data: JSON, `@file`, or - for standard input")
 	f.StringVar(&s.id, "id", "", "id of the event, or of the provider's delivery")
 	f.StringVar(&s.subject, "subject", "", "subject of the event")
+	f.StringVar(&s.tenant, "tenant", "", "tenant of the event")
 	f.StringVar(&s.sign, "sign", "", "sign as this provider: "+strings.Join(verify.Kinds(), ", ")+" (default: what the source's verify block says)")
 	f.StringVar(&s.secret, "secret", "", "secret to sign with (default: the first one of the source; basic: user:password; sendgrid: a private key)")
 	f.StringArrayVar(&s.headers, "header", nil, "one more header, as `name=value`; may be repeated")
@@ -186,7 +187,7 @@ func (s *send) native(r *outgoing, data []byte) error {
 	}
 	b := append([]byte(nil), `{"event":`...)
 	b = rawjson.AppendString(b, typ)
-	for _, m := range []struct{ name, value string }{{"event_id", s.id}, {"subject", s.subject}} {
+	for _, m := range []struct{ name, value string }{{"event_id", s.id}, {"subject", s.subject}, {"tenant", s.tenant}} {
 		if m.value != "" {
 			b = append(b, `,"`+m.name+`":`...)
 			b = rawjson.AppendString(b, m.value)
@@ -227,6 +228,9 @@ func (s *send) provider(r *outgoing, kind string, data []byte) error {
 	}
 	if s.subject != "" {
 		return usage("this source finds the subject in the request: give it by --header or in --data")
+	}
+	if s.tenant != "" {
+		return usage("this source finds the tenant in the request: give it by --header or in --data")
 	}
 	if p.agent != "" {
 		r.header = append(r.header, event.Field{Name: "user-agent", Value: p.agent})

@@ -95,11 +95,11 @@ func writeConfig(t *testing.T, text string) string {
 func TestSendNative(t *testing.T) {
 	gw := newGateway(t, 202, accepted)
 	out, err := runSend(t, &globals{server: gw.url}, "",
-		"--type", "order.created", "--data", ` {"total": 1.0} `, "--id", "A-1", "--subject", "s/1", "--header", "X-Extra=a=b")
+		"--type", "order.created", "--data", ` {"total": 1.0} `, "--id", "A-1", "--subject", "s/1", "--tenant", "acme", "--header", "X-Extra=a=b")
 	if err != nil || out != "evt_1 accepted\n" {
 		t.Fatalf("printed %q, %v", out, err)
 	}
-	if gw.path != "/events" || gw.body != `{"event":"order.created","event_id":"A-1","subject":"s/1","data":{"total": 1.0}}` {
+	if gw.path != "/events" || gw.body != `{"event":"order.created","event_id":"A-1","subject":"s/1","tenant":"acme","data":{"total": 1.0}}` {
 		t.Errorf("sent %s to %s", gw.body, gw.path)
 	}
 	if gw.header.Get("Content-Type") != "application/json" || gw.header.Get("X-Extra") != "a=b" {
@@ -212,6 +212,7 @@ func TestSendWrongUsage(t *testing.T) {
 		"a header without a value":   {[]string{"--header", "x-a"}, 2, "name=value"},
 		"a type that can't be given": {[]string{"--source", "shop", "--type", "a"}, 2, "finds the type"},
 		"a subject":                  {[]string{"--source", "github", "--subject", "a"}, 2, "subject"},
+		"a tenant":                   {[]string{"--source", "github", "--tenant", "a"}, 2, "tenant"},
 		"a secret for nothing":       {[]string{"--source", "plain", "--secret", "a"}, 2, "add --sign"},
 		"a scheme without a secret":  {[]string{"--source", "plain", "--sign", "github"}, 2, "needs --secret"},
 		"a scheme that is none":      {[]string{"--source", "plain", "--sign", "gitub", "--secret", "a"}, 2, "not known"},

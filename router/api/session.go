@@ -13,6 +13,7 @@ import (
 	"github.com/valyala/fasthttp"
 	"golang.org/x/time/rate"
 
+	"github.com/weirhq/weir/router/config"
 	"github.com/weirhq/weir/router/problem"
 )
 
@@ -114,8 +115,12 @@ func (s *server) signIn(c *fiber.Ctx) error {
 		return s.pages.SignIn(c, http.StatusTooManyRequests, "Too many tries: wait a few seconds.", next)
 	}
 	token := strings.TrimSpace(c.FormValue("token"))
-	if g := keys.find(token); g == nil {
+	g := keys.find(token)
+	if g == nil {
 		return s.pages.SignIn(c, http.StatusUnauthorized, "This router does not know the token.", next)
+	}
+	if !g.allows([]config.Scope{config.ScopeRead}) {
+		return s.pages.SignIn(c, http.StatusForbidden, "The token does not have the scope read.", next)
 	}
 	c.Cookie(s.cookie(c, s.sessions.begin(keys.digest(token), s.now())))
 	return c.Redirect(next, http.StatusSeeOther)

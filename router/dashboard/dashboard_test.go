@@ -389,6 +389,10 @@ server {
     token  = "only-reading-0123456789"
     scopes = ["read"]
   }
+  access "shop" {
+    token  = "only-sending-0123456789"
+    scopes = ["ingest"]
+  }
 }
 ` + twoDestinations
 
@@ -410,6 +414,9 @@ func TestSignIn(t *testing.T) {
 	}
 	if res, body := signIn("wrong", d.base); res.StatusCode != 401 || !strings.Contains(body, "does not know the token") || len(res.Cookies()) != 0 || strings.Contains(body, "wrong") {
 		t.Errorf("%s\n%s", res.Status, body)
+	}
+	if res, body := signIn("only-sending-0123456789", d.base); res.StatusCode != 403 || !strings.Contains(body, "scope read") || len(res.Cookies()) != 0 {
+		t.Errorf("who may not look: %s\n%s", res.Status, body)
 	}
 	if res, _ := signIn("all-of-it-0123456789", "http://evil.example"); res.StatusCode != 403 || len(res.Cookies()) != 0 {
 		t.Errorf("from another site: %s", res.Status)
