@@ -93,7 +93,7 @@ route "all" {
 		t.Fatal(err)
 	}
 	// The order of a user's: what later calls name is made by earlier ones.
-	order := []string{"sendEvents", "sendToSource", "createWebhook"}
+	order := []string{"sendEvents", "sendToSource", "createWebhook", "startReplay"}
 	last := []string{"deleteWebhook"}
 	type example struct{ id, method, path string }
 	var examples []example
@@ -123,7 +123,7 @@ route "all" {
 		}
 		return strings.Compare(a.path, b.path)
 	})
-	webhook, cursor := "", ""
+	webhook, replay, cursor := "", "", ""
 	for _, e := range examples {
 		o := d.Paths[e.path][strings.ToLower(e.method)]
 		url := base + e.path
@@ -131,6 +131,8 @@ route "all" {
 			value := fmt.Sprint(p.Example)
 			if strings.HasPrefix(value, "wh_") {
 				value = webhook
+			} else if strings.HasPrefix(value, "rpl_") {
+				value = replay
 			}
 			if p.In == "path" {
 				url = strings.Replace(url, "{"+p.Name+"}", value, 1)
@@ -177,12 +179,12 @@ route "all" {
 			}
 			cursor = page.Next
 		}
-		if e.id == "createWebhook" {
+		if into := map[string]*string{"createWebhook": &webhook, "startReplay": &replay}[e.id]; into != nil {
 			var made struct{ ID string }
 			if err := json.Unmarshal(answer, &made); err != nil {
 				t.Fatal(err)
 			}
-			webhook = made.ID
+			*into = made.ID
 		}
 	}
 	if len(examples) < 20 {

@@ -136,3 +136,73 @@ func nothingToReplay(x *event.Event, ask *replay.Ask, r replay.Redelivery) *prob
 	}
 	return problem.New(http.StatusConflict, "nothing_to_replay", "%s; weir explain %s says more", why, x.ID)
 }
+
+// openReplays reads the replays of the store.
+func (r *Router) openReplays(ctx context.Context) (err error) {
+	r.replays, err = replay.Open(ctx, replay.Options{
+		Store: r.store, Decide: r.replayed, Committed: r.lanes.Posted, Refresh: r.lanes.Refresh, Log: r.log.Named("replay"),
+	})
+	return err
+}
+
+// checkReplays is nil for what can be replayed in bulk, else a problem.
+func (e engine) checkReplays(ctx context.Context, ask *replay.Ask) error {
+	if ask.Destination != "" {
+		if err := e.knownDestination(ctx, ask.Destination); err != nil {
+			return err
+		}
+		// Who asks for what went to one does not mean to send it to others.
+		if ask.To == "" {
+			ask.To = ask.Destination
+		}
+	}
+	if !ask.Until.IsZero() && !ask.Until.After(ask.Since) {
+		return problem.New(http.StatusBadRequest, "bad_parameter", "until must be after since")
+	}
+	return e.checkReplay(ask)
+}
+
+// StartReplay begins a replay of what is routed by now.
+func (e engine) StartReplay(ctx context.Context, ask replay.Ask, rate int) (replay.State, error) {
+	if err := e.checkReplays(ctx, &ask); err != nil {
+		return replay.State{}, err
+	}
+	st, err := e.replays.Start(ctx, ask, rate)
+	if errors.Is(err, replay.ErrTooMany) {
+		return st, problem.New(http.StatusConflict, "too_many_replays", "%v: wait until some have ended, or cancel them", err)
+	}
+	return st, err
+}
+
+// CountReplay says what StartReplay would make.
+func (e engine) CountReplay(ctx context.Context, ask replay.Ask) (replay.Counts, bool, error) {
+	if err := e.checkReplays(ctx, &ask); err != nil {
+		return replay.Counts{}, false, err
+	}
+	return e.replays.Count(ctx, ask)
+}
+
+// Replays are all that are remembered, newest first.
+func (e engine) Replays() []replay.State { return e.replays.All() }
+
+// Replay is one of them.
+func (e engine) Replay(id string) (replay.State, error) {
+	st, err := e.replays.Get(id)
+	return st, replayNotFound(id, err)
+}
+
+// CancelReplay ends one, and gives one that has ended as it is.
+func (e engine) CancelReplay(id string) (replay.State, error) {
+	if e.inspect {
+		return replay.State{}, problem.New(http.StatusConflict, "not_running", "no router runs: replays are cancelled while one does (weir serve)")
+	}
+	st, err := e.replays.Cancel(id)
+	return st, replayNotFound(id, err)
+}
+
+func replayNotFound(id string, err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return problem.New(http.StatusNotFound, "replay_not_found", "there is no replay %q, or it ended long ago", id)
+	}
+	return err
+}

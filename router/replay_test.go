@@ -105,3 +105,85 @@ route "all" {
 	}
 	await(t, "the current route's", func() bool { return len(in.at("/unused")) == 1 })
 }
+
+// A replay in bulk is counted, sent at its own rate, goes on after a restart where it
+// was, and is cancelled.
+func TestReplays(t *testing.T) {
+	const n = 30
+	in := newInbox(t)
+	dir := t.TempDir()
+	hcl := fmt.Sprintf(`
+destination "crm" {
+  url = "%[1]s/crm"
+}
+destination "archive" {
+  url = "%[1]s/archive"
+}
+route "all" {
+  to = [destination.crm, destination.archive]
+}
+`, in.URL)
+	r := start(t, dir, hcl, Options{})
+	for i := range n {
+		publish(t, r, "order.paid", fmt.Sprintf("o-%d", i))
+	}
+	publish(t, r, "user.new", "u-1")
+	await(t, "the deliveries", func() bool { return len(in.at("/crm")) == n+1 && len(in.at("/archive")) == n+1 })
+
+	status, answer, _ := call(t, r, "POST", "/api/replays", `{"type":"order.*","destination":"crm","dry_run":true}`)
+	if status != http.StatusOK || answer["events"] != float64(n) || answer["deliveries"] != float64(n) || answer["id"] != nil {
+		t.Errorf("a dry run was answered %d %v", status, answer)
+	}
+	status, answer, _ = call(t, r, "POST", "/api/replays", `{"type":"order.*","to":"crm","rate":20}`)
+	if status != http.StatusAccepted || answer["status"] != "running" {
+		t.Fatalf("answered %d %v", status, answer)
+	}
+	id := answer["id"].(string)
+	await(t, "the first of them", func() bool { return len(in.at("/crm")) > n+1 })
+	shut(t, r)
+	r = start(t, dir, hcl, Options{})
+	await(t, "its end", func() bool {
+		_, answer, _ = call(t, r, "GET", "/api/replays/"+id, "")
+		return answer["status"] == "done"
+	})
+	if answer["events"] != float64(n) || answer["looked"] != answer["total"] {
+		t.Errorf("it ended as %v", answer)
+	}
+	ids := map[string]int{}
+	await(t, "all of them", func() bool {
+		clear(ids)
+		for _, a := range in.at("/crm") {
+			if a.header.Get("X-Webhook-Replay") == id {
+				ids[a.header.Get("webhook-id")]++
+			}
+		}
+		return len(ids) == n
+	})
+	if len(in.at("/archive")) != n+1 {
+		t.Error("the archive got some")
+	}
+
+	_, answer, _ = call(t, r, "POST", "/api/replays", `{"rate":1,"routes":"current"}`)
+	id = answer["id"].(string)
+	if status, answer, _ = call(t, r, "DELETE", "/api/replays/"+id, ""); status != http.StatusOK || answer["status"] != "cancelled" {
+		t.Errorf("answered %d %v", status, answer)
+	}
+	if _, answer, _ = call(t, r, "GET", "/api/replays", ""); len(answer["replays"].([]any)) != 2 {
+		t.Errorf("the list is %v", answer)
+	}
+	for body, code := range map[string]string{
+		``:                       "filter_required",
+		`{"rate":-1}`:            "bad_parameter",
+		`{"routes":"none"}`:      "bad_parameter",
+		`{"to":"nowhere"}`:       "destination_not_found",
+		`{"destination":"gone"}`: "destination_not_found",
+		`{"since":"2024-01-02T00:00:00Z","until":"2024-01-01T00:00:00Z"}`: "bad_parameter",
+	} {
+		if _, answer, _ := call(t, r, "POST", "/api/replays", body); answer["code"] != code {
+			t.Errorf("%s was answered %v, want %s", body, answer, code)
+		}
+	}
+	if _, answer, _ = call(t, r, "DELETE", "/api/replays/rpl_none", ""); answer["code"] != "replay_not_found" {
+		t.Errorf("answered %v", answer)
+	}
+}

@@ -26,6 +26,7 @@ import (
 	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/lane"
 	"github.com/weirhq/weir/router/metrics"
+	"github.com/weirhq/weir/router/replay"
 	"github.com/weirhq/weir/router/routing"
 	"github.com/weirhq/weir/router/source"
 	"github.com/weirhq/weir/router/stats"
@@ -65,6 +66,7 @@ type Router struct {
 	loader  func() (*config.Config, error)
 	lanes   *lane.Set
 	reader  *routing.Reader
+	replays *replay.Set
 	health  health
 
 	listeners listeners
@@ -149,6 +151,9 @@ func (r *Router) open(ctx context.Context, o Options) error {
 	r.running(current)
 	r.reader = routing.NewReader(st, current.table(), r.log.Named("routing"), taker{r}, ledger{r.book})
 	r.lanes = lane.NewSet(counted{st, r.book}, lane.Options{Logger: r.log.Named("delivery"), Observer: r.observe, Notify: r.notify})
+	if err := r.openReplays(ctx); err != nil {
+		return err
+	}
 	if err := r.openWebhooks(ctx, c); err != nil || o.Inspect {
 		return err
 	}
@@ -176,6 +181,7 @@ func (r *Router) open(ctx context.Context, o Options) error {
 	r.owned.Go(func() { r.retain(readerCtx) })
 	r.owned.Go(func() { r.webhooks.bury(readerCtx) })
 	r.owned.Go(func() { r.book.Run(readerCtx) })
+	r.owned.Go(func() { r.replays.Run(readerCtx) })
 	return nil
 }
 

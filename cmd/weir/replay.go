@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -13,24 +16,155 @@ import (
 )
 
 func newReplay(g *globals) *cobra.Command {
-	var source string
-	var o api.EventReplayOptions
+	f := &filters{}
+	var o api.ReplayOptions
+	all, detach := false, false
 	cmd := &cobra.Command{
-		Use:   "replay EVENT",
-		Short: "Deliver a stored event again, out of order",
-		Args:  cobra.ExactArgs(1),
+		Use:   "replay [EVENT]",
+		Short: "Deliver stored events again, out of order: one by its id, or those that flags choose",
+		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("limit") {
+				return usage("a replay has no --limit; --since and --until choose a time")
+			}
+			q, err := f.query(time.Now())
+			if err != nil {
+				return err
+			}
+			// The source also says which event is meant, where several have the id.
+			chosen := f.kind+f.destination+f.tenant+f.since+f.until != "" || all
+			switch {
+			case len(args) == 1 && (chosen || o.DryRun || detach || o.Rate != 0):
+				return usage("name an event, or choose events by flags, not both; of one event there is --source, --to, --routes and --new-ids")
+			case len(args) == 0 && !chosen && f.source == "":
+				return usage("name an event, choose events by flags such as --type and --since, or say --all")
+			}
+			if len(args) == 1 {
+				return ask(cmd, g, func(ctx context.Context, c *client) error {
+					return replayEvent(ctx, cmd, g, c, args[0], f.source, &o.EventReplayOptions)
+				})
+			}
+			times := deadLetterFilter{}
+			if err := times.times(q); err != nil {
+				return err
+			}
+			o.Type, o.Source, o.Tenant, o.Destination, o.Since, o.Until = f.kind, f.source, f.tenant, f.destination, times.Since, times.Until
+			return ask(cmd, g, func(ctx context.Context, c *client) error { return replayMany(ctx, cmd, g, c, &o, detach) })
+		},
+	}
+	f.register(cmd)
+	fl := cmd.Flags()
+	_ = fl.MarkHidden("limit") // a replay has none
+	fl.StringVar(&f.destination, "destination", "", "events that went to this destination, which alone gets them unless --to says otherwise")
+	fl.BoolVar(&all, "all", false, "all events")
+	fl.StringVar(&o.To, "to", "", "only to this destination")
+	fl.StringVar(&o.Routes, "routes", "original", "original: as they were routed; current: by the configuration of now")
+	fl.BoolVar(&o.NewIDs, "new-ids", false, "with new webhook-ids, which receivers have not seen")
+	fl.IntVar(&o.Rate, "rate", 0, "events a second; without it as many as can be")
+	fl.BoolVar(&o.DryRun, "dry-run", false, "only count")
+	fl.BoolVar(&detach, "detach", false, "do not wait for its end")
+	cmd.AddCommand(newReplayLs(g), newReplayOne(g, "show", http.MethodGet, "Show how far a replay is"),
+		newReplayOne(g, "cancel", http.MethodDelete, "End a replay; what it has made goes on"))
+	return cmd
+}
+
+// replayMany starts a replay and follows it to its end. Who stops following leaves it
+// running.
+func replayMany(ctx context.Context, cmd *cobra.Command, g *globals, c *client, o *api.ReplayOptions, detach bool) error {
+	body, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	var r api.Replay
+	if err := c.post(ctx, "/api/replays", body, &r); err != nil {
+		return err
+	}
+	if !o.DryRun && !detach {
+		bar := newProgress(cmd.ErrOrStderr(), int(r.Total), r.ID)
+		defer bar.end()
+		for seen := uint64(0); ; {
+			for ; seen < r.Looked; seen++ {
+				bar.step()
+			}
+			if r.Status != "running" {
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("the replay goes on by itself: weir replay show %s, or cancel", r.ID)
+			case <-time.After(200 * time.Millisecond):
+			}
+			if err := c.get(ctx, "/api/replays/"+url.PathEscape(r.ID), nil, &r); err != nil {
+				return fmt.Errorf("%w; the replay is kept: weir replay show %s", err, r.ID)
+			}
+		}
+		bar.end()
+	}
+	return g.print(cmd.OutOrStdout(), r, func(t *table) {
+		if r.DryRun {
+			text := fmt.Sprintf("would send %d deliveries of %d events", r.Deliveries, r.Events)
+			if r.Partial {
+				text += ", and more: counting stopped after 20 seconds"
+			}
+			t.line(text + notReplayed(r.Skipped, r.Failed))
+			return
+		}
+		t.line(fmt.Sprintf("%s %s: %d deliveries of %d events, out of order%s", r.ID, r.Status, r.Deliveries, r.Events, notReplayed(r.Skipped, r.Failed)))
+	})
+}
+
+func notReplayed(skipped, failed int) string {
+	text := ""
+	if skipped > 0 {
+		text += fmt.Sprintf("; %d left out, whose destination is gone", skipped)
+	}
+	if failed > 0 {
+		text += fmt.Sprintf("; %d failed, see the router's log", failed)
+	}
+	return text
+}
+
+func newReplayLs(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use: "ls", Short: "List replays, newest first", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			return ask(cmd, g, func(ctx context.Context, c *client) error {
-				return replayEvent(ctx, cmd, g, c, args[0], source, &o)
+				var list api.ReplayList
+				if err := c.get(ctx, "/api/replays", nil, &list); err != nil {
+					return err
+				}
+				return g.print(cmd.OutOrStdout(), list, func(t *table) { printReplays(t, list.Replays) })
 			})
 		},
 	}
-	f := cmd.Flags()
-	f.StringVar(&source, "source", "", "which source's, where several have the id")
-	f.StringVar(&o.To, "to", "", "only to this destination")
-	f.StringVar(&o.Routes, "routes", "original", "original: as it was routed; current: by the configuration of now")
-	f.BoolVar(&o.NewIDs, "new-ids", false, "with a new webhook-id, which receivers have not seen")
-	return cmd
+}
+
+func newReplayOne(g *globals, name, method, short string) *cobra.Command {
+	return &cobra.Command{
+		Use: name + " REPLAY", Short: short, Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return ask(cmd, g, func(ctx context.Context, c *client) error {
+				var r api.Replay
+				if err := c.call(ctx, method, "/api/replays/"+url.PathEscape(args[0]), nil, &r); err != nil {
+					return err
+				}
+				return g.print(cmd.OutOrStdout(), r, func(t *table) { printReplays(t, []api.Replay{r}) })
+			})
+		},
+	}
+}
+
+func printReplays(t *table, list []api.Replay) {
+	t.head("CREATED", "ID", "STATUS", "LOOKED AT", "EVENTS", "DELIVERIES", "SKIPPED", "FAILED")
+	for i := range list {
+		r := &list[i]
+		created := ""
+		if r.Created != nil {
+			created = clock(*r.Created)
+		}
+		t.row(created, r.ID, r.Status, fmt.Sprintf("%d of %d", r.Looked, r.Total), strconv.Itoa(r.Events), strconv.Itoa(r.Deliveries),
+			strconv.Itoa(r.Skipped), strconv.Itoa(r.Failed))
+	}
 }
 
 func replayEvent(ctx context.Context, cmd *cobra.Command, g *globals, c *client, id, source string, o *api.EventReplayOptions) error {
@@ -47,14 +181,7 @@ func replayEvent(ctx context.Context, cmd *cobra.Command, g *globals, c *client,
 		return err
 	}
 	return g.print(cmd.OutOrStdout(), out, func(t *table) {
-		text := fmt.Sprintf("%s: %d to be sent, out of order", out.ID, out.Deliveries)
-		if out.Skipped > 0 {
-			text += fmt.Sprintf(", %d whose destination is gone", out.Skipped)
-		}
-		if out.Failed > 0 {
-			text += fmt.Sprintf(", %d routes whose plugin failed", out.Failed)
-		}
-		t.line(text)
+		t.line(fmt.Sprintf("%s: %d to be sent, out of order%s", out.ID, out.Deliveries, notReplayed(out.Skipped, out.Failed)))
 		t.line(strings.Join(out.DeliveryIDs, "\n"))
 	})
 }

@@ -43,7 +43,7 @@ var parameters = map[string]string{
 	"cursor":      "what the page before gave as `next`",
 	"destination": "name of a destination, or id of a webhook",
 	"events":      "a pattern of event types, in which `*` stands for any run of characters",
-	"id":          "id of the event, the delivery or the webhook",
+	"id":          "id of the event, the delivery, the replay or the webhook",
 	"kinds":       "kinds of what is told, with commas between: `event`, `attempt`, `state`",
 	"limit":       "how many at most, 1 to 1000, by default 50",
 	"name":        "name",
@@ -68,7 +68,10 @@ func with(list []string, more ...string) []string {
 // exampleDelivery is the id of the first delivery of a new store.
 var exampleDelivery = store.Ref{Position: 1}.String()
 
-const exampleWebhook = "wh_01JD3M8ZQ4T5V6W7X8Y9Z0A1B2"
+const (
+	exampleWebhook = "wh_01JD3M8ZQ4T5V6W7X8Y9Z0A1B2"
+	exampleReplay  = "rpl_01jd3m8zq4t5v6w7x8y9z0a1b2"
+)
 
 func operations() []operation {
 	event := object(schema{
@@ -89,6 +92,7 @@ func operations() []operation {
 	byID := map[string]string{"id": "order-7"}
 	delivery := map[string]string{"id": exampleDelivery}
 	hook := map[string]string{"id": exampleWebhook}
+	again := map[string]string{"id": exampleReplay}
 	crm := map[string]string{"name": "crm"}
 	partner := map[string]string{"name": "partner"}
 	nothing := object(schema{})
@@ -113,6 +117,11 @@ func operations() []operation {
 		{method: "GET", path: "/api/dead-letters", id: "listDeadLetters", summary: "List what was given up", query: with(page, append(filter, "destination")...), ask: "destination=crm", status: 200, answer: DeadLetterList{}},
 		{method: "POST", path: "/api/dead-letters/retry", id: "retryDeadLetters", summary: "Send again what was given up", body: deadLetters, example: `{"destination":"crm"}`, status: 202, answer: Moved{}},
 		{method: "POST", path: "/api/dead-letters/cancel", id: "cancelDeadLetters", summary: "Take back what was given up", body: deadLetters, example: `{"type":"order.*"}`, status: 200, answer: Moved{}},
+		{method: "POST", path: "/api/replays", id: "startReplay", summary: "Deliver stored events again, out of order; with dry_run only count them (200)",
+			body: schemaOf(ReplayOptions{}), example: `{"type":"order.*","since":"2024-01-01T12:00:00Z","rate":100}`, status: 202, answer: Replay{}},
+		{method: "GET", path: "/api/replays", id: "listReplays", summary: "List replays with how far they are, newest first", status: 200, answer: ReplayList{}},
+		{method: "GET", path: "/api/replays/{id}", id: "showReplay", summary: "Show how far a replay is", place: again, status: 200, answer: Replay{}},
+		{method: "DELETE", path: "/api/replays/{id}", id: "cancelReplay", summary: "End a replay; what it has made goes on", place: again, status: 200, answer: Replay{}},
 		{method: "GET", path: "/api/destinations", id: "listDestinations", summary: "List destinations with their lanes", status: 200, answer: DestinationList{}},
 		{method: "GET", path: "/api/destinations/{name}", id: "showDestination", summary: "Show a destination with its lane", place: crm, status: 200, answer: Destination{}},
 		{method: "POST", path: "/api/destinations/{name}/pause", id: "pauseDestination", summary: "Send nothing to a destination, and keep what is for it", place: crm, status: 200, answer: Destination{}},
