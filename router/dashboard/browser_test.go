@@ -113,7 +113,7 @@ func TestBrowser(t *testing.T) {
 		"base": d.base, "token": "all-of-it-0123456789", "story": story,
 		"pages": []string{
 			"/", "/ui/events", "/ui/events/first", "/ui/events/small", "/ui/deliveries",
-			"/ui/dead-letters", "/ui/destinations", "/ui/destinations/crm", "/ui/webhooks", "/ui/plugins",
+			"/ui/dead-letters", "/ui/destinations", "/ui/destinations/crm", "/ui/webhooks", "/ui/plugins", "/ui/configuration",
 		},
 	})
 	s.judge(t, len(story))
