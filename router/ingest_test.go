@@ -353,6 +353,9 @@ store "badger" {
 destination "ok" {
   url = "%[1]s/ok"
 }
+destination "also" {
+  url = "%[1]s/ok"
+}
 destination "gone" {
   url = "%[1]s/gone"
 }
@@ -367,6 +370,10 @@ route "ok" {
 route "gone" {
   events = ["both"]
   to     = [destination.gone]
+}
+route "twice" {
+  events = ["twice"]
+  to     = [destination.ok, destination.also]
 }
 route "hang" {
   events = ["hang"]
@@ -445,7 +452,7 @@ func TestManyWait(t *testing.T) {
 	for i := range 40 {
 		group.Go(func() {
 			for k := range 5 {
-				body := bytes.NewBufferString(fmt.Sprintf(`{"event":"both","data":1,"event_id":"%d-%d"}`, i, k))
+				body := bytes.NewBufferString(fmt.Sprintf(`{"event":"twice","data":1,"event_id":"%d-%d"}`, i, k))
 				res, err := oneShot.Post(server+"/events?wait=30s", "application/json", body)
 				if err != nil {
 					t.Error(err)
