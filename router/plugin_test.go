@@ -87,7 +87,11 @@ route "all" {
 		t.Errorf("%d: the list has %+v", code, list)
 	}
 	var e api.Explanation
-	lookUp(t, r, "/api/events/one/explain", &e)
+	await(t, "the routing to be stored", func() bool {
+		e = api.Explanation{}
+		lookUp(t, r, "/api/events/one/explain", &e)
+		return e.Routed
+	})
 	if len(e.Routes) != 1 || len(e.Routes[0].Plugins) != 1 || e.Routes[0].Plugins[0].Fuel != int64(p.Fuel) || len(e.Routes[0].Plugins[0].Shadow) != 1 {
 		t.Errorf("it is explained as %+v", e.Routes)
 	}
