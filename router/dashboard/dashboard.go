@@ -187,19 +187,14 @@ func (d *Dashboard) page(show func(*visit) (*view, error)) fiber.Handler {
 	return func(c *fiber.Ctx) error {
 		v := &visit{c: c, d: d}
 		shown, err := show(v)
-		status := http.StatusOK
-		if err != nil {
-			var p *problem.Problem
-			if !errors.As(err, &p) {
-				return err
-			}
-			if p.Status == http.StatusUnauthorized {
-				return err
-			}
-			status = p.Status
-			shown = &view{Page: "problem", Title: http.StatusText(p.Status), Data: p}
+		var p *problem.Problem
+		switch {
+		case errors.As(err, &p) && p.Status == http.StatusUnauthorized:
+			return err
+		case err != nil:
+			return d.refuse(c, err)
 		}
-		return d.render(c, status, shown)
+		return d.render(c, http.StatusOK, shown)
 	}
 }
 
@@ -219,17 +214,23 @@ func (d *Dashboard) render(c *fiber.Ctx, status int, v *view) error {
 	return c.Status(status).Send(b.Bytes())
 }
 
+// refuse renders the page that shows a problem. Other errors are the server's to
+// tell.
+func (d *Dashboard) refuse(c *fiber.Ctx, err error) error {
+	var p *problem.Problem
+	if !errors.As(err, &p) {
+		return err
+	}
+	return d.render(c, p.Status, &view{Page: "problem", Title: http.StatusText(p.Status), Data: p})
+}
+
 // act does what a form asks for, and leads back to where the form was.
 func (d *Dashboard) act(do func(*visit) (done string, err error)) fiber.Handler {
 	return func(c *fiber.Ctx) error {
 		v := &visit{c: c, d: d}
 		done, err := do(v)
 		if err != nil {
-			var p *problem.Problem
-			if !errors.As(err, &p) {
-				return err
-			}
-			return d.render(c, p.Status, &view{Page: "problem", Title: http.StatusText(p.Status), Data: p})
+			return d.refuse(c, err)
 		}
 		u, err := url.Parse(api.OwnPath(c.FormValue("back")))
 		if err != nil {

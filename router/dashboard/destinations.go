@@ -128,8 +128,8 @@ func change(verb, done string) func(*visit) (string, error) {
 	}
 }
 
-// move is a button that changes many deliveries: it goes on until all are changed,
-// or time is up.
+// move is a button that changes as many deliveries as one call gets to, and says
+// whether there are more.
 func move(verb, past string) func(*visit) (string, error) {
 	return func(v *visit) (string, error) {
 		var moved api.Moved
