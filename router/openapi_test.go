@@ -12,7 +12,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pb33f/libopenapi"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/weirhq/weir/router/attempt/receiver"
@@ -40,7 +39,7 @@ type described struct {
 	}
 }
 
-// The document is well-formed, and each of its examples, sent to a running router,
+// Each example of the document (which router/interop lints), sent to a running router,
 // is answered with the status and the schema that it says.
 func TestOpenAPI(t *testing.T) {
 	rec, err := receiver.Start(receiver.Options{Status: 500})
@@ -87,7 +86,6 @@ route "all" {
 	if status != http.StatusOK {
 		t.Fatal(status, string(text))
 	}
-	lint(t, text)
 	var d described
 	if err := json.Unmarshal(text, &d); err != nil {
 		t.Fatal(err)
@@ -218,22 +216,6 @@ func exchange(t *testing.T, method, url, contentType, body string) (int, []byte)
 		t.Fatal(err)
 	}
 	return res.StatusCode, answer
-}
-
-// lint reads the document as tools for OpenAPI do.
-func lint(t *testing.T, text []byte) {
-	t.Helper()
-	doc, err := libopenapi.NewDocument(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	model, err := doc.BuildV3Model()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if model.Model.Paths.PathItems.Len() < 10 {
-		t.Error("it has few paths")
-	}
 }
 
 // check holds JSON to a schema of the document.

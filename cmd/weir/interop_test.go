@@ -38,8 +38,8 @@ func TestDeliveryVerifiesElsewhere(t *testing.T) {
 		headers[name] = a.header.Get(name)
 	}
 	questions := []map[string]any{
-		{"ask": "standard", "secret": secret, "body": a.body, "headers": headers},
-		{"ask": "standard", "secret": secret, "body": a.body + " ", "headers": headers},
+		{"ask": "standardVerify", "secret": secret, "body": a.body, "headers": headers},
+		{"ask": "standardVerify", "secret": secret, "body": a.body + " ", "headers": headers},
 		{"ask": "githubVerify", "secret": secret, "body": a.body, "signature": a.header.Get("X-Webhook-Signature")},
 		{"ask": "githubVerify", "secret": secret + "x", "body": a.body, "signature": a.header.Get("X-Webhook-Signature")},
 	}
@@ -48,7 +48,7 @@ func TestDeliveryVerifiesElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	node := exec.CommandContext(t.Context(), "node", "interop.mjs")
-	node.Dir, node.Stdin = "../../router/attempt/interop", bytes.NewReader(input)
+	node.Dir, node.Stdin = "../../router/interop", bytes.NewReader(input)
 	out, err := node.CombinedOutput()
 	if err != nil {
 		t.Fatalf("node (run make deps first): %v\n%s", err, out)

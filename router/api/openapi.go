@@ -228,7 +228,7 @@ func describe(list []operation) schema {
 	}
 	return schema{
 		"openapi": "3.1.0",
-		"info":    schema{"title": "Weir", "version": "1", "description": "An event router: events in, signed webhooks out.", "license": schema{"name": "See the repository"}},
+		"info":    schema{"title": "Weir", "version": "1", "description": "An event router: events in, signed webhooks out.", "license": schema{"name": "Proprietary", "identifier": "LicenseRef-Proprietary"}},
 		"servers": []any{schema{"url": "/"}},
 		"tags": []any{
 			schema{"name": "ingest", "description": "Events in"}, schema{"name": "api", "description": "Look, and act"},

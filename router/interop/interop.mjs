@@ -1,8 +1,11 @@
-// Runs other people's code for the Go test beside it: a list of questions as JSON
-// on standard input, a list of answers on standard output.
+// Runs other people's code for Go tests: a list of questions as JSON on standard
+// input, a list of answers on standard output.
 // The libraries are large: each run loads those that it is asked for.
+import { createPublicKey, verify as verifyBytes } from "node:crypto";
+
 const octokit = () => import("@octokit/webhooks-methods");
 const sendgrid = async () => (await import("@sendgrid/eventwebhook")).default;
+const redocly = () => import("@redocly/openapi-core");
 const shopify = async () => {
   await import("@shopify/shopify-api/adapters/node");
   return import("@shopify/shopify-api");
@@ -22,6 +25,13 @@ const attempt = async (f) => {
     return { ok: false, error: String(error) };
   }
 };
+
+// Does the receiver's library take these headers for this body?
+const verifyWith = (library) => ({ secret, body, headers }) =>
+  attempt(async () => {
+    const { Webhook } = await library();
+    new Webhook(secret).verify(body, headers);
+  });
 
 const standard = (library, prefix) => async ({ secret, body, timestamp }) => {
   const { Webhook } = await library();
@@ -58,6 +68,17 @@ const questions = {
     const whole = `${url}?bodySHA256=${library.getExpectedBodyHash(body)}`;
     return { headers: { "X-Twilio-Signature": library.getExpectedTwilioSignature(secret, whole, {}) }, url: whole };
   },
+  githubVerify: async ({ secret, body, signature }) => ({ ok: await (await octokit()).verify(secret, body, signature) }),
+  standardVerify: verifyWith(standardwebhooks),
+  svixVerify: verifyWith(svix),
+  // Ed25519 by Node's own crypto: a public key is 32 bytes behind a fixed start.
+  ed25519Verify: ({ key, body, headers }) => {
+    const der = Buffer.concat([Buffer.from("302a300506032b6570032100", "hex"), Buffer.from(key.replace("whpk_", ""), "base64")]);
+    const publicKey = createPublicKey({ key: der, format: "der", type: "spki" });
+    const signed = Buffer.from(`${headers["webhook-id"]}.${headers["webhook-timestamp"]}.${body}`);
+    const entries = headers["webhook-signature"].split(" ").filter((entry) => entry.startsWith("v1a,"));
+    return { ok: entries.some((entry) => verifyBytes(null, signed, publicKey, Buffer.from(entry.slice(4), "base64"))) };
+  },
   // These libraries verify only: they are asked what they think of our signature.
   slackVerify: ({ secret, body, headers }) => attempt(async () => (await slack()).verifySlackRequest({ signingSecret: secret, body, headers })),
   shopifyVerify: ({ secret, body, headers }) =>
@@ -86,6 +107,13 @@ const questions = {
       body: JSON.stringify(events.map((e) => new CloudEvent(e))),
     });
     return { body: await answer.text() };
+  },
+  // What the linter has against a description of an API, by its stricter rules.
+  lint: async ({ body }) => {
+    const { createConfig, lintFromString } = await redocly();
+    const config = await createConfig({ extends: ["recommended-strict"] });
+    const problems = await lintFromString({ source: body, absoluteRef: "openapi.json", config });
+    return { ok: problems.length === 0, error: problems.map((p) => `${p.location[0]?.pointer}: ${p.ruleId}: ${p.message}`).join("\n") };
   },
 };
 

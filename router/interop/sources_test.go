@@ -1,6 +1,3 @@
-// Package interop holds no code of the router: its tests take what providers'
-// own npm packages sign, and the CloudEvents SDKs as clients. They need
-// `make deps` first.
 package interop
 
 import (
@@ -11,8 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"os/exec"
 	"reflect"
 	"strings"
 	"testing"
@@ -37,52 +32,6 @@ const (
 	privateKey = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgupTID1l5SzKhqUNDm5Y6V6EbF/OnNKFEnEFFhXUBR3ehRANCAARICIwvyJKJw9fU/ifxgFtCVoSEeiHHRwj9Z8kqb6fh9dFuv4FMhrdaL871OcsO8g9P+38apjTdamHCVw/0Aqag"
 	publicKey  = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAESAiML8iSicPX1P4n8YBbQlaEhHohx0cI/WfJKm+n4fXRbr+BTIa3Wi/O9TnLDvIPT/t/GqY03WphwlcP9AKmoA=="
 )
-
-// bodies are what encoders disagree about.
-var bodies = []string{
-	`{"test": 2432232314}`,
-	"{\n  \"n\": 12345678901234567890,\t\"f\": 1.0\n}\n",
-	`{"text":"zażółć 🎉 \u0000 \ud83c\udf89","event":"ünïcode"}`,
-	`[]`,
-}
-
-type question map[string]any
-
-type answer struct {
-	OK      bool
-	Error   string
-	Headers map[string]string
-	Body    string
-	URL     string
-}
-
-// ask puts all questions to one run of Node.
-func ask(t *testing.T, questions []question) []answer {
-	t.Helper()
-	if _, err := os.Stat("node_modules/stripe"); err != nil {
-		t.Fatalf("the npm packages are not installed; run `make deps` first: %v", err)
-	}
-	input, err := json.Marshal(questions)
-	if err != nil {
-		t.Fatal(err)
-	}
-	node := exec.CommandContext(t.Context(), "node", "interop.mjs")
-	node.Stdin = bytes.NewReader(input)
-	var stderr bytes.Buffer
-	node.Stderr = &stderr
-	output, err := node.Output()
-	if err != nil {
-		t.Fatalf("node (run `make deps` first): %v\n%s", err, stderr.String())
-	}
-	var answers []answer
-	if err := json.Unmarshal(output, &answers); err != nil {
-		t.Fatal(err)
-	}
-	if len(answers) != len(questions) {
-		t.Fatalf("%d answers to %d questions", len(answers), len(questions))
-	}
-	return answers
-}
 
 func open(t *testing.T, kind string, secrets ...string) *source.Source {
 	t.Helper()
