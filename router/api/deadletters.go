@@ -17,7 +17,10 @@ var errMore = errors.New("there is more behind it")
 // DeadLetterList is a page of dead letters, newest event first.
 type DeadLetterList struct {
 	DeadLetters []Delivery `json:"dead_letters"`
-	Next        string     `json:"next,omitempty"`
+	// Total is how many there are, of the destination that is asked for or of all:
+	// other filters are not counted.
+	Total uint64 `json:"total"`
+	Next  string `json:"next,omitempty"`
 }
 
 // DeadLetterFilter chooses dead letters. Empty fields choose all; with IDs only
@@ -56,7 +59,24 @@ func (s *server) listDeadLetters(c *fiber.Ctx) error {
 	for _, d := range deliveries {
 		list.DeadLetters = append(list.DeadLetters, s.delivery(d))
 	}
+	if list.Total, err = s.dead(c.Context(), ask.Destination); err != nil {
+		return err
+	}
 	return c.JSON(list)
+}
+
+// dead counts the dead letters of a destination, or of all.
+func (s *server) dead(ctx context.Context, destination string) (uint64, error) {
+	if destination != "" {
+		l, err := s.engine.Store().Lane(ctx, destination)
+		return l.Counts.Dead, err
+	}
+	lanes, err := s.engine.Store().Lanes(ctx)
+	var n uint64
+	for i := range lanes {
+		n += lanes[i].Counts.Dead
+	}
+	return n, err
 }
 
 func (s *server) retryDeadLetters(c *fiber.Ctx) error {

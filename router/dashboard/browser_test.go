@@ -108,12 +108,16 @@ func TestBrowser(t *testing.T) {
 		{"do": "see", "what": ".done", "text": "All destinations work.", "shot": "overview"},
 		{"do": "open", "path": "/ui/dead-letters"},
 		{"do": "see", "what": ".empty", "text": "None."},
+		{"do": "open", "path": "/ui/events/first"},
+		{"do": "click", "what": "#again summary"},
+		{"do": "click", "what": "#again button"},
+		{"do": "see", "what": ".done", "text": "2 deliveries made, out of order"},
 	}
 	s := walk(t, map[string]any{
 		"base": d.base, "token": "all-of-it-0123456789", "story": story,
 		"pages": []string{
 			"/", "/ui/events", "/ui/events/first", "/ui/events/small", "/ui/deliveries",
-			"/ui/dead-letters", "/ui/destinations", "/ui/destinations/crm", "/ui/webhooks", "/ui/plugins", "/ui/configuration",
+			"/ui/dead-letters", "/ui/replays", "/ui/destinations", "/ui/destinations/crm", "/ui/webhooks", "/ui/plugins", "/ui/configuration",
 		},
 	})
 	s.judge(t, len(story))

@@ -134,18 +134,22 @@ func (d *Dashboard) Mount(app fiber.Router) {
 	app.Get("/ui/find", d.find)
 	app.Get("/ui/events", d.page(events))
 	app.Get("/ui/events/:id", d.page(oneEvent))
+	app.Post("/ui/events/:id/replay", d.act(replayEvent))
 	app.Get("/ui/deliveries", d.page(deliveries))
 	app.Get("/ui/deliveries/:id", d.page(oneDelivery))
 	app.Post("/ui/deliveries/:id/retry", d.act(retryDelivery))
 	app.Get("/ui/dead-letters", d.page(deadLetters))
-	app.Post("/ui/dead-letters/retry", d.act(moveDead("retry", "will be sent again")))
-	app.Post("/ui/dead-letters/cancel", d.act(moveDead("cancel", "cancelled")))
+	app.Post("/ui/dead-letters/retry", d.moveDead("retry", "Sending dead letters again", "will be sent again"))
+	app.Post("/ui/dead-letters/cancel", d.moveDead("cancel", "Cancelling dead letters", "cancelled"))
+	app.Get("/ui/replays", d.page(replays))
+	app.Post("/ui/replays", d.startReplay)
+	app.Get("/ui/replays/:id", d.page(oneReplay))
+	app.Post("/ui/replays/:id/cancel", d.act(cancelReplay))
 	app.Get("/ui/destinations", d.page(destinations))
 	app.Get("/ui/destinations/:name", d.page(oneDestination))
 	app.Post("/ui/destinations/:name/pause", d.act(change("pause", "It is paused.")))
 	app.Post("/ui/destinations/:name/resume", d.act(change("resume", "It goes on.")))
-	app.Post("/ui/destinations/:name/recover", d.act(move("recover", "will be sent again")))
-	app.Post("/ui/destinations/:name/cancel", d.act(move("cancel", "cancelled")))
+	app.Post("/ui/destinations/:name/cancel", d.cancelWaiting)
 	app.Get("/ui/webhooks", d.page(webhooks))
 	app.Post("/ui/webhooks", d.page(registerWebhook))
 	app.Get("/ui/webhooks/:id", d.page(oneWebhook))
@@ -232,15 +236,20 @@ func (d *Dashboard) act(do func(*visit) (done string, err error)) fiber.Handler 
 		if err != nil {
 			return d.refuse(c, err)
 		}
-		u, err := url.Parse(api.OwnPath(c.FormValue("back")))
-		if err != nil {
-			u = &url.URL{Path: "/"}
-		}
-		q := u.Query()
-		q.Set("done", done)
-		u.RawQuery = q.Encode()
-		return c.Redirect(u.String(), http.StatusSeeOther)
+		return leadBack(c, c.FormValue("back"), done)
 	}
+}
+
+// leadBack leads to a page of this router, which says what was done.
+func leadBack(c *fiber.Ctx, back, done string) error {
+	u, err := url.Parse(api.OwnPath(back))
+	if err != nil {
+		u = &url.URL{Path: "/"}
+	}
+	q := u.Query()
+	q.Set("done", done)
+	u.RawQuery = q.Encode()
+	return c.Redirect(u.String(), http.StatusSeeOther)
 }
 
 // visit is one request for a page.

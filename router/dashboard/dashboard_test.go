@@ -102,6 +102,20 @@ func (d *desk) publish(id, eventType, data string) {
 	}
 }
 
+// publishMany sends one event so often, as a batch.
+func (d *desk) publishMany(n int, e string) {
+	d.t.Helper()
+	body := "[" + strings.TrimSuffix(strings.Repeat(e+",", n), ",") + "]"
+	res, err := d.client.Post(d.base+"/events", "application/json", strings.NewReader(body))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusAccepted {
+		d.t.Fatal(res.Status)
+	}
+}
+
 func (d *desk) do(req *http.Request) (*http.Response, string) {
 	d.t.Helper()
 	res, err := d.client.Do(req)
@@ -190,7 +204,7 @@ func TestPages(t *testing.T) {
 		"/ui/events/big":              {"answered 503", "gave up: attempts", "&lt;script&gt;alert(1)", "Send it now", "curl"},
 		"/ui/deliveries":              {"crm", "archive", "delivered", "dead"},
 		"/ui/deliveries?status=dead":  {"crm"},
-		"/ui/dead-letters":            {"answered 503", "big", "Send all that fit again"},
+		"/ui/dead-letters":            {"answered 503", "big", "Send all again", "1 dead letter:"},
 		"/ui/destinations":            {"crm", "failing", "archive", "active"},
 		"/ui/destinations/crm":        {"answered 503", "Why it fails", "Pause", "Send the 1 dead again"},
 		"/ui/plugins":                 {"has no plugins"},
@@ -295,6 +309,94 @@ func TestButtons(t *testing.T) {
 	d.await("it to go on", func() bool { return strings.Contains(d.see("/ui/destinations/crm"), "4 delivered") })
 	if res, body := d.submit("/ui/destinations/nobody/pause", url.Values{}, d.base); res.StatusCode != 404 || !strings.Contains(body, "destination_not_found") {
 		t.Errorf("%s\n%s", res.Status, body)
+	}
+}
+
+// Events are delivered again from their page, to all or to one, and in bulk by a
+// filter, which counts first; a replay shows how far it is, and can be cancelled.
+func TestReplayPages(t *testing.T) {
+	d := open(t, twoDestinations)
+	d.publish("big", "order.paid", `{"total": 120}`)
+	d.publish("small", "order.paid", `{"total": 80}`)
+	delivered := func(name string, n int) {
+		t.Helper()
+		d.await(fmt.Sprint(n, " to ", name), func() bool { return strings.Contains(d.see("/ui/destinations/"+name), fmt.Sprint(n, " delivered")) })
+	}
+	delivered("crm", 1)
+	delivered("archive", 2)
+	again := func(form url.Values) string {
+		t.Helper()
+		form.Set("back", "/ui/events/big")
+		res, body := d.submit("/ui/events/big/replay", form, d.base)
+		if res.StatusCode != 303 {
+			t.Fatalf("%s\n%s", res.Status, body)
+		}
+		return d.see(res.Header.Get("Location"))
+	}
+	if body := again(url.Values{"source": {"events"}}); !strings.Contains(body, "2 deliveries made, out of order") {
+		t.Errorf("to all: %s", body)
+	}
+	if body := again(url.Values{"to": {"crm"}, "routes": {"current"}, "new_ids": {"yes"}}); !strings.Contains(body, "1 delivery made") {
+		t.Errorf("to one: %s", body)
+	}
+	delivered("crm", 3)
+	delivered("archive", 3)
+	if res, body := d.submit("/ui/events/big/replay", url.Values{"to": {"nobody"}}, d.base); res.StatusCode/100 != 4 || !strings.Contains(body, "nobody") {
+		t.Errorf("to nobody: %s\n%s", res.Status, body)
+	}
+
+	form := url.Values{"type": {"order.*"}, "since": {"1h"}, "to": {"archive"}, "rate": {"1"}, "do": {"count"}}
+	if res, body := d.submit("/ui/replays", form, d.base); res.StatusCode != 200 || !strings.Contains(body, "2 deliveries of 2 events would be made") || !strings.Contains(body, `value="order.*"`) {
+		t.Errorf("counted: %s\n%s", res.Status, body)
+	}
+	for field, value := range map[string]string{"since": "yesterday", "rate": "many"} {
+		bad := url.Values{field: {value}, "do": {"start"}}
+		if res, body := d.submit("/ui/replays", bad, d.base); res.StatusCode != 400 || !strings.Contains(body, value) {
+			t.Errorf("%s %s: %s\n%s", field, value, res.Status, body)
+		}
+	}
+	d.submit("/ui/destinations/archive/pause", url.Values{}, d.base)
+	form.Set("do", "start")
+	res, body := d.submit("/ui/replays", form, d.base)
+	page := res.Header.Get("Location")
+	if res.StatusCode != 303 || !strings.HasPrefix(page, "/ui/replays/rpl_") {
+		t.Fatalf("started: %s %s\n%s", res.Status, page, body)
+	}
+	if body := d.see(page); !strings.Contains(body, "order.* since") || !strings.Contains(body, "only to archive") || !strings.Contains(body, "1 event a second") {
+		t.Errorf("its page says\n%s", body)
+	}
+	if res, _ := d.submit(page+"/cancel", url.Values{"back": {page}}, d.base); res.StatusCode != 303 || !strings.Contains(d.see("/ui/replays"), strings.TrimPrefix(page, "/ui/replays/")) {
+		t.Errorf("cancelled: %s", res.Status)
+	}
+}
+
+// What takes long goes in steps, each of which can be the last, and says how far it
+// is.
+func TestDeadLettersInSteps(t *testing.T) {
+	d := open(t, strings.Replace(twoDestinations, `url = "RECEIVER"`, "url = \"RECEIVER\"\n  breaker {\n    failures = 10000\n  }", 1))
+	d.broken.Store(true)
+	const n = 600 // more than a step
+	d.publishMany(n, `{"event": "order.paid", "data": {"total": 120}}`)
+	d.await("dead letters", func() bool { return strings.Contains(d.see("/ui/dead-letters"), "600 dead letters") })
+	one := ofDelivery.FindStringSubmatch(d.see("/ui/dead-letters"))[1]
+	res, _ := d.submit("/ui/dead-letters/cancel", url.Values{"one": {one}, "back": {"/ui/dead-letters"}}, d.base)
+	if body := d.see(res.Header.Get("Location")); !strings.Contains(body, "1 delivery cancelled.") || !strings.Contains(body, "599 dead letters") {
+		t.Errorf("one: %s", body)
+	}
+	res, body := d.submit("/ui/dead-letters/cancel", url.Values{"which": {"all"}, "back": {"/ui/dead-letters"}}, d.base)
+	if res.StatusCode != 200 || !strings.Contains(body, "500 deliveries cancelled, of 599") || !strings.Contains(body, "data-go-on") {
+		t.Fatalf("the first step: %s\n%s", res.Status, body)
+	}
+	form := url.Values{}
+	for _, m := range regexp.MustCompile(`type="hidden" name="([a-z]+)" value="([^"]*)"`).FindAllStringSubmatch(body, -1) {
+		form.Set(m[1], m[2])
+	}
+	res, body = d.submit("/ui/dead-letters/cancel", form, d.base)
+	if to := res.Header.Get("Location"); res.StatusCode != 303 || !strings.HasPrefix(to, "/ui/dead-letters?done=599+deliveries+cancelled.") {
+		t.Errorf("the last step: %s %s\n%s", res.Status, to, body)
+	}
+	if body := d.see("/ui/dead-letters"); !strings.Contains(body, "None.") {
+		t.Errorf("what is left: %s", body)
 	}
 }
 

@@ -33,15 +33,15 @@ func deliveries(v *visit) (*view, error) {
 		Filter:   v.filter(deliveryFilters...),
 		Statuses: []string{"waiting", "retrying", "delivered", "dead", "cancelled"},
 	}
-	if err := v.get("/api/deliveries", v.filter(append(deliveryFilters, "cursor")...), &p.DeliveryList); err != nil {
+	q, err := v.listed(deliveryFilters...)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.get("/api/deliveries", q, &p.DeliveryList); err != nil {
 		return nil, err
 	}
 	p.Back = "/ui/deliveries?" + v.filter(append(deliveryFilters, "cursor")...).Encode()
-	if p.DeliveryList.Next != "" {
-		next := v.filter(deliveryFilters...)
-		next.Set("cursor", p.DeliveryList.Next)
-		p.Next = "/ui/deliveries?" + next.Encode()
-	}
+	p.Next = older("/ui/deliveries", p.Filter, p.DeliveryList.Next)
 	shown := &view{Page: "deliveries", Title: "Deliveries", Section: "deliveries", Data: p}
 	if v.query("cursor") == "" {
 		shown.Live = "kinds=event,attempt"

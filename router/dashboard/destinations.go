@@ -2,7 +2,6 @@ package dashboard
 
 import (
 	"cmp"
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -126,27 +125,4 @@ func change(verb, done string) func(*visit) (string, error) {
 		}
 		return done, nil
 	}
-}
-
-// move is a button that changes as many deliveries as one call gets to, and says
-// whether there are more.
-func move(verb, past string) func(*visit) (string, error) {
-	return func(v *visit) (string, error) {
-		var moved api.Moved
-		if err := v.call(http.MethodPost, "/api/destinations/"+v.param("name")+"/"+verb, nil, struct{}{}, &moved); err != nil {
-			return "", err
-		}
-		return movedText(&moved, past), nil
-	}
-}
-
-func movedText(m *api.Moved, past string) string {
-	text := fmt.Sprintf("%s %s.", plural(m.Moved, "delivery"), past)
-	if m.Skipped > 0 {
-		text += fmt.Sprintf(" %s being sent, or had changed.", plural(m.Skipped, "other")+" were")
-	}
-	if m.Next != "" {
-		text += " There are more: do it again."
-	}
-	return text
 }

@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/weirhq/weir/router/api"
@@ -41,8 +42,10 @@ type eventPage struct {
 	api.Explanation
 	// Matched and Others are the routes that took it and those that did not.
 	Matched, Others []api.RouteVerdict
-	Curl            string
-	Path            string
+	// Destinations are those that its deliveries were for.
+	Destinations []string
+	Curl         string
+	Path         string
 }
 
 func oneEvent(v *visit) (*view, error) {
@@ -52,6 +55,11 @@ func oneEvent(v *visit) (*view, error) {
 		return nil, err
 	}
 	for _, r := range p.Routes {
+		for _, d := range r.Deliveries {
+			if d.Destination != "" && !slices.Contains(p.Destinations, d.Destination) {
+				p.Destinations = append(p.Destinations, d.Destination)
+			}
+		}
 		if r.Matched {
 			p.Matched = append(p.Matched, r)
 		} else {

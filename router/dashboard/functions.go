@@ -35,6 +35,7 @@ func (d *Dashboard) functions() template.FuncMap {
 		"plural":   plural,
 		"describe": describeOutcome,
 		"spark":    spark,
+		"progress": progress,
 		"titled": func(title string, rows []api.StatsRow) map[string]any {
 			return map[string]any{"Title": title, "Rows": rows}
 		},
@@ -203,11 +204,11 @@ func statusWord(status string) string {
 // tone is the colour of a status or state: good, bad, wait or quiet.
 func tone(status string) string {
 	switch status {
-	case "delivered", "active", "accepted", "ready", "kept", "matched", "applied":
+	case "delivered", "active", "accepted", "ready", "kept", "matched", "applied", "done":
 		return "good"
 	case "dead", "failing", "open", "disabled", "failed", "refused":
 		return "bad"
-	case "retrying", "sending", "waiting", "held", "paused", "orphaned":
+	case "retrying", "sending", "waiting", "held", "paused", "orphaned", "running":
 		return "wait"
 	}
 	return "quiet"

@@ -1,12 +1,12 @@
 // Keeps a page up to date: when the stream tells of something that the page shows,
 // the page is fetched again and what has changed is put in its place. What somebody
 // types, has opened or has focused stays.
-const main = document.querySelector("main[data-live]");
+const main = document.querySelector("main");
 const status = document.getElementById("live");
 
 const leastBetween = 1000; // milliseconds between two looks
 
-if (main) {
+if (main.dataset.live || main.querySelector("[data-running]")) {
   let timer = 0;
   let looking = false;
   let again = false;
@@ -35,7 +35,7 @@ if (main) {
     }
     last = Date.now();
     looking = false;
-    if (again) {
+    if (again || main.querySelector("[data-running]")) {
       soon();
     }
   };
@@ -46,7 +46,10 @@ if (main) {
     }
   };
 
-  const stream = new EventSource("/api/stream?" + main.dataset.live);
+  const stream = main.dataset.live ? new EventSource("/api/stream?" + main.dataset.live) : new EventTarget();
+  if (main.querySelector("[data-running]")) {
+    soon(); // what is under way tells nobody
+  }
   for (const name of ["event", "attempt", "state", "missed"]) {
     stream.addEventListener(name, soon);
   }
@@ -68,6 +71,23 @@ if (main) {
   });
 }
 
+// What is done in steps goes on by itself for as long as the page is open.
+const goOn = async () => {
+  for (let form; (form = main.querySelector("form[data-go-on]")); ) {
+    const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)), credentials: "same-origin" });
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (answer.redirected) {
+      location.replace(answer.url);
+      return;
+    }
+    form.remove();
+    merge(main, page.querySelector("main"));
+  }
+};
+goOn().catch(() => {
+  status.textContent = "stopped: the router does not answer";
+});
+
 // merge makes the old element's content that of the new one, and touches only what
 // differs, so that focus, scrolling and open details stay.
 function merge(old, fresh) {
@@ -81,7 +101,7 @@ function merge(old, fresh) {
     }
     return;
   }
-  if (old.nodeType !== Node.ELEMENT_NODE || old.isEqualNode(fresh) || old.matches("input, select, textarea")) {
+  if (old.nodeType !== Node.ELEMENT_NODE || old.isEqualNode(fresh) || old.matches("input:not([type=hidden]), select, textarea")) {
     return;
   }
   if (old.nodeName === "TBODY") {
