@@ -3,42 +3,50 @@ package lane
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/store"
 )
 
-// cacheSlots bounds the cache in number and cacheBody in size: a larger event
-// is read again by each lane.
+// cacheBytes bounds the cache, and cacheBody what is kept of one event: a larger
+// one is read again by each lane. cacheGone is how many that are gone may stay in
+// its order.
 const (
-	cacheSlots = 512
+	cacheBytes = 16 << 20
 	cacheBody  = 64 << 10
+	cacheGone  = 1024
 )
 
 // cache keeps what was read last, by position, because the lanes of a fan-out
-// want the same event at nearly the same time. The zero value is ready.
+// want the same event at nearly the same time: the first one reads it for all. What
+// was kept first goes first. The zero value is ready.
 type cache struct {
 	mu    sync.Mutex
-	slots [cacheSlots]struct {
-		event   *event.Event
-		routing *store.Routing
-	}
+	kept  map[uint64]*kept
+	order []*kept // as they came, those that are gone included
+	bytes int
+}
+
+type kept struct {
+	event   *event.Event
+	routing *store.Routing
+	bytes   int
 }
 
 func (c *cache) load(ctx context.Context, st store.Store, position uint64) (*event.Event, *store.Routing, error) {
-	slot := &c.slots[position%cacheSlots]
 	c.mu.Lock()
-	e, r := slot.event, slot.routing
+	k := c.kept[position]
 	c.mu.Unlock()
-	if e != nil && e.Position == position {
-		return e, r, nil
+	if k != nil {
+		return k.event, k.routing, nil
 	}
 	e, err := st.Event(ctx, position)
 	if err != nil {
 		return nil, nil, fmt.Errorf("event at %d: %w", position, err)
 	}
-	r, err = st.Routing(ctx, position)
+	r, err := st.Routing(ctx, position)
 	if err != nil {
 		return nil, nil, fmt.Errorf("routing of %s: %w", e.ID, err)
 	}
@@ -56,18 +64,36 @@ func (c *cache) keep(e *event.Event, r *store.Routing) {
 			return
 		}
 	}
-	slot := &c.slots[e.Position%cacheSlots]
+	k := &kept{e, r, e.Size() + r.Size()}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	slot.event, slot.routing = e, r
+	if c.kept == nil {
+		c.kept = map[uint64]*kept{}
+	}
+	c.drop(c.kept[e.Position])
+	c.kept[e.Position] = k
+	c.order = append(c.order, k)
+	c.bytes += k.bytes
+	for c.bytes > cacheBytes {
+		c.drop(c.order[0])
+		c.order = c.order[1:]
+	}
+	if len(c.order) > 2*len(c.kept)+cacheGone {
+		c.order = slices.DeleteFunc(c.order, func(k *kept) bool { return c.kept[k.event.Position] != k })
+	}
 }
 
 // forget drops a position whose routing has changed.
 func (c *cache) forget(position uint64) {
-	slot := &c.slots[position%cacheSlots]
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if slot.event != nil && slot.event.Position == position {
-		slot.event, slot.routing = nil, nil
+	c.drop(c.kept[position])
+}
+
+// drop lets go of one that may be nil, or gone already.
+func (c *cache) drop(k *kept) {
+	if k != nil && c.kept[k.event.Position] == k {
+		c.bytes -= k.bytes
+		delete(c.kept, k.event.Position)
 	}
 }
