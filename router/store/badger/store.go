@@ -253,6 +253,7 @@ func openDatabase(o *Options) (d *database, err error) {
 	if d.db, err = openBadger(o); err != nil {
 		return nil, fmt.Errorf("opening the store at %s: %w", o.Path, err)
 	}
+	leaveValueLog(d.db)
 	if d.room, err = openRoom(o, d.db, spare, freeBytes); err != nil {
 		return nil, errors.Join(err, d.db.Close())
 	}
