@@ -250,6 +250,16 @@ func (p *Plugin) Volatile() string { return p.build.volatile }
 // ctx's error or [ErrClosed]. ctx ends the waiting for an instance; a call that
 // has begun is bounded by the plugin's fuel and deadline.
 func (p *Plugin) Run(ctx context.Context, m *event.Message, route string) (*Result, error) {
+	return p.run(ctx, m, route, true)
+}
+
+// Rehearse is as Run, for who only wants to know what it gives: the call is
+// neither counted nor logged.
+func (p *Plugin) Rehearse(ctx context.Context, m *event.Message, route string) (*Result, error) {
+	return p.run(ctx, m, route, false)
+}
+
+func (p *Plugin) run(ctx context.Context, m *event.Message, route string, told bool) (*Result, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("plugin %q: %w", p.name, err)
 	}
@@ -263,12 +273,16 @@ func (p *Plugin) Run(ctx context.Context, m *event.Message, route string) (*Resu
 	defer func() { <-p.slots }()
 	i, err := p.take()
 	if err != nil {
-		p.tally.count(nil, err)
+		if told {
+			p.tally.count(nil, err)
+		}
 		return nil, err
 	}
 	r, err := i.run(m, route)
-	p.tally.count(r, err)
-	p.report(&i.call, m)
+	if told {
+		p.tally.count(r, err)
+		p.report(&i.call, m)
+	}
 	i.call.end()
 	p.host.hold(p.back(i))
 	return r, err

@@ -221,17 +221,7 @@ func (r *Router) earlierTable(ctx context.Context, id string) (t *routing.Table,
 	if err != nil {
 		return nil, nil, err
 	}
-	s := &setup{config: c, plugins: map[string]*loadedPlugin{}, registered: &r.registered}
-	done = func() {
-		if err := s.discard(nil); err != nil {
-			r.log.Warn("a plugin of an earlier configuration did not close well", "error", err)
-		}
-	}
-	if err := r.loadPlugins(ctx, s, nil); err != nil {
-		done()
-		return nil, nil, err
-	}
-	return s.table(), done, nil
+	return r.loadTable(ctx, c)
 }
 
 // module gives a module that is kept.

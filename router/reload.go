@@ -32,11 +32,11 @@ type setup struct {
 	config *config.Config
 	loaded time.Time
 	// sources by path; publisher is source events without its verify, because an
-	// embedding program is no stranger.
-	sources   map[string]*source.Source
-	publisher *source.Source
-	plugins   map[string]*loadedPlugin
-	senders   map[string]attempt.Sender
+	// embedding program is no stranger. imagined makes events that are not sent.
+	sources             map[string]*source.Source
+	publisher, imagined *source.Source
+	plugins             map[string]*loadedPlugin
+	senders             map[string]attempt.Sender
 	// keys open the HTTP side; nil where none is needed.
 	keys *api.Keys
 	// guard is for registered webhooks, and registered what routing knows of them.
@@ -75,6 +75,10 @@ func (r *Router) prepare(ctx context.Context, c *config.Config, old *setup) (*se
 			trusted := *x
 			trusted.Verify, trusted.DedupeSignature = config.Verify{Kind: "none"}, false
 			if s.publisher, err = source.New(&trusted); err != nil {
+				return nil, err
+			}
+			trusted.Rate = nil
+			if s.imagined, err = source.New(&trusted); err != nil {
 				return nil, err
 			}
 		}

@@ -44,8 +44,9 @@ type Options struct {
 	CacheDir string
 	// Stdout is where destinations with the URL "stdout:" write. Nil: os.Stdout.
 	Stdout io.Writer
-	// Inspect opens the store for questions only: no plugin is loaded, and
-	// nothing is routed or sent until another router opens it.
+	// Inspect opens the store for questions only: no plugin is loaded but to
+	// explain what it did, and nothing is routed or sent until another router
+	// opens it.
 	Inspect bool
 	// Load reads the configuration again, for POST /api/reload. Nil: it is refused
 	// there, and only [Router.Reload] reloads. Its error should be a
@@ -62,12 +63,15 @@ type Router struct {
 	inspect bool
 	store   store.Store
 	host    *plugins.Host
-	stdout  io.Writer
-	loader  func() (*config.Config, error)
-	lanes   *lane.Set
-	reader  *routing.Reader
-	replays *replay.Set
-	health  health
+	// cacheDir is for the host, past has tables of configurations that do not run.
+	cacheDir string
+	past     past
+	stdout   io.Writer
+	loader   func() (*config.Config, error)
+	lanes    *lane.Set
+	reader   *routing.Reader
+	replays  *replay.Set
+	health   health
 
 	listeners listeners
 	stream    *stream.Hub
@@ -103,7 +107,7 @@ type Router struct {
 // New opens the store, compiles the plugins and starts to route and deliver what
 // the store holds. Close ends it.
 func New(ctx context.Context, c *config.Config, o Options) (*Router, error) {
-	r := &Router{config: c, log: o.Logger, inspect: o.Inspect, stdout: o.Stdout, loader: o.Load, stream: stream.NewHub(nil), ended: make(chan struct{})}
+	r := &Router{config: c, log: o.Logger, inspect: o.Inspect, stdout: o.Stdout, cacheDir: o.CacheDir, loader: o.Load, stream: stream.NewHub(nil), ended: make(chan struct{})}
 	if r.log == nil {
 		r.log = hclog.NewNullLogger()
 	}
@@ -478,6 +482,7 @@ func (r *Router) release() error {
 	if r.webhooks != nil {
 		errs = append(errs, r.webhooks.close())
 	}
+	r.past.close()
 	if r.host != nil {
 		errs = append(errs, r.host.Close(context.Background()))
 	}

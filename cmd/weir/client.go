@@ -83,7 +83,7 @@ func offline(ctx context.Context, c *config.Config) (*client, error) {
 		}
 		return nil, fmt.Errorf("no router runs at %s, and there is no store at %s yet: start one with weir serve", c.Server.AdminAddress(), path)
 	}
-	r, err := router.New(ctx, c, router.Options{Inspect: true})
+	r, err := router.New(ctx, c, router.Options{Inspect: true, CacheDir: cacheDir(c)})
 	if err != nil {
 		return nil, fmt.Errorf("no router runs at %s: %w", c.Server.AdminAddress(), err)
 	}

@@ -10,49 +10,107 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weirhq/weir/router/api"
+	"github.com/weirhq/weir/router/rawjson"
 )
 
 func newExplain(g *globals) *cobra.Command {
-	var source, destination string
+	var source, destination, typ, data, tenant string
 	cmd := &cobra.Command{
 		Use:   "explain EVENT|DELIVERY",
 		Short: "Say where an event went, or did not go, and why",
-		Args:  cobra.ExactArgs(1),
+		Long: `Say where an event went, or did not go, and why: each route's terms with their
+values, each plugin with what it changed, and each attempt. With --type instead of
+an id it says the same of an event that is not sent.`,
+		Example: `  weir explain order-7
+  weir explain --type order.created --data '{"total": 80}'`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return ask(cmd, g, func(ctx context.Context, c *client) error {
-				id, query := args[0], sourceQuery(source)
-				if strings.HasPrefix(id, "dlv_") {
-					var d api.Delivery
-					if err := c.get(ctx, "/api/deliveries/"+url.PathEscape(id), nil, &d); err != nil {
-						return err
-					}
-					id, query = d.EventID, sourceQuery(d.Source)
-				}
-				if destination != "" {
-					if query == nil {
-						query = url.Values{}
-					}
-					query.Set("destination", destination)
-				}
-				var e api.Explanation
-				if err := c.get(ctx, "/api/events/"+url.PathEscape(id)+"/explain", query, &e); err != nil {
+			switch {
+			case typ == "" && len(args) == 0:
+				return usage("give the id of an event or of a delivery, or --type for an event that is not sent")
+			case typ != "" && len(args) > 0:
+				return usage("--type is for an event that is not sent, and %s is the id of one that was", args[0])
+			case typ == "" && (cmd.Flags().Changed("data") || tenant != ""):
+				return usage("--data and --tenant are for an event that is not sent: give its --type")
+			}
+			var body []byte
+			if typ != "" {
+				var err error
+				if body, err = unsent(cmd, typ, tenant, data); err != nil {
 					return err
 				}
-				return g.print(cmd.OutOrStdout(), e, func(t *table) { printExplanation(t, &e) })
+			}
+			return ask(cmd, g, func(ctx context.Context, c *client) error {
+				query := url.Values{}
+				for name, v := range map[string]string{"source": source, "destination": destination} {
+					if v != "" {
+						query.Set(name, v)
+					}
+				}
+				var e api.Explanation
+				if typ != "" {
+					path := "/api/explain"
+					if len(query) > 0 {
+						path += "?" + query.Encode()
+					}
+					if err := c.post(ctx, path, body, &e); err != nil {
+						return err
+					}
+				} else {
+					id := args[0]
+					if strings.HasPrefix(id, "dlv_") {
+						var d api.Delivery
+						if err := c.get(ctx, "/api/deliveries/"+url.PathEscape(id), nil, &d); err != nil {
+							return err
+						}
+						id = d.EventID
+						query.Set("source", d.Source)
+					}
+					if err := c.get(ctx, "/api/events/"+url.PathEscape(id)+"/explain", query, &e); err != nil {
+						return err
+					}
+				}
+				return g.print(cmd.OutOrStdout(), e, func(t *table) { printExplanation(t, &e, typ != "") })
 			})
 		},
 	}
-	cmd.Flags().StringVar(&source, "source", "", "which source's, where several have the id")
-	cmd.Flags().StringVar(&destination, "destination", "", "a registered webhook, to see why it did not get the event")
+	f := cmd.Flags()
+	f.StringVar(&source, "source", "", "which source's, where several have the id; or which an event that is not sent would come from")
+	f.StringVar(&destination, "destination", "", "a registered webhook, to see why it did not get the event")
+	f.StringVar(&typ, "type", "", "the type of an event that is not sent")
+	f.StringVar(&data, "data", "{}", "its data: JSON, `@file`, or - for standard input")
+	f.StringVar(&tenant, "tenant", "", "its tenant")
 	return cmd
 }
 
-func printExplanation(t *table, e *api.Explanation) {
+// unsent is the envelope of an event that is not sent.
+func unsent(cmd *cobra.Command, typ, tenant, data string) ([]byte, error) {
+	b, err := readData(cmd.InOrStdin(), data)
+	if err != nil {
+		return nil, err
+	}
+	if err := rawjson.Valid(b); err != nil {
+		return nil, usage("--data is not JSON: %w", err)
+	}
+	body := rawjson.AppendString([]byte(`{"event":`), typ)
+	if tenant != "" {
+		body = rawjson.AppendString(append(body, `,"tenant":`...), tenant)
+	}
+	body = append(append(body, `,"data":`...), b...)
+	return append(body, '}'), nil
+}
+
+func printExplanation(t *table, e *api.Explanation, unsent bool) {
 	t.line(e.Event.ID + "  " + e.Event.Type + "  from " + e.Event.Source + "  received " + clock(e.Event.Received))
-	if !e.Routed {
+	switch {
+	case unsent:
+		t.line("It was not sent. By the current configuration:")
+	case !e.Routed:
 		t.line("It waits for its turn: routing has not come to it yet. By the current configuration:")
-	} else if e.RoutedBy != e.Current {
-		t.line("It was routed by another configuration than the current one; reasons of routes that did not match are by the current one.")
+	case e.RoutedBy != e.Current && e.ReasonsBy == e.RoutedBy:
+		t.line("It was routed by an earlier configuration, and what follows is by that one.")
+	case e.RoutedBy != e.Current:
+		t.line("It was routed by another configuration than the current one; reasons of routes that did not match are by the current one: " + e.Lost + ".")
 	}
 	for i := range e.Routes {
 		r := &e.Routes[i]
@@ -63,29 +121,79 @@ func printExplanation(t *table, e *api.Explanation) {
 		t.line("✓ " + routeName(r.Route))
 		for j := range r.Plugins {
 			t.line("    plugin " + pluginLine(&r.Plugins[j]))
-			for _, d := range r.Plugins[j].Shadow {
-				t.line("        its shadow differs in " + d.Kind + ":")
-				t.line("          plugin: " + strings.ReplaceAll(d.Plugin, "\n", "\n          "))
-				t.line("          shadow: " + strings.ReplaceAll(d.Shadow, "\n", "\n          "))
-			}
-			if text := r.Plugins[j].Error; text != "" && len(r.Deliveries) == 0 || text != "" && r.Deliveries[0].Kind != "routing" {
-				t.line("        " + strings.ReplaceAll(text, "\n", "\n        ")) // else the dead letter says it
-			}
+			printPlugin(t, &r.Plugins[j], r)
 		}
-		if len(r.Deliveries) == 0 && e.Routed {
+		for j := range r.Would {
+			printWould(t, &r.Would[j])
+		}
+		if r.Reason != "" {
+			t.line("    " + r.Reason)
+		}
+		if len(r.Deliveries) == 0 && e.Routed || unsent && len(r.Would) == 0 && r.Reason == "" {
 			t.line("    nothing to deliver: every message was dropped")
 		}
 		for j := range r.Deliveries {
 			d := &r.Deliveries[j]
 			t.line("    → " + destinationOf(d) + "  " + statusOf(d) + "  " + d.ID)
 			if d.Kind == "routing" && d.Note != "" {
-				t.line("        " + strings.ReplaceAll(d.Note, "\n", "\n        "))
+				t.line("        " + indented(d.Note, "        "))
 			}
 			printAttempts(t, "        ", d)
 		}
 	}
 	if e.MoreWebhooks > 0 {
 		t.line(fmt.Sprintf("… and %d more registered webhooks took it; --destination shows one", e.MoreWebhooks))
+	}
+}
+
+// indented is a text of several lines, but for the first, behind a margin.
+func indented(text, margin string) string {
+	return strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n"+margin)
+}
+
+// printPlugin says more of a call than its line does.
+func printPlugin(t *table, p *api.PluginVerdict, r *api.RouteVerdict) {
+	const margin = "        "
+	for _, d := range p.Shadow {
+		t.line(margin + "its shadow differs in " + d.Kind + ":")
+		t.line(margin + "  plugin: " + indented(d.Plugin, margin+"  "))
+		t.line(margin + "  shadow: " + indented(d.Shadow, margin+"  "))
+	}
+	if p.Error != "" && (len(r.Deliveries) == 0 || r.Deliveries[0].Kind != "routing") && r.Reason == "" {
+		t.line(margin + indented(p.Error, margin)) // else the dead letter says it
+	}
+	for _, l := range p.Logs {
+		t.line(margin + "it logged: " + indented(l.Text, margin))
+	}
+	switch {
+	case p.Differs != "":
+		t.line(margin + "! " + p.Differs)
+	case p.NotRecomputed != "":
+		t.line(margin + "what it changed is not known: " + p.NotRecomputed)
+	}
+	for i := range p.After {
+		after := &p.After[i]
+		if len(p.After) > 1 {
+			t.line(fmt.Sprintf("%sresult %d:", margin, i))
+		}
+		if after.Diff != "" {
+			lines := strings.TrimPrefix(after.Diff, "--- before\n+++ after\n")
+			t.line(margin + indented(lines, margin))
+		} else if p.Transform == "changed" || p.Transform == "emitted" {
+			t.line(fmt.Sprintf("%sthe same, or too large to show: %d bytes of data", margin, after.Size))
+		}
+	}
+}
+
+func printWould(t *table, w *api.WouldSend) {
+	line := "    → " + w.Destination + "  would be sent " + w.Type
+	switch {
+	case w.BodyBase64 != nil:
+		t.line(fmt.Sprintf("%s: %d bytes of %s", line, w.Size, w.ContentType))
+	case w.Cut:
+		t.line(fmt.Sprintf("%s (%d bytes): %s…", line, w.Size, w.Body))
+	default:
+		t.line(line + ": " + w.Body)
 	}
 }
 

@@ -78,7 +78,7 @@ func serve(ctx context.Context, c *config.Config, f *files, watching bool) error
 			return errors.Join(fmt.Errorf("listen on %s (server.admin): %w", c.Server.Admin, err), l.Close())
 		}
 	}
-	r, err := router.New(stop, c, router.Options{Logger: log, CacheDir: filepath.Join(c.Store.Path, "plugins"), Load: f.again})
+	r, err := router.New(stop, c, router.Options{Logger: log, CacheDir: cacheDir(c), Load: f.again})
 	if err != nil {
 		err = errors.Join(err, l.Close())
 		if admin != nil {
@@ -155,3 +155,6 @@ func takeOver(ctx context.Context, r *router.Router, log hclog.Logger) {
 		log.Error("reload refused, the old configuration goes on", "error", err)
 	}
 }
+
+// cacheDir is where compiled plugins are kept between starts.
+func cacheDir(c *config.Config) string { return filepath.Join(c.Store.Path, "plugins") }

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"cmp"
+	"context"
 	"net/http"
 	"strings"
 
@@ -9,12 +11,25 @@ import (
 	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/problem"
 	"github.com/weirhq/weir/router/routing"
+	"github.com/weirhq/weir/router/source"
 	"github.com/weirhq/weir/router/store"
 	"github.com/weirhq/weir/router/webhook"
 )
 
+// Explains is what an engine knows of how events were routed.
+type Explains interface {
+	// TableOf is the table that routed the event at a position, by a configuration
+	// of a hash, and done lets go of it. Another error than ctx's says, for people,
+	// why it can't be had.
+	TableOf(ctx context.Context, position uint64, config string) (t *routing.Table, done func(), err error)
+	// Imagine makes the event that a source would make of a request in the native
+	// format. Nothing is stored. Errors are problems.
+	Imagine(r *source.Request, name string) (*event.Event, error)
+}
+
 // explainEvent joins what routing stored with why the other routes did not
-// match, which follows from the event and the configuration.
+// match, and what plugins made of it, which follow from the event and the
+// configuration.
 func (s *server) explainEvent(c *fiber.Ctx) error {
 	e, err := s.findEvent(c, "destination")
 	if err != nil {
@@ -25,6 +40,62 @@ func (s *server) explainEvent(c *fiber.Ctx) error {
 		return err
 	}
 	return c.JSON(out)
+}
+
+// explainUnsent says where an event would go that the body has as for POST
+// /events. Nothing is stored, sent, counted or held.
+func (s *server) explainUnsent(c *fiber.Ctx) error {
+	q := newQuery(c, "source", "destination")
+	if q.err != nil {
+		return q.err
+	}
+	e, err := s.engine.Imagine(s.request(c), q.text("source"))
+	if err != nil {
+		return err
+	}
+	e.Position = routing.Newest
+	table, done, err := s.engine.TableOf(c.Context(), e.Position, s.engine.Table().Hash())
+	if err != nil {
+		return problem.New(http.StatusConflict, "not_explained", "the plugins can't be run to explain it: %v", err)
+	}
+	defer done()
+	out := &Explanation{Event: detail(e), Current: table.Hash(), ReasonsBy: table.Hash(), Routes: []RouteVerdict{}}
+	for _, now := range table.Explain(e) {
+		out.Routes = append(out.Routes, RouteVerdict{Route: now.Route, Matched: now.Matched, Recomputed: true, Reason: now.Reason, Terms: terms(now)})
+	}
+	destination, few := q.text("destination"), s.engine.Webhooks().Len() <= allWebhooks
+	if webhook.IsID(destination) && s.engine.Webhooks().IsGone(destination) {
+		return webhookNotFound(destination)
+	}
+	shown := 0
+	for _, w := range s.engine.Webhooks().All() {
+		now, ok := table.ExplainWebhook(e, w.ID)
+		switch {
+		case !ok, !now.Matched && !few && w.ID != destination:
+			continue
+		case now.Matched && w.ID != destination && shown == shownWebhooks:
+			out.MoreWebhooks++
+			continue
+		case now.Matched:
+			shown++
+		}
+		out.Routes = append(out.Routes, RouteVerdict{Route: w.ID, Matched: now.Matched, Recomputed: true, Reason: now.Reason, Terms: terms(now)})
+	}
+	again, end, err := s.recompute(c.Context())
+	if err != nil {
+		return err
+	}
+	defer end()
+	for i := range out.Routes {
+		if v := &out.Routes[i]; v.Matched {
+			again.imagine(table, e, v)
+		}
+	}
+	return c.JSON(out)
+}
+
+func webhookNotFound(id string) *problem.Problem {
+	return problem.New(http.StatusNotFound, "webhook_not_found", "there is no webhook %q", id)
 }
 
 // Bounds of the registered webhooks that an explanation shows: of those that took
@@ -38,9 +109,8 @@ const (
 // that took the event, up to a number, and the one that is asked for; where there
 // are few, all.
 func (s *server) explain(c *fiber.Ctx, e *event.Event, destination string) (*Explanation, error) {
-	table := s.engine.Table()
-	out := &Explanation{Event: detail(e), Current: table.Hash(), Routes: []RouteVerdict{}}
-	routing, err := s.engine.Store().Routing(c.Context(), e.Position)
+	out := &Explanation{Event: detail(e), Current: s.engine.Table().Hash(), Routes: []RouteVerdict{}}
+	decided, err := s.engine.Store().Routing(c.Context(), e.Position)
 	if err != nil && !isNotFound(err) {
 		return nil, err
 	}
@@ -48,24 +118,23 @@ func (s *server) explain(c *fiber.Ctx, e *event.Event, destination string) (*Exp
 	if err != nil {
 		return nil, err
 	}
+	tables := &tables{engine: s.engine, position: e.Position, known: map[string]*routing.Table{}, lost: map[string]string{}}
+	defer tables.close()
+	table := s.engine.Table()
 	stored := map[string]*RouteVerdict{}
 	var order []string
-	loaded := s.engine.Plugins()
-	if routing != nil {
-		out.Routed, out.RoutedBy = true, routing.Config
-		for _, m := range routing.Matches {
-			v := stored[m.Route]
-			if v == nil {
-				v = &RouteVerdict{Route: m.Route, Matched: true}
-				stored[m.Route] = v
-				order = append(order, m.Route)
-			}
-			for _, p := range pluginVerdicts(m.Plugins) {
-				if p.Message == 0 { // differences are told of the event, not of each message
-					p.Shadow = shadowed(loaded, p.Plugin, m.Route, &out.Event)
-				}
-				v.Plugins = append(v.Plugins, p)
-			}
+	if decided != nil {
+		out.Routed, out.RoutedBy = true, decided.Config
+		switch t, lost, err := tables.of(c.Context(), decided.Config); {
+		case err != nil:
+			return nil, err
+		case t != nil:
+			table = t
+		default:
+			out.Lost = lost
+		}
+		if stored, order, err = s.stored(c, e, decided, tables, destination, &out.Event); err != nil {
+			return nil, err
 		}
 		// Some may be gone: retention takes what is done of an event that it keeps.
 		for _, d := range deliveries {
@@ -74,11 +143,13 @@ func (s *server) explain(c *fiber.Ctx, e *event.Event, destination string) (*Exp
 			}
 		}
 	}
+	out.ReasonsBy = table.Hash()
+	same := !out.Routed || out.RoutedBy == out.ReasonsBy
 	for _, now := range table.Explain(e) {
 		if v := stored[now.Route]; v != nil {
-			// What routing decided is a fact. The terms explain it only where the
-			// same configuration runs.
-			if out.RoutedBy == out.Current {
+			// What routing decided is a fact. The terms explain it only where they
+			// are of the same configuration.
+			if same {
 				v.Terms = terms(now)
 			}
 			out.Routes = append(out.Routes, *v)
@@ -87,8 +158,10 @@ func (s *server) explain(c *fiber.Ctx, e *event.Event, destination string) (*Exp
 		}
 		v := RouteVerdict{Route: now.Route, Matched: now.Matched, Recomputed: true, Reason: now.Reason, Terms: terms(now)}
 		if out.Routed && now.Matched {
-			v.Matched = false
-			v.Reason = "it matches by the current configuration, but not by the one that routed the event"
+			v.Matched, v.Reason = false, "it matches by the current configuration, but not by the one that routed the event"
+			if same {
+				v.Reason = "NOT THE SAME AS STORED: its conditions match now, and it did not take the event"
+			}
 		}
 		out.Routes = append(out.Routes, v)
 	}
@@ -110,17 +183,126 @@ func (s *server) explain(c *fiber.Ctx, e *event.Event, destination string) (*Exp
 		}
 		out.Routes = append(out.Routes, *v)
 	}
-	return out, s.explainOthers(out, e, destination, stored)
+	if err := s.explainOthers(out, table, e, destination, stored); err != nil {
+		return nil, err
+	}
+	if out.Routed && same && out.Current != out.RoutedBy {
+		s.explainNewer(out, e)
+	}
+	return out, nil
+}
+
+// explainNewer adds the routes that only the current configuration has.
+func (s *server) explainNewer(out *Explanation, e *event.Event) {
+	has := map[string]bool{}
+	for i := range out.Routes {
+		has[out.Routes[i].Route] = true
+	}
+	for _, now := range s.engine.Table().Explain(e) {
+		if has[now.Route] {
+			continue
+		}
+		v := RouteVerdict{Route: now.Route, Recomputed: true, Reason: "the configuration that routed the event has no such route; by the current one it matches", Terms: terms(now)}
+		if !now.Matched {
+			v.Reason = "the configuration that routed the event has no such route; by the current one it does not match: " + now.Reason
+		}
+		out.Routes = append(out.Routes, v)
+	}
+}
+
+// stored gives what routing stored of each route, and their names in its order,
+// with what its plugins did worked out again.
+func (s *server) stored(c *fiber.Ctx, e *event.Event, decided *store.Routing, tables *tables, destination string, shown *Event) (map[string]*RouteVerdict, []string, error) {
+	byName := map[string]*RouteVerdict{}
+	var order []string
+	loaded := s.engine.Plugins()
+	hooks := 0
+	var again *recomputing
+	for i := range decided.Matches {
+		m := &decided.Matches[i]
+		v := byName[m.Route]
+		if v == nil {
+			v = &RouteVerdict{Route: m.Route, Matched: true}
+			byName[m.Route] = v
+			order = append(order, m.Route)
+			if webhook.IsID(m.Route) {
+				hooks++
+			}
+		}
+		verdicts := pluginVerdicts(m.Plugins)
+		for k := range verdicts {
+			if p := &verdicts[k]; p.Message == 0 { // differences are told of the event, not of each message
+				p.Shadow = shadowed(loaded, p.Plugin, m.Route, shown)
+			}
+		}
+		hidden := webhook.IsID(m.Route) && hooks > shownWebhooks && m.Route != destination
+		if len(verdicts) > 0 && !hidden {
+			if again == nil {
+				r, end, err := s.recompute(c.Context())
+				if err != nil {
+					return nil, nil, err
+				}
+				defer end()
+				again = r
+			}
+			t, lost, err := tables.of(again.ctx, cmp.Or(m.Config, decided.Config))
+			switch {
+			case err != nil && c.Context().Err() != nil:
+				return nil, nil, err
+			case t != nil:
+				again.match(t, e, decided, i, verdicts)
+			default:
+				for k := range verdicts {
+					verdicts[k].NotRecomputed = lost
+				}
+			}
+		}
+		v.Plugins = append(v.Plugins, verdicts...)
+	}
+	return byName, order, nil
+}
+
+// tables are those that an explanation has asked for, by the configuration's hash.
+type tables struct {
+	engine   Engine
+	position uint64
+	known    map[string]*routing.Table
+	lost     map[string]string // why there is none
+	dones    []func()
+}
+
+// of gives the table, or why it can't be had. The error is ctx's.
+func (t *tables) of(ctx context.Context, config string) (*routing.Table, string, error) {
+	if found, ok := t.known[config]; ok {
+		return found, t.lost[config], nil
+	}
+	table, done, err := t.engine.TableOf(ctx, t.position, config)
+	if ctx.Err() != nil && err != nil {
+		return nil, whyNot(ctx.Err()), ctx.Err()
+	}
+	t.known[config] = table
+	if err != nil {
+		t.known[config], t.lost[config] = nil, err.Error()
+		return nil, err.Error(), nil
+	}
+	t.dones = append(t.dones, done)
+	return table, "", nil
+}
+
+func (t *tables) close() {
+	for _, done := range t.dones {
+		done()
+	}
 }
 
 // explainOthers adds the webhooks that did not take the event.
-func (s *server) explainOthers(out *Explanation, e *event.Event, destination string, stored map[string]*RouteVerdict) error {
+func (s *server) explainOthers(out *Explanation, table *routing.Table, e *event.Event, destination string, stored map[string]*RouteVerdict) error {
 	var ids []string
 	all := s.engine.Webhooks()
 	switch {
 	case webhook.IsID(destination):
 		if all.IsGone(destination) && stored[destination] == nil {
-			return problem.New(http.StatusNotFound, "webhook_not_found", "there is no webhook %q", destination)
+			return webhookNotFound(destination)
 		}
 		ids = append(ids, destination)
 	case all.Len() <= allWebhooks:
@@ -132,7 +314,7 @@ func (s *server) explainOthers(out *Explanation, e *event.Event, destination str
 		if stored[id] != nil {
 			continue
 		}
-		now, ok := s.engine.Table().ExplainWebhook(e, id)
+		now, ok := table.ExplainWebhook(e, id)
 		if !ok {
 			continue
 		}
@@ -164,6 +346,10 @@ func pluginVerdicts(list []store.Verdict) []PluginVerdict {
 			Plugin: v.Plugin, Build: v.Build, Message: v.Message, Filter: v.Filter, Transform: v.Transform,
 			Error: v.Error, Class: v.Class, TimeMS: milliseconds(v.Duration), Fuel: v.Fuel,
 		})
+		p := &out[len(out)-1]
+		for _, l := range v.Logs {
+			p.Logs = append(p.Logs, PluginLog{Level: l.Level, Text: l.Text})
+		}
 	}
 	return out
 }

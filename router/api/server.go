@@ -83,6 +83,7 @@ type Engine interface {
 	Destinations
 	Replays
 	Pulls
+	Explains
 }
 
 // Part is what of the HTTP side an application answers.
@@ -142,6 +143,8 @@ type server struct {
 	log      hclog.Logger
 	now      func() time.Time
 	bodies   *bodies
+	// rehearsing has room for the explanations that run plugins at a time.
+	rehearsing chan struct{}
 }
 
 // New returns the application; the caller serves it and shuts it down.
@@ -153,6 +156,7 @@ func New(e Engine, o Options) *fiber.App {
 	if s.now == nil {
 		s.now = time.Now
 	}
+	s.rehearsing = make(chan struct{}, rehearsals)
 	s.bodies = newBodies(o.MaxBody, cmp.Or(o.Bodies, maxBodies))
 	app := fiber.New(fiber.Config{
 		AppName:               "Weir",
@@ -209,6 +213,7 @@ func New(e Engine, o Options) *fiber.App {
 	api.Get("/events/:id/deliveries", s.eventDeliveries)
 	api.Get("/events/:id/explain", s.explainEvent)
 	api.Post("/events/:id/replay", s.replayEvent)
+	api.Post("/explain", s.explainUnsent)
 	api.Get("/deliveries", s.listDeliveries)
 	api.Get("/deliveries/:id", s.showDelivery)
 	api.Post("/deliveries/:id/retry", s.retryDelivery)

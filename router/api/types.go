@@ -116,11 +116,15 @@ type Explanation struct {
 	// Routed is false while the event waits for its turn.
 	Routed bool `json:"routed"`
 	// RoutedBy is the hash of the configuration that routed it, and Current that
-	// of the one that runs. Where they differ, the reasons why other routes did
-	// not match are those of the current one.
-	RoutedBy string         `json:"routed_by,omitempty"`
-	Current  string         `json:"current"`
-	Routes   []RouteVerdict `json:"routes"`
+	// of the one that runs.
+	RoutedBy string `json:"routed_by,omitempty"`
+	Current  string `json:"current"`
+	// ReasonsBy is the hash of the configuration that terms and reasons are of: that
+	// which routed the event, or the current one where that is not kept any more, as
+	// Lost then says.
+	ReasonsBy string         `json:"reasons_by"`
+	Lost      string         `json:"lost,omitempty"`
+	Routes    []RouteVerdict `json:"routes"`
 	// MoreWebhooks counts the registered webhooks that took the event and are not
 	// among Routes.
 	MoreWebhooks int `json:"more_webhooks,omitempty"`
@@ -130,14 +134,32 @@ type Explanation struct {
 type RouteVerdict struct {
 	Route   string `json:"route"`
 	Matched bool   `json:"matched"`
-	// Recomputed says that the verdict was worked out now, by the current
-	// configuration, and not read from the store.
+	// Recomputed says that the verdict was worked out now, by the configuration of
+	// ReasonsBy, and not read from the store.
 	Recomputed bool   `json:"recomputed"`
 	Reason     string `json:"reason,omitempty"`
 	Terms      []Term `json:"terms,omitempty"`
 	// Plugins are in the order in which they were called.
 	Plugins    []PluginVerdict `json:"plugins,omitempty"`
 	Deliveries []Delivery      `json:"deliveries,omitempty"`
+	// Would is what the route would send of an event that was not sent.
+	Would []WouldSend `json:"would,omitempty"`
+}
+
+// WouldSend is a delivery of an event that was not sent.
+type WouldSend struct {
+	Destination string `json:"destination"`
+	// Message counts the route's results, from 0, and Type is what it would be sent
+	// as.
+	Message     int    `json:"message"`
+	Type        string `json:"type"`
+	ContentType string `json:"content_type,omitempty"`
+	// Body begins as the body would, BodyBase64 where it is not text. Cut: there is
+	// more of it. Size is that of all.
+	Body       string `json:"body,omitempty"`
+	BodyBase64 []byte `json:"body_base64,omitempty"`
+	Size       int    `json:"size"`
+	Cut        bool   `json:"cut,omitempty"`
 }
 
 // Term is a part of a route's condition.
@@ -171,6 +193,41 @@ type PluginVerdict struct {
 	// Shadow has what the plugin's shadow gave otherwise for this event, where it
 	// is among the first differences of its kind.
 	Shadow []plugins.Difference `json:"shadow,omitempty"`
+	// Logs are what the plugin logged in the call.
+	Logs []PluginLog `json:"logs,omitempty"`
+	// Recomputed says that Before and After come of running the same build again
+	// with the same configuration. Else NotRecomputed says why not.
+	Recomputed    bool   `json:"recomputed"`
+	NotRecomputed string `json:"not_recomputed,omitempty"`
+	// Differs says loudly that the run gave something else than what is stored of
+	// the call, or than the bytes that were delivered. Empty: they are the same.
+	Differs string          `json:"differs,omitempty"`
+	Before  *PluginMessage  `json:"before,omitempty"`
+	After   []PluginMessage `json:"after,omitempty"`
+}
+
+// PluginLog is a line that a plugin logged, of level 1 trace to 5 error.
+type PluginLog struct {
+	Level int    `json:"level"`
+	Text  string `json:"text"`
+}
+
+// PluginMessage is a message before or after a plugin.
+type PluginMessage struct {
+	Type        string          `json:"type"`
+	Subject     string          `json:"subject,omitempty"`
+	ContentType string          `json:"content_type,omitempty"`
+	Header      json.RawMessage `json:"header,omitempty"`
+	// Data begins as the message's data does, DataBase64 where that is not text.
+	// Cut: there is more than is shown. Size is that of all data.
+	Data       string `json:"data,omitempty"`
+	DataBase64 []byte `json:"data_base64,omitempty"`
+	Size       int    `json:"size"`
+	Cut        bool   `json:"cut,omitempty"`
+	// Diff is the unified difference between the message before the call and this
+	// one, of lines that people read: JSON is indented. Empty where the message is
+	// the same, or too large.
+	Diff string `json:"diff,omitempty"`
 }
 
 // PluginList answers /api/plugins. The differences of shadows come with a single

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/weirhq/weir/plugins"
@@ -27,6 +28,9 @@ type mode struct {
 	// last: no further try follows, so that on_error decides on faults of the
 	// host, too.
 	last bool
+	// steps, where it is set, makes the run a rehearsal: it gets all calls, and
+	// nobody else hears of them.
+	steps *[]Step
 }
 
 // chain runs one message through the plugins of a route.
@@ -57,13 +61,16 @@ func (c *chain) run(ctx context.Context, m *event.Message, i int) error {
 	if result != nil {
 		verdict.Filter, verdict.Transform = string(result.Filter), string(result.Transform)
 		verdict.Duration, verdict.Fuel = result.Duration, result.Fuel
+		verdict.Logs = keptLogs(result.Logs)
 	}
 	if err != nil {
 		verdict.Class, verdict.Error = classify(err)
 		var e *plugins.Error
 		if errors.As(err, &e) {
 			verdict.Duration, verdict.Fuel = e.Duration, e.Fuel
+			verdict.Logs = keptLogs(e.Logs)
 		}
+		c.step(link, m, &verdict, nil)
 		c.verdicts = append(c.verdicts, verdict)
 		if HostFault(err) && !c.last || ctx.Err() != nil {
 			return err
@@ -76,6 +83,7 @@ func (c *chain) run(ctx context.Context, m *event.Message, i int) error {
 		}
 		return fmt.Errorf("%w (build %.12s)", err, link.run.Build())
 	}
+	c.step(link, m, &verdict, result)
 	c.verdicts = append(c.verdicts, verdict)
 	for _, next := range result.Messages {
 		if err := c.run(ctx, next, i+1); err != nil {
@@ -83,6 +91,29 @@ func (c *chain) run(ctx context.Context, m *event.Message, i int) error {
 		}
 	}
 	return nil
+}
+
+// Bounds of what a verdict keeps of the lines that a plugin logged: the first ones.
+const (
+	maxLogLines = 20
+	maxLogBytes = 2 << 10
+)
+
+func keptLogs(list []plugins.Log) []store.Log {
+	if len(list) == 0 {
+		return nil
+	}
+	kept, left := make([]store.Log, 0, min(len(list), maxLogLines)), maxLogBytes
+	for _, l := range list[:cap(kept)] {
+		text := l.Text
+		if len(text) > left {
+			text = strings.ToValidUTF8(text[:left], "")
+		}
+		if left -= len(text); text != "" || l.Text == "" {
+			kept = append(kept, store.Log{Level: l.Level, Text: text})
+		}
+	}
+	return kept
 }
 
 // size is all that a message takes in the store.
@@ -98,6 +129,9 @@ func size(m *event.Message) int {
 
 // call runs one plugin, unless it is held.
 func (c *chain) call(ctx context.Context, link *link, m *event.Message) (*plugins.Result, error) {
+	if c.steps != nil {
+		return link.run.Rehearse(ctx, m, c.route.Name)
+	}
 	if !c.last {
 		if err := link.hold.check(link.Name, c.now); err != nil {
 			return nil, err

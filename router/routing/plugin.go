@@ -12,6 +12,8 @@ import (
 type Plugin interface {
 	Build() string
 	Run(ctx context.Context, m *event.Message, route string) (*plugins.Result, error)
+	// Rehearse is as Run and leaves no trace.
+	Rehearse(ctx context.Context, m *event.Message, route string) (*plugins.Result, error)
 }
 
 // Shadow is what a table needs of a build that runs beside a plugin. It must not

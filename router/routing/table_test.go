@@ -43,6 +43,9 @@ func (fake) Build() string { return strings.Repeat("0f", 32) }
 func (f fake) Run(_ context.Context, m *event.Message, _ string) (*plugins.Result, error) {
 	return f(m)
 }
+func (f fake) Rehearse(_ context.Context, m *event.Message, _ string) (*plugins.Result, error) {
+	return f(m)
+}
 
 func keep(m *event.Message) (*plugins.Result, error) {
 	return &plugins.Result{Filter: plugins.Keep, Messages: []*event.Message{m}}, nil

@@ -39,6 +39,7 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -132,6 +133,9 @@ func (r *Routing) Size() int {
 		for k := range m.Plugins {
 			v := &m.Plugins[k]
 			n += 128 + len(v.Plugin) + len(v.Build) + len(v.Filter) + len(v.Transform) + len(v.Class) + len(v.Error)
+			for _, l := range v.Logs {
+				n += 8 + len(l.Text)
+			}
 		}
 	}
 	for i := range r.Contents {
@@ -149,6 +153,21 @@ func (r *Routing) Size() int {
 type Match struct {
 	Route   string
 	Plugins []Verdict
+	// Config is the hash of the configuration that decided it, empty for that of the
+	// event's first routing. The store sets it when it adds a routing that is Again.
+	Config string
+}
+
+// Further gives the matches of r, which is Again, as an event has them whose first
+// routing was by the configuration first. Every implementation adds them by it.
+func (r *Routing) Further(first string) []Match {
+	list := slices.Clone(r.Matches)
+	for i := range list {
+		if r.Config != first {
+			list[i].Config = r.Config
+		}
+	}
+	return list
 }
 
 // Verdict is what one plugin did with one message.
@@ -165,6 +184,14 @@ type Verdict struct {
 	Duration     time.Duration
 	// Fuel is what the call took, in units.
 	Fuel int64
+	// Logs are the lines that the plugin logged in the call.
+	Logs []Log
+}
+
+// Log is a line that a plugin logged, of level 1 trace to 5 error.
+type Log struct {
+	Level int
+	Text  string
 }
 
 // Content is a message as plugins left it: what differs from the event.

@@ -138,7 +138,7 @@ func (b *batch) addFurtherRouting(r *store.Routing, encoded *encodedRouting) err
 	if first+len(r.Deliveries) > store.MaxDeliveries {
 		return fmt.Errorf("position %d would have %d deliveries: %w", r.Position, first+len(r.Deliveries), store.ErrTooLarge)
 	}
-	old.Matches = append(old.Matches, r.Matches...)
+	old.Matches = append(old.Matches, r.Further(old.Config)...)
 	old.Contents = append(old.Contents, r.Contents...)
 	for i := range r.Contents {
 		outside := -1

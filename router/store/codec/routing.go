@@ -19,8 +19,9 @@ const (
 	deliveryFormat
 )
 
-// routingVersion is 2 since verdicts have fuel.
-const routingVersion = 2
+// routingVersion is 2 since verdicts have fuel, and 3 since they have logs, and
+// matches the configuration that decided them.
+const routingVersion = 3
 
 const (
 	contentHeaderChanged = 1 << iota
@@ -48,6 +49,7 @@ func AppendRouting(b []byte, r *Routing) []byte {
 	for i := range r.Matches {
 		m := &r.Matches[i]
 		b = appendString(b, m.Route)
+		b = appendString(b, m.Config)
 		b = binary.AppendUvarint(b, uint64(len(m.Plugins)))
 		for j := range m.Plugins {
 			b = appendVerdict(b, &m.Plugins[j])
@@ -180,11 +182,20 @@ func appendVerdict(b []byte, v *store.Verdict) []byte {
 	b = appendString(b, v.Class)
 	b = appendString(b, v.Error)
 	b = binary.AppendVarint(b, int64(v.Duration))
-	return binary.AppendVarint(b, v.Fuel)
+	b = binary.AppendVarint(b, v.Fuel)
+	b = binary.AppendUvarint(b, uint64(len(v.Logs)))
+	for _, l := range v.Logs {
+		b = binary.AppendUvarint(b, uint64(max(l.Level, 0)))
+		b = appendString(b, l.Text)
+	}
+	return b
 }
 
 func (r *reader) match() store.Match {
 	m := store.Match{Route: r.string()}
+	if r.version >= 3 {
+		m.Config = r.string()
+	}
 	if n := r.count(8); n > 0 {
 		m.Plugins = make([]store.Verdict, 0, n)
 		for range n {
@@ -195,6 +206,11 @@ func (r *reader) match() store.Match {
 			}
 			if r.version >= 2 {
 				v.Fuel = r.varint()
+			}
+			if r.version >= 3 {
+				for range r.count(2) {
+					v.Logs = append(v.Logs, store.Log{Level: r.int(), Text: r.string()})
+				}
 			}
 			m.Plugins = append(m.Plugins, v)
 		}

@@ -627,7 +627,7 @@ func progressAgain(ctx context.Context, e *Env) error {
 	if err != nil {
 		return err
 	}
-	if err := all(equal("matches", len(r.Matches), 3), equal("contents", len(r.Contents), 2), equal("deliveries", len(r.Deliveries), 7)); err != nil {
+	if err := all(equal("matches", len(r.Matches), 3), equal("first by", r.Matches[0].Config, ""), equal("further by", r.Matches[2].Config, "beef"), equal("contents", len(r.Contents), 2), equal("deliveries", len(r.Deliveries), 7)); err != nil {
 		return err
 	}
 	d := r.Deliveries[4]

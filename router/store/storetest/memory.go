@@ -314,7 +314,7 @@ func (m *Memory) addRouting(r *store.Routing, now time.Time) error {
 		}
 		first = len(old.Deliveries)
 		matches, contents := len(old.Matches), len(old.Contents)
-		old.Matches = append(old.Matches, r.Matches...)
+		old.Matches = append(old.Matches, r.Further(old.Config)...)
 		old.Contents = append(old.Contents, r.Contents...)
 		for _, d := range r.Deliveries {
 			d.Match += matches
