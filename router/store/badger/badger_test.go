@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/weirhq/weir/router/store"
 	"github.com/weirhq/weir/router/store/badger"
 	"github.com/weirhq/weir/router/store/storetest"
@@ -106,7 +108,7 @@ func folderState(path string) (map[string]int64, error) {
 	return sizes, nil
 }
 
-// copySparse leaves holes where there are zeroes.
+// copySparse copies what is not a hole, and leaves the holes: nearly all of a log.
 func copySparse(to, from string) error {
 	in, err := os.Open(from)
 	if err != nil {
@@ -118,23 +120,35 @@ func copySparse(to, from string) error {
 		return err
 	}
 	defer out.Close()
-	buf, zero := make([]byte, 64<<10), make([]byte, 64<<10)
-	var at int64
-	for {
-		n, err := io.ReadFull(in, buf)
-		if n > 0 && string(buf[:n]) != string(zero[:n]) {
-			if _, err := out.WriteAt(buf[:n], at); err != nil {
-				return err
-			}
+	end, err := in.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	err = eachData(in, end, func(from, to int64) error {
+		_, err := io.Copy(io.NewOffsetWriter(out, from), io.NewSectionReader(in, from, to-from))
+		return err
+	})
+	return errors.Join(err, out.Truncate(end))
+}
+
+// eachData calls f with each stretch of a file that is not a hole.
+func eachData(file *os.File, end int64, f func(from, to int64) error) error {
+	for at := int64(0); at < end; {
+		from, err := file.Seek(at, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) {
+			return nil
 		}
-		at += int64(n)
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return out.Truncate(at)
+		if err != nil {
+			return err
+		}
+		if at, err = file.Seek(from, unix.SEEK_HOLE); err == nil {
+			err = f(from, at)
 		}
 		if err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
 func TestConforms(t *testing.T) { storetest.Run(t, newSystem) }

@@ -3,6 +3,7 @@ package badger_test
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -79,13 +80,31 @@ func openAt(t *testing.T, path string, log hclog.Logger) *badger.Store {
 	return s
 }
 
+// change does f to a file's bytes, of which it sees no more than a page behind the
+// last that is not in a hole. What f cuts off is cut off the file.
 func change(t *testing.T, path string, f func(b []byte) []byte) {
 	t.Helper()
-	b, err := os.ReadFile(path)
-	if err == nil {
-		err = os.WriteFile(path, f(b), 0o600)
-	}
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	size, err := file.Seek(0, io.SeekEnd)
+	end := int64(0)
+	if err == nil {
+		err = eachData(file, size, func(_, to int64) error { end = min(to+4096, size); return nil })
+	}
+	b := make([]byte, end)
+	if err == nil {
+		_, err = file.ReadAt(b, 0)
+	}
+	if err == nil {
+		if b = f(b); int64(len(b)) < end {
+			size = int64(len(b))
+		}
+		_, err = file.WriteAt(b, 0)
+	}
+	if err = errors.Join(err, file.Truncate(size)); err != nil {
 		t.Fatal(err)
 	}
 }
