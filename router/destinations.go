@@ -3,9 +3,9 @@ package router
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/weirhq/weir/router/api"
@@ -15,35 +15,83 @@ import (
 	"github.com/weirhq/weir/router/webhook"
 )
 
-// Destinations lists the configured ones and the lanes that are orphaned and keep
-// something.
-func (e engine) Destinations(ctx context.Context) ([]api.Destination, error) {
+// Destinations lists the configured ones, the registered webhooks, and the lanes
+// that are orphaned and keep something.
+func (e engine) Destinations(ctx context.Context, q api.DestinationQuery) (*api.DestinationList, error) {
 	kept, err := e.store.Lanes(ctx)
 	if err != nil {
 		return nil, err
 	}
-	names := map[string]bool{}
+	lanes := map[string]*store.Lane{}
 	for _, d := range e.setup.Load().config.Destinations {
-		names[d.Name] = true
+		lanes[d.Name] = nil
 	}
 	for _, x := range e.webhooks.registry.All() {
-		names[x.ID] = true
+		lanes[x.ID] = nil
 	}
-	for _, l := range kept {
-		if c := l.Counts; l.Name != store.RoutingLane && c.Waiting+c.Retrying+c.Dead > 0 {
-			names[l.Name] = true
+	for i := range kept {
+		l := &kept[i]
+		if _, known := lanes[l.Name]; known || l.Name != store.RoutingLane && l.Counts.Waiting+l.Counts.Retrying+l.Counts.Dead > 0 {
+			lanes[l.Name] = l
 		}
 	}
-	list := make([]api.Destination, 0, len(names))
-	for name := range names {
+	states := map[string]string{}
+	for name := range lanes {
+		st, err := e.lanes.Status(ctx, name, e.configured(name))
+		if err != nil {
+			return nil, err
+		}
+		states[name] = string(st.State)
+	}
+	out := &api.DestinationList{Destinations: []api.Destination{}}
+	if q.After == "" {
+		if out.Total, err = e.total(ctx, lanes); err != nil {
+			return nil, err
+		}
+		for _, state := range states {
+			out.Total.Statuses[state]++
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(lanes)) {
+		if name <= q.After || len(q.Statuses) > 0 && !slices.Contains(q.Statuses, states[name]) {
+			continue
+		}
+		if len(out.Destinations) == q.Limit {
+			out.Next = out.Destinations[q.Limit-1].Name
+			break
+		}
 		d, err := e.destination(ctx, name)
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, *d)
+		out.Destinations = append(out.Destinations, *d)
 	}
-	slices.SortFunc(list, func(a, b api.Destination) int { return strings.Compare(a.Name, b.Name) })
-	return list, nil
+	return out, nil
+}
+
+// total adds up what waits and is dead in lanes; those that nothing was ever posted
+// to are nil.
+func (e engine) total(ctx context.Context, lanes map[string]*store.Lane) (*api.DestinationTotal, error) {
+	t := &api.DestinationTotal{Statuses: map[string]int{}}
+	for _, l := range lanes {
+		if l == nil {
+			continue
+		}
+		waiting := l.Counts.Waiting + l.Counts.Retrying
+		t.Depth += waiting
+		t.Dead += l.Counts.Dead
+		if waiting == 0 {
+			continue
+		}
+		oldest, err := e.Router.oldest(ctx, l)
+		if err != nil {
+			return nil, err
+		}
+		if !oldest.IsZero() && (t.Oldest == nil || oldest.Before(*t.Oldest)) {
+			t.Oldest = moment(oldest)
+		}
+	}
+	return t, nil
 }
 
 // Destination is one of them, or any other lane that the store knows.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -227,6 +228,9 @@ func TestLookups(t *testing.T) {
 	var before []string
 	for _, args := range commands {
 		out, errOut, code := weir(t, dir, args...)
+		if more := slices.Contains(args, "--limit"); more != strings.Contains(errOut, "there are more") {
+			t.Errorf("weir %v says %q", args, errOut)
+		}
 		if code != 0 || !strings.Contains(out, "order.") {
 			t.Errorf("weir %v: code %d\n%s%s", args, code, out, errOut)
 		}

@@ -44,10 +44,11 @@ func newDeadLetters(g *globals) *cobra.Command {
 				return err
 			}
 			return ask(cmd, g, func(ctx context.Context, c *client) error {
-				all, err := listDeadLetters(ctx, c, q, f.limit)
+				all, more, err := listDeadLetters(ctx, c, q, f.limit)
 				if err != nil {
 					return err
 				}
+				sayMore(cmd, more, len(all))
 				return g.print(cmd.OutOrStdout(), api.DeadLetterList{DeadLetters: all}, func(t *table) {
 					t.head("RECEIVED", "ID", "TYPE", "ROUTE", "DESTINATION", "REASON", "TRIES", "LAST")
 					for i := range all {
@@ -68,21 +69,13 @@ func newDeadLetters(g *globals) *cobra.Command {
 	return cmd
 }
 
-func listDeadLetters(ctx context.Context, c *client, q url.Values, limit int) ([]api.Delivery, error) {
-	all := []api.Delivery{}
-	for len(all) < limit {
-		q.Set("limit", strconv.Itoa(min(1000, limit-len(all))))
-		var page api.DeadLetterList
-		if err := c.get(ctx, "/api/dead-letters", q, &page); err != nil {
-			return nil, err
-		}
+func listDeadLetters(ctx context.Context, c *client, q url.Values, limit int) (all []api.Delivery, more bool, err error) {
+	all = []api.Delivery{}
+	more, err = follow(ctx, c, "/api/dead-letters", q, limit, func(page *api.DeadLetterList) (int, string) {
 		all = append(all, page.DeadLetters...)
-		if page.Next == "" {
-			break
-		}
-		q.Set("cursor", page.Next)
-	}
-	return all, nil
+		return len(all), page.Next
+	})
+	return all, more, err
 }
 
 // newDeadLetterMove is retry or cancel.

@@ -27,10 +27,11 @@ func newDeliveries(g *globals) *cobra.Command {
 				return err
 			}
 			return ask(cmd, g, func(ctx context.Context, c *client) error {
-				all, err := listDeliveries(ctx, c, q, f.limit)
+				all, more, err := listDeliveries(ctx, c, q, f.limit)
 				if err != nil {
 					return err
 				}
+				sayMore(cmd, more, len(all))
 				return g.print(cmd.OutOrStdout(), api.DeliveryList{Deliveries: all}, func(t *table) {
 					t.head("RECEIVED", "ID", "TYPE", "ROUTE", "DESTINATION", "STATUS", "TRIES", "LAST")
 					for i := range all {
@@ -106,11 +107,13 @@ the same flags shows, and that are not ended already.`,
 				return &exitError{code: 2, err: errors.New("name deliveries, or choose them by flags such as --destination")}
 			}
 			return ask(cmd, g, func(ctx context.Context, c *client) error {
+				left := false
 				if len(ids) == 0 {
-					list, err := listDeliveries(ctx, c, q, f.limit)
+					list, more, err := listDeliveries(ctx, c, q, f.limit)
 					if err != nil {
 						return err
 					}
+					left = more
 					for i := range slices.Backward(list) { // oldest first
 						if !store.State(list[i].Status).Final() || list[i].Status == string(store.Dead) {
 							ids = append(ids, list[i].ID)
@@ -124,6 +127,9 @@ the same flags shows, and that are not ended already.`,
 						return fmt.Errorf("%s: %w (%d of %d are cancelled)", id, err, len(all), len(ids))
 					}
 					all = append(all, d)
+				}
+				if left {
+					fmt.Fprintf(cmd.ErrOrStderr(), "The newest %d were looked at, and there are more: do it again, or with a larger --limit.\n", f.limit)
 				}
 				return g.print(cmd.OutOrStdout(), api.DeliveryList{Deliveries: all}, func(t *table) {
 					for i := range all {
@@ -139,21 +145,13 @@ the same flags shows, and that are not ended already.`,
 	return cmd
 }
 
-func listDeliveries(ctx context.Context, c *client, q url.Values, limit int) ([]api.Delivery, error) {
-	var all []api.Delivery
-	for len(all) < limit {
-		q.Set("limit", strconv.Itoa(min(1000, limit-len(all))))
-		var page api.DeliveryList
-		if err := c.get(ctx, "/api/deliveries", q, &page); err != nil {
-			return nil, err
-		}
+func listDeliveries(ctx context.Context, c *client, q url.Values, limit int) (all []api.Delivery, more bool, err error) {
+	all = []api.Delivery{}
+	more, err = follow(ctx, c, "/api/deliveries", q, limit, func(page *api.DeliveryList) (int, string) {
 		all = append(all, page.Deliveries...)
-		if page.Next == "" {
-			break
-		}
-		q.Set("cursor", page.Next)
-	}
-	return all, nil
+		return len(all), page.Next
+	})
+	return all, more, err
 }
 
 func destinationOf(d *api.Delivery) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/url"
 	"strconv"
 	"time"
@@ -15,12 +16,13 @@ import (
 
 func newDestinations(g *globals) *cobra.Command {
 	cmd := &cobra.Command{Use: "destinations", Short: "Look at destinations and what waits for them, and act on it"}
+	status := ""
 	ls := &cobra.Command{
 		Use: "ls", Short: "List destinations with their state and depth", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return ask(cmd, g, func(ctx context.Context, c *client) error {
-				var list api.DestinationList
-				if err := c.get(ctx, "/api/destinations", nil, &list); err != nil {
+				list, err := listDestinations(ctx, c, status)
+				if err != nil {
 					return err
 				}
 				return g.print(cmd.OutOrStdout(), list, func(t *table) {
@@ -34,11 +36,29 @@ func newDestinations(g *globals) *cobra.Command {
 			})
 		},
 	}
+	ls.Flags().StringVar(&status, "status", "", "active, failing, open, held, paused, disabled or orphaned; several with commas between")
 	cmd.AddCommand(ls, newDestinationCall(g, "show", "Show one destination", ""),
 		newDestinationCall(g, "pause", "Send nothing until resume; what comes waits", "/pause"),
 		newDestinationCall(g, "resume", "Go on after a pause, a 410, or an open breaker", "/resume"),
 		newRecover(g), newEmpty(g))
 	return cmd
+}
+
+// listDestinations gives all of them.
+func listDestinations(ctx context.Context, c *client, status string) (*api.DestinationList, error) {
+	q := url.Values{}
+	if status != "" {
+		q.Set("status", status)
+	}
+	all := &api.DestinationList{Destinations: []api.Destination{}}
+	_, err := follow(ctx, c, "/api/destinations", q, math.MaxInt, func(page *api.DestinationList) (int, string) {
+		all.Destinations = append(all.Destinations, page.Destinations...)
+		if page.Total != nil {
+			all.Total = page.Total
+		}
+		return len(all.Destinations), page.Next
+	})
+	return all, err
 }
 
 func destinationPath(name, call string) string {

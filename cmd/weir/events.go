@@ -109,19 +109,15 @@ func newEvents(g *globals) *cobra.Command {
 				return err
 			}
 			return ask(cmd, g, func(ctx context.Context, c *client) error {
-				var all []api.Event
-				for len(all) < f.limit {
-					q.Set("limit", strconv.Itoa(min(1000, f.limit-len(all))))
-					var page api.EventList
-					if err := c.get(ctx, "/api/events", q, &page); err != nil {
-						return err
-					}
+				all := []api.Event{}
+				more, err := follow(ctx, c, "/api/events", q, f.limit, func(page *api.EventList) (int, string) {
 					all = append(all, page.Events...)
-					if page.Next == "" {
-						break
-					}
-					q.Set("cursor", page.Next)
+					return len(all), page.Next
+				})
+				if err != nil {
+					return err
 				}
+				sayMore(cmd, more, len(all))
 				return g.print(cmd.OutOrStdout(), api.EventList{Events: all}, func(t *table) {
 					t.head("RECEIVED", "ID", "TYPE", "SOURCE", "BYTES")
 					for _, e := range all {

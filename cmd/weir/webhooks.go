@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -64,18 +63,14 @@ func listWebhooks(g *globals) *cobra.Command {
 			}
 			return ask(cmd, g, func(ctx context.Context, c *client) error {
 				list := api.WebhookList{Webhooks: []api.Webhook{}}
-				for len(list.Webhooks) < limit {
-					q.Set("limit", strconv.Itoa(min(1000, limit-len(list.Webhooks))))
-					var page api.WebhookList
-					if err := c.get(ctx, "/api/webhooks", q, &page); err != nil {
-						return err
-					}
+				more, err := follow(ctx, c, "/api/webhooks", q, limit, func(page *api.WebhookList) (int, string) {
 					list.Webhooks = append(list.Webhooks, page.Webhooks...)
-					if page.Next == "" {
-						break
-					}
-					q.Set("cursor", page.Next)
+					return len(list.Webhooks), page.Next
+				})
+				if err != nil {
+					return err
 				}
+				sayMore(cmd, more, len(list.Webhooks))
 				return g.print(cmd.OutOrStdout(), list, func(t *table) {
 					t.head("ID", "STATUS", "TENANT", "UID", "EVENTS", "URL")
 					for i := range list.Webhooks {

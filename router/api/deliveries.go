@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"time"
 	"unicode/utf8"
 
@@ -41,16 +42,36 @@ func (s *server) listDeliveries(c *fiber.Ctx) error {
 	return c.JSON(list)
 }
 
+// eventDeliveries lists what an event led to, by index. The cursor is an index.
 func (s *server) eventDeliveries(c *fiber.Ctx) error {
-	e, err := s.findEvent(c)
+	e, err := s.findEvent(c, "cursor", "limit")
 	if err != nil {
 		return err
 	}
-	deliveries, err := s.deliveriesOf(c, e)
-	if err != nil {
+	q := &query{c: c}
+	page := q.page()
+	from := uint64(0)
+	if page.Cursor != "" {
+		if from, err = strconv.ParseUint(page.Cursor, 10, 32); err != nil {
+			return store.ErrCursor
+		}
+	}
+	if q.err != nil {
+		return q.err
+	}
+	found, err := s.engine.Store().DeliveriesFrom(c.Context(), e.Position, uint32(from), page.Limit+1)
+	if err != nil && !isNotFound(err) { // that is, it is not routed yet
 		return err
 	}
-	return c.JSON(DeliveryList{Deliveries: deliveries})
+	list := DeliveryList{Deliveries: []Delivery{}}
+	for i, d := range found {
+		if i == page.Limit {
+			list.Next = strconv.FormatUint(uint64(d.Ref.Index), 10)
+			break
+		}
+		list.Deliveries = append(list.Deliveries, s.delivery(d))
+	}
+	return c.JSON(list)
 }
 
 // deliveriesOf gives all that an event led to; none while it is not routed.

@@ -17,9 +17,9 @@ import (
 // Destinations is what the API asks of the router's lanes. Names that no
 // destination and no lane has are a problem, destination_not_found.
 type Destinations interface {
-	// Destinations lists all, in order of name: those that are configured, and
-	// orphaned ones for which something is kept.
-	Destinations(ctx context.Context) ([]Destination, error)
+	// Destinations lists those that are configured, registered webhooks, and orphaned
+	// ones for which something is kept.
+	Destinations(ctx context.Context, q DestinationQuery) (*DestinationList, error)
 	Destination(ctx context.Context, name string) (*Destination, error)
 	PauseDestination(ctx context.Context, name string) error
 	ResumeDestination(ctx context.Context, name string) error
@@ -70,10 +70,35 @@ type Failure struct {
 	Error  string `json:"error,omitempty"`
 }
 
-// DestinationList is all of them, in order of name.
+// DestinationQuery selects destinations. Empty fields select all.
+type DestinationQuery struct {
+	Statuses []string
+	// After is the name of the last one of the page before.
+	After string
+	// Limit is the most that are given.
+	Limit int
+}
+
+// DestinationList is a page of them, in order of name.
 type DestinationList struct {
 	Destinations []Destination `json:"destinations"`
+	Next         string        `json:"next,omitempty"`
+	// Total is of all destinations, whatever the page; only the first page has it.
+	Total *DestinationTotal `json:"total,omitempty"`
 }
+
+// DestinationTotal adds destinations up.
+type DestinationTotal struct {
+	// Statuses says how many destinations have each status.
+	Statuses map[string]int `json:"statuses"`
+	Depth    uint64         `json:"depth"`
+	Dead     uint64         `json:"dead"`
+	// Oldest is when the oldest event was received that waits for one of them.
+	Oldest *time.Time `json:"oldest,omitempty"`
+}
+
+// statuses are those that a destination can have.
+var statuses = []string{"active", "failing", "open", "held", "paused", "disabled", "orphaned"}
 
 // Moved says what a change of many deliveries did.
 type Moved struct {
@@ -86,14 +111,17 @@ type Moved struct {
 }
 
 func (s *server) listDestinations(c *fiber.Ctx) error {
-	if q := newQuery(c); q.err != nil {
+	q := newQuery(c, "status", "cursor", "limit")
+	page := q.page()
+	ask := DestinationQuery{After: page.Cursor, Limit: page.Limit, Statuses: q.someOf("status", statuses)}
+	if q.err != nil {
 		return q.err
 	}
-	all, err := s.engine.Destinations(c.Context())
+	list, err := s.engine.Destinations(c.Context(), ask)
 	if err != nil {
 		return err
 	}
-	return c.JSON(DestinationList{Destinations: all})
+	return c.JSON(list)
 }
 
 func (s *server) showDestination(c *fiber.Ctx) error {

@@ -76,6 +76,21 @@ func (q *query) state(name string) store.State {
 	return store.State(q.oneOf(name, string(store.Waiting), string(store.Retrying), string(store.Delivered), string(store.Dead), string(store.Cancelled)))
 }
 
+// someOf is a parameter that has some of the words, with commas between, or none.
+func (q *query) someOf(name string, words []string) []string {
+	text := q.text(name)
+	if text == "" {
+		return nil
+	}
+	list := strings.Split(text, ",")
+	for _, v := range list {
+		if !slices.Contains(words, v) {
+			q.fail("%s must be one or more of %s with commas between, not %q", name, strings.Join(words, ", "), text)
+		}
+	}
+	return list
+}
+
 // oneOf is a parameter that is one of some words, or empty.
 func (q *query) oneOf(name string, words ...string) string {
 	v := q.text(name)

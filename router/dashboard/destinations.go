@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/weirhq/weir/router/api"
@@ -12,13 +13,27 @@ import (
 
 type destinationsPage struct {
 	api.DestinationList
-	Stats map[string]api.StatsRow
+	// Filter is what the form has, Next the link to the next page.
+	Filter   url.Values
+	Next     string
+	Statuses []string
+	// NotActive asks for all statuses but that one.
+	NotActive string
+	Stats     map[string]api.StatsRow
 }
 
+// anyStatus are the choices of the form.
+var anyStatus = append([]string{"active"}, notActive...)
+
 func destinations(v *visit) (*view, error) {
-	p := destinationsPage{Stats: map[string]api.StatsRow{}}
-	if err := v.get("/api/destinations", nil, &p.DestinationList); err != nil {
+	p := destinationsPage{Filter: v.filter("status"), Statuses: anyStatus, NotActive: strings.Join(notActive, ","), Stats: map[string]api.StatsRow{}}
+	if err := v.get("/api/destinations", v.filter("status", "cursor"), &p.DestinationList); err != nil {
 		return nil, err
+	}
+	if p.DestinationList.Next != "" {
+		next := v.filter("status")
+		next.Set("cursor", p.DestinationList.Next)
+		p.Next = "/ui/destinations?" + next.Encode()
 	}
 	var s api.Stats
 	if err := v.get("/api/stats", url.Values{"by": {"destination"}, "points": {"24"}}, &s); err != nil {

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/weirhq/weir/router/api"
@@ -19,6 +20,12 @@ var windows = []struct {
 	Points      int
 }{{"1h", "last hour", 60}, {"24h", "last 24 hours", 48}, {"7d", "last 7 days", 84}}
 
+// notActive are the statuses of destinations that somebody should look at.
+var notActive = []string{"failing", "open", "held", "paused", "disabled", "orphaned"}
+
+// shownBroken is how many of them the overview shows.
+const shownBroken = 20
+
 // broken is something that somebody should look at, in words.
 type broken struct {
 	Destination api.Destination
@@ -29,7 +36,11 @@ type overviewPage struct {
 	Window  string
 	Title   string
 	Windows []string
-	Broken  []broken
+	// Broken are the first of those that are not well, MoreBroken says how many
+	// more there are.
+	Broken     []broken
+	MoreBroken int
+	NotActive  string
 	// Total is everything of the window, Waiting and Dead what is in all lanes now.
 	Total         api.StatsRow
 	Waiting, Dead uint64
@@ -39,7 +50,6 @@ type overviewPage struct {
 	Failures           []failure
 	Types              []api.StatsRow
 	Destinations       []api.StatsRow
-	ByName             map[string]api.Destination
 }
 
 type failure struct {
@@ -49,7 +59,7 @@ type failure struct {
 
 // overview answers: is all well, and if not, what is broken?
 func overview(v *visit) (*view, error) {
-	p := overviewPage{Window: "24h", Title: windows[1].Title, ByName: map[string]api.Destination{}}
+	p := overviewPage{Window: "24h", Title: windows[1].Title, NotActive: strings.Join(notActive, ",")}
 	points := windows[1].Points
 	for _, w := range windows {
 		p.Windows = append(p.Windows, w.Name)
@@ -93,18 +103,19 @@ func overview(v *visit) (*view, error) {
 	}
 	p.Destinations = destinations.Rows
 	var lanes api.DestinationList
-	if err := v.get("/api/destinations", nil, &lanes); err != nil {
+	q := url.Values{"status": {strings.Join(notActive, ",")}, "limit": {strconv.Itoa(shownBroken)}}
+	if err := v.get("/api/destinations", q, &lanes); err != nil {
 		return nil, err
 	}
-	for _, d := range lanes.Destinations {
-		p.ByName[d.Name] = d
-		p.Waiting += d.Depth
-		p.Dead += d.Dead
-		if d.Oldest != nil && (p.Oldest == nil || d.Oldest.Before(*p.Oldest)) {
-			p.Oldest = d.Oldest
-		}
-		if d.Status != "active" {
-			p.Broken = append(p.Broken, broken{d, inWords(v.d.now(), &d)})
+	for i := range lanes.Destinations {
+		d := &lanes.Destinations[i]
+		p.Broken = append(p.Broken, broken{*d, inWords(v.d.now(), d)})
+	}
+	if t := lanes.Total; t != nil {
+		p.Waiting, p.Dead, p.Oldest = t.Depth, t.Dead, t.Oldest
+		p.MoreBroken = -len(p.Broken)
+		for _, status := range notActive {
+			p.MoreBroken += t.Statuses[status]
 		}
 	}
 	return &view{Page: "overview", Title: "Overview", Section: "overview", Live: "kinds=event,attempt,state", Data: p}, nil

@@ -524,6 +524,8 @@ type Store interface {
 	// are given, counted by index and then by attempt: from the first body that
 	// does not fit, all are nil. Delivery gives those.
 	Deliveries(ctx context.Context, position uint64) ([]*DeliveryStatus, error)
+	// DeliveriesFrom is Deliveries for up to max of them, from an index on.
+	DeliveriesFrom(ctx context.Context, position uint64, from uint32, max int) ([]*DeliveryStatus, error)
 	ListDeliveries(ctx context.Context, q DeliveryQuery) (deliveries []*DeliveryStatus, next string, err error)
 
 	Document(ctx context.Context, kind, name string) ([]byte, error)

@@ -3,6 +3,7 @@ package badger
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"math"
 	"slices"
 	"strings"
@@ -17,6 +18,11 @@ import (
 // of the event's deliveries in one pass, and each lane's history once, so that
 // 10,000 deliveries cost 10,000 times one.
 func (s *Store) Deliveries(ctx context.Context, position uint64) ([]*store.DeliveryStatus, error) {
+	return s.DeliveriesFrom(ctx, position, 0, math.MaxInt)
+}
+
+// DeliveriesFrom returns some of what the event at a position led to.
+func (s *Store) DeliveriesFrom(ctx context.Context, position uint64, from uint32, max int) ([]*store.DeliveryStatus, error) {
 	f, err := s.family(ctx, position)
 	if err != nil {
 		return nil, err
@@ -26,7 +32,7 @@ func (s *Store) Deliveries(ctx context.Context, position uint64) ([]*store.Deliv
 	if err != nil {
 		return nil, err
 	}
-	rows, err := f.rows(ctx)
+	rows, err := f.rows(ctx, from, max)
 	if err != nil {
 		return nil, err
 	}
@@ -92,20 +98,25 @@ func (s *Store) lanesOf(r *codec.Routing) map[string]*lane {
 	return lanes
 }
 
-// rows gives the rows of deliveries by index: nil for those that are gone, and
-// one that is waiting for those that have none.
-func (f *family) rows(ctx context.Context) ([]*codec.Delivery, error) {
+// rows gives the rows of up to max deliveries by index, from one on: nil for those
+// that are gone and those that are not asked for, and one that is waiting for those
+// that have none.
+func (f *family) rows(ctx context.Context, from uint32, max int) ([]*codec.Delivery, error) {
 	rows := make([]*codec.Delivery, len(f.routing.Deliveries))
-	for i := range rows {
+	for i := int(from); i < len(rows) && max > 0; i++ {
 		if !f.routing.Gone[uint32(i)] {
 			rows[i] = &codec.Delivery{State: store.Waiting}
+			max--
+		}
+		if max == 0 {
+			rows = rows[:i+1]
 		}
 	}
 	position := f.routing.Position
 	prefix := appendPosition(bucketed(f.v.bucketOf(position), rowDelivery, refLen), position)
 	it := f.v.txn.NewIterator(badgerdb.IteratorOptions{Prefix: prefix})
 	defer it.Close()
-	for it.Rewind(); it.Valid(); it.Next() {
+	for it.Seek(binary.BigEndian.AppendUint32(slices.Clone(prefix), from)); it.Valid(); it.Next() {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -114,7 +125,10 @@ func (f *family) rows(ctx context.Context) ([]*codec.Delivery, error) {
 			continue // a part
 		}
 		index := readRef(key[bucketedLen:]).Index
-		if uint64(index) >= uint64(len(rows)) || rows[index] == nil {
+		if uint64(index) >= uint64(len(rows)) {
+			break
+		}
+		if rows[index] == nil {
 			continue
 		}
 		key, b, err := itemValue(f.v.txn, it)

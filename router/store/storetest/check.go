@@ -109,6 +109,23 @@ func (e *Env) wantAlike(ctx context.Context, position uint64) error {
 			return fmt.Errorf("together %+v, by itself %+v", got[i], want[i])
 		}
 	}
+	// And in pages.
+	const page = 2
+	for from := uint32(0); len(want) > 0; {
+		got, err := e.Store.DeliveriesFrom(ctx, position, from, page)
+		if err != nil {
+			return err
+		}
+		if n := min(page, len(want)); len(got) != n {
+			return fmt.Errorf("position %d: %d deliveries from %d on, want %d", position, len(got), from, n)
+		}
+		for i := range got {
+			if !reflect.DeepEqual(got[i], want[i]) {
+				return fmt.Errorf("in a page %+v, by itself %+v", got[i], want[i])
+			}
+		}
+		want, from = want[len(got):], got[len(got)-1].Ref.Index+1
+	}
 	return nil
 }
 

@@ -685,7 +685,11 @@ func (m *Memory) Delivery(_ context.Context, r store.Ref) (*store.DeliveryStatus
 }
 
 // Deliveries returns the statuses of all that an event led to.
-func (m *Memory) Deliveries(_ context.Context, position uint64) ([]*store.DeliveryStatus, error) {
+func (m *Memory) Deliveries(ctx context.Context, position uint64) ([]*store.DeliveryStatus, error) {
+	return m.DeliveriesFrom(ctx, position, 0, math.MaxInt)
+}
+
+func (m *Memory) DeliveriesFrom(_ context.Context, position uint64, from uint32, max int) ([]*store.DeliveryStatus, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	routing := m.routings[position]
@@ -695,6 +699,9 @@ func (m *Memory) Deliveries(_ context.Context, position uint64) ([]*store.Delive
 	var list []*store.DeliveryStatus
 	bodies := 0
 	for i := range routing.Deliveries {
+		if i < int(from) || len(list) >= max {
+			continue
+		}
 		st := m.status(store.Ref{Position: position, Index: uint32(i)})
 		if st == nil || m.sys.flaws[HidesFinished] && st.State.Final() {
 			continue
