@@ -52,47 +52,25 @@ route "all" {
 
 	accepted := map[string]bool{}
 	var mu sync.Mutex
-	for round := range crashRounds {
-		r := serveFile(t, config, address)
-		var stop atomic.Bool
-		var producers sync.WaitGroup
-		for p := range 8 {
-			producers.Go(func() {
-				for i := 0; !stop.Load(); i++ {
-					body := fmt.Sprintf(`{"event":"crash.test","data":{"round":%d,"producer":%d,"i":%d,"pad":%q}}`,
-						round, p, i, strings.Repeat("x", rand.IntN(2000)))
-					if i%2 == 0 {
-						body = fmt.Sprintf(`{"event":"crash.test","event_id":"given-%d-%d-%d","data":{"i":%d}}`, round, p, i, i)
-					}
-					if id := tryPost(r.base+"/events", body); id != "" {
-						mu.Lock()
-						accepted[id] = true
-						mu.Unlock()
-					}
-				}
-			})
+	killRounds(t, config, address, crashRounds, 400*time.Millisecond, func(base string, round, producer, i int) {
+		body := fmt.Sprintf(`{"event":"crash.test","data":{"round":%d,"producer":%d,"i":%d,"pad":%q}}`,
+			round, producer, i, strings.Repeat("x", rand.IntN(2000)))
+		if i%2 == 0 {
+			body = fmt.Sprintf(`{"event":"crash.test","event_id":"given-%d-%d-%d","data":{"i":%d}}`, round, producer, i, i)
 		}
-		time.Sleep(time.Duration(50+rand.IntN(400)) * time.Millisecond)
-		r.kill()
-		stop.Store(true)
-		producers.Wait()
-	}
+		if id := tryPost(base+"/events", body); id != "" {
+			mu.Lock()
+			accepted[id] = true
+			mu.Unlock()
+		}
+	})
 	if len(accepted) < crashRounds*10 {
 		t.Fatalf("only %d events were accepted in %d rounds: this proves little", len(accepted), crashRounds)
 	}
 
 	r := serveFile(t, config, address)
-	byEvent := func() map[string][]receiver.Arrival {
-		m := map[string][]receiver.Arrival{}
-		for _, a := range seen.list() {
-			if id := eventID(a.Body); id != "" {
-				m[id] = append(m[id], a)
-			}
-		}
-		return m
-	}
 	missing := func() (n int, example string) {
-		got := byEvent()
+		got := seen.byEvent()
 		for id := range accepted {
 			if len(got[id]) == 0 {
 				n, example = n+1, id
@@ -109,8 +87,47 @@ route "all" {
 	if n, example := missing(); n > 0 {
 		t.Errorf("%d of %d accepted events never reached the receiver, such as %s", n, len(accepted), example)
 	}
-	twice := 0
-	for id, list := range byEvent() {
+	got := seen.byEvent()
+	for id, list := range got {
+		for _, a := range list {
+			if a.Signature != receiver.SignatureVerified {
+				t.Errorf("%s: %s: %s", id, a.Signature, a.Problem)
+			}
+		}
+	}
+	twice := sameEachTime(t, got)
+	t.Logf("%d rounds, %d events answered 202, %d reached the receiver more than once", crashRounds, len(accepted), twice)
+	awaitDeliveries(t, r.base)
+	r.stop(t)
+}
+
+// killRounds starts a router again and again, has eight clients at work with it, and
+// kills it at a random moment, most after the first 50 milliseconds.
+func killRounds(t *testing.T, config, address string, rounds int, most time.Duration, work func(base string, round, client, i int)) {
+	t.Helper()
+	for round := range rounds {
+		r := serveFile(t, config, address)
+		var stop atomic.Bool
+		var clients sync.WaitGroup
+		for client := range 8 {
+			clients.Go(func() {
+				for i := 0; !stop.Load(); i++ {
+					work(r.base, round, client, i)
+				}
+			})
+		}
+		time.Sleep(50*time.Millisecond + rand.N(most))
+		r.kill()
+		stop.Store(true)
+		clients.Wait()
+	}
+}
+
+// sameEachTime checks that an event that arrived more than once had the same
+// webhook-id and bytes each time. It gives how many did.
+func sameEachTime(t *testing.T, byEvent map[string][]receiver.Arrival) (twice int) {
+	t.Helper()
+	for id, list := range byEvent {
 		for _, a := range list {
 			if a.WebhookID != list[0].WebhookID {
 				t.Errorf("%s came with the webhook-ids %s and %s", id, list[0].WebhookID, a.WebhookID)
@@ -118,24 +135,25 @@ route "all" {
 			if a.Body != list[0].Body {
 				t.Errorf("%s came with two bodies", id)
 			}
-			if a.Signature != receiver.SignatureVerified {
-				t.Errorf("%s: %s: %s", id, a.Signature, a.Problem)
-			}
 		}
 		if len(list) > 1 {
 			twice++
 		}
 	}
-	t.Logf("%d rounds, %d events answered 202, %d reached the receiver more than once", crashRounds, len(accepted), twice)
+	return twice
+}
+
+// awaitDeliveries waits until none is left to be made.
+func awaitDeliveries(t *testing.T, base string) {
+	t.Helper()
 	await(t, "all deliveries to be recorded", func() bool {
 		for _, status := range []string{"waiting", "retrying"} {
-			if _, list := get(t, r.base+"/api/deliveries?limit=1&status="+status); len(list["deliveries"].([]any)) > 0 {
+			if _, list := get(t, base+"/api/deliveries?limit=1&status="+status); len(list["deliveries"].([]any)) > 0 {
 				return false
 			}
 		}
 		return true
 	})
-	r.stop(t)
 }
 
 // tryPost returns the event's id if the answer was 202, and "" if there was

@@ -275,6 +275,17 @@ func (a *arrivals) list() []receiver.Arrival {
 	return append([]receiver.Arrival(nil), a.all...)
 }
 
+// byEvent gives what arrived by the event's id, where the body is an envelope.
+func (a *arrivals) byEvent() map[string][]receiver.Arrival {
+	m := map[string][]receiver.Arrival{}
+	for _, x := range a.list() {
+		if id := eventID(x.Body); id != "" {
+			m[id] = append(m[id], x)
+		}
+	}
+	return m
+}
+
 // eventIDFrom is the event_id of an answer, "" when it was cut off.
 func eventIDFrom(res *http.Response) string {
 	var a struct {

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -138,22 +137,9 @@ webhooks {
 }
 `, address))
 	p := &promises{there: map[string]bool{}, arrive: map[string]bool{}, never: map[string]bool{}, patterns: map[string]string{}}
-	for round := range webhookRounds {
-		r := serveFile(t, config, address)
-		var stop atomic.Bool
-		var clients sync.WaitGroup
-		for c := range 8 {
-			clients.Go(func() {
-				for i := 0; !stop.Load(); i++ {
-					p.live(r.base, rec.URL(), fmt.Sprintf("%d-%d-%d", round, c, i))
-				}
-			})
-		}
-		time.Sleep(time.Duration(100+rand.IntN(500)) * time.Millisecond)
-		r.kill()
-		stop.Store(true)
-		clients.Wait()
-	}
+	killRounds(t, config, address, webhookRounds, 550*time.Millisecond, func(base string, round, client, i int) {
+		p.live(base, rec.URL(), fmt.Sprintf("%d-%d-%d", round, client, i))
+	})
 	if len(p.arrive) < 20 || len(p.never) < 20 || len(p.there) < 20 {
 		t.Fatalf("%d events to arrive, %d not to, %d webhooks: this proves little", len(p.arrive), len(p.never), len(p.there))
 	}
@@ -167,24 +153,8 @@ webhooks {
 			t.Errorf("webhook %s takes %v, want %s", id, w["events"], pattern)
 		}
 	}
-	byEvent := func() map[string][]receiver.Arrival {
-		m := map[string][]receiver.Arrival{}
-		for _, a := range seen.list() {
-			if id := eventID(a.Body); id != "" {
-				m[id] = append(m[id], a)
-			}
-		}
-		return m
-	}
-	await(t, "all deliveries to be over", func() bool {
-		for _, status := range []string{"waiting", "retrying"} {
-			if _, list := get(t, r.base+"/api/deliveries?limit=1&status="+status); len(list["deliveries"].([]any)) > 0 {
-				return false
-			}
-		}
-		return true
-	})
-	got := byEvent()
+	awaitDeliveries(t, r.base)
+	got := seen.byEvent()
 	for id := range p.arrive {
 		if len(got[id]) == 0 {
 			t.Errorf("the event %s never arrived", id)
@@ -195,17 +165,7 @@ webhooks {
 			t.Errorf("the event %s arrived, and was not to", id)
 		}
 	}
-	twice := 0
-	for id, list := range got {
-		for _, a := range list {
-			if a.WebhookID != list[0].WebhookID || a.Body != list[0].Body {
-				t.Errorf("%s came with two ids or bodies", id)
-			}
-		}
-		if len(list) > 1 {
-			twice++
-		}
-	}
+	twice := sameEachTime(t, got)
 	t.Logf("%d rounds: %d webhooks, %d events that had to arrive, %d that had not to, %d arrived more than once", webhookRounds, len(p.there), len(p.arrive), len(p.never), twice)
 	r.stop(t)
 }
