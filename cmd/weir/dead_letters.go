@@ -109,7 +109,9 @@ func newDeadLetterMove(g *globals, name, short, done string) *cobra.Command {
 				if len(args) > 0 {
 					err = moveNamed(ctx, c, name, args, &moved)
 				} else {
-					err = moveFirst(ctx, c, name, &filter.DeadLetterFilter, &moved)
+					bar := moveProgress(ctx, cmd, c, &filter.DeadLetterFilter, done)
+					err = moveFirst(ctx, c, name, &filter.DeadLetterFilter, &moved, bar)
+					bar.end()
 				}
 				if err != nil {
 					return err
@@ -144,24 +146,49 @@ func moveNamed(ctx context.Context, c *client, call string, ids []string, moved 
 	return nil
 }
 
+// moveStepSize is how many one call moves, where somebody watches how far it is.
+const moveStepSize = 1000
+
+// moveProgress is a bar of the dead letters that a filter fits, as far as that is
+// known.
+func moveProgress(ctx context.Context, cmd *cobra.Command, c *client, f *api.DeadLetterFilter, what string) *progress {
+	if terminalOf(cmd.ErrOrStderr()).width == 0 {
+		return &progress{}
+	}
+	total := -1
+	if f.Limit > 0 {
+		total = f.Limit
+	} else if f.Type+f.Source+f.Tenant == "" && f.Since.IsZero() && f.Until.IsZero() {
+		q := url.Values{"limit": {"1"}}
+		if f.Destination != "" {
+			q.Set("destination", f.Destination)
+		}
+		var list api.DeadLetterList
+		if c.get(ctx, "/api/dead-letters", q, &list) == nil {
+			total = int(list.Total)
+		}
+	}
+	return newProgress(cmd.ErrOrStderr(), total, what)
+}
+
 // moveFirst moves dead letters by a filter, in as many calls as that takes.
-func moveFirst(ctx context.Context, c *client, call string, f *api.DeadLetterFilter, moved *api.Moved) error {
-	if err := moveStep(ctx, c, call, f, moved); err != nil {
+func moveFirst(ctx context.Context, c *client, call string, f *api.DeadLetterFilter, moved *api.Moved, bar *progress) error {
+	moved.Next = f.Cursor
+	if err := moveStep(ctx, c, call, f, f.Limit, moved, bar); err != nil {
 		return err
 	}
-	f.Cursor = moved.Next
-	return moveDead(ctx, c, call, f, moved)
+	return moveDead(ctx, c, call, f, moved, bar)
 }
 
 // moveDead goes on where a call has stopped, if it has.
-func moveDead(ctx context.Context, c *client, call string, f *api.DeadLetterFilter, moved *api.Moved) error {
+func moveDead(ctx context.Context, c *client, call string, f *api.DeadLetterFilter, moved *api.Moved, bar *progress) error {
 	most := f.Limit
 	for moved.Next != "" && (most == 0 || moved.Moved < most) {
+		left := 0
 		if most > 0 {
-			f.Limit = most - moved.Moved
+			left = most - moved.Moved
 		}
-		f.Cursor = moved.Next
-		if err := moveStep(ctx, c, call, f, moved); err != nil {
+		if err := moveStep(ctx, c, call, f, left, moved, bar); err != nil {
 			return err
 		}
 	}
@@ -169,8 +196,14 @@ func moveDead(ctx context.Context, c *client, call string, f *api.DeadLetterFilt
 	return nil
 }
 
-func moveStep(ctx context.Context, c *client, call string, f *api.DeadLetterFilter, moved *api.Moved) error {
-	body, err := json.Marshal(f)
+// moveStep is one call, of at most so many: 0 for as many as it gets to.
+func moveStep(ctx context.Context, c *client, call string, f *api.DeadLetterFilter, most int, moved *api.Moved, bar *progress) error {
+	ask := *f
+	ask.Cursor, ask.Limit = moved.Next, most
+	if bar.bar != nil && (most == 0 || most > moveStepSize) {
+		ask.Limit = moveStepSize
+	}
+	body, err := json.Marshal(&ask)
 	if err != nil {
 		return err
 	}
@@ -181,5 +214,6 @@ func moveStep(ctx context.Context, c *client, call string, f *api.DeadLetterFilt
 	moved.Moved += step.Moved
 	moved.Skipped += step.Skipped
 	moved.Next = step.Next
+	bar.stepTo(moved.Moved)
 	return nil
 }

@@ -73,7 +73,10 @@ func newDeliveryRetry(g *globals) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return ask(cmd, g, func(ctx context.Context, c *client) error {
 				var all []api.Delivery
+				bar := newProgress(cmd.ErrOrStderr(), len(args), "to be sent again")
+				defer bar.end()
 				for _, id := range args {
+					bar.step()
 					var d api.Delivery
 					if err := c.post(ctx, "/api/deliveries/"+url.PathEscape(id)+"/retry", nil, &d); err != nil {
 						return fmt.Errorf("%s: %w (%d of %d are to be sent again)", id, err, len(all), len(args))
@@ -121,7 +124,10 @@ the same flags shows, and that are not ended already.`,
 					}
 				}
 				all := []api.Delivery{}
+				bar := newProgress(cmd.ErrOrStderr(), len(ids), "cancelled")
+				defer bar.end()
 				for _, id := range ids {
+					bar.step()
 					var d api.Delivery
 					if err := c.post(ctx, "/api/deliveries/"+url.PathEscape(id)+"/cancel", nil, &d); err != nil {
 						return fmt.Errorf("%s: %w (%d of %d are cancelled)", id, err, len(all), len(ids))

@@ -110,8 +110,9 @@ func newRecover(g *globals) *cobra.Command {
 				if err := c.post(ctx, destinationPath(args[0], "/recover"), body, &moved); err != nil {
 					return err
 				}
-				filter.Cursor = moved.Next
-				if err := moveDead(ctx, c, "retry", &filter.DeadLetterFilter, &moved); err != nil {
+				bar := moveProgress(ctx, cmd, c, &filter.DeadLetterFilter, "to be sent again")
+				defer bar.end()
+				if err := moveDead(ctx, c, "retry", &filter.DeadLetterFilter, &moved, bar); err != nil {
 					return err
 				}
 				return g.print(cmd.OutOrStdout(), moved, func(t *table) { printMoved(t, &moved, "to be sent again") })

@@ -101,26 +101,28 @@ func ask(cmd *cobra.Command, g *globals, fn func(ctx context.Context, c *client)
 func newEvents(g *globals) *cobra.Command {
 	cmd := &cobra.Command{Use: "events", Short: "Look at stored events"}
 	f := &filters{}
+	var id, text string
 	ls := &cobra.Command{
-		Use: "ls", Short: "List events, newest first", Args: cobra.NoArgs,
+		Use: "ls", Short: "List events, newest first, or search them", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q, err := f.query(time.Now())
 			if err != nil {
 				return err
 			}
+			for name, v := range map[string]string{"id": id, "text": text} {
+				if v != "" {
+					q.Set(name, v)
+				}
+			}
 			return ask(cmd, g, func(ctx context.Context, c *client) error {
-				all := []api.Event{}
-				more, err := follow(ctx, c, "/api/events", q, f.limit, func(page *api.EventList) (int, string) {
-					all = append(all, page.Events...)
-					return len(all), page.Next
-				})
+				list, more, err := listEvents(ctx, cmd, c, q, f.limit)
 				if err != nil {
 					return err
 				}
-				sayMore(cmd, more, len(all))
-				return g.print(cmd.OutOrStdout(), api.EventList{Events: all}, func(t *table) {
+				sayMore(cmd, more, len(list.Events))
+				return g.print(cmd.OutOrStdout(), list, func(t *table) {
 					t.head("RECEIVED", "ID", "TYPE", "SOURCE", "BYTES")
-					for _, e := range all {
+					for _, e := range list.Events {
 						t.row(clock(e.Received), e.ID, e.Type, e.Source, strconv.Itoa(e.Size))
 					}
 				})
@@ -128,6 +130,10 @@ func newEvents(g *globals) *cobra.Command {
 		},
 	}
 	f.register(ls)
+	ls.Flags().StringVar(&id, "id", "", "the id of an event, which several sources may have")
+	ls.Flags().StringVar(&text, "text", "", "what is in the data, the id or the subject, in either case")
+	ls.Flags().StringVar(&f.destination, "destination", "", "with a delivery to this destination")
+	ls.Flags().StringVar(&f.status, "status", "", "with a delivery that is waiting, retrying, delivered, dead or cancelled")
 	var source string
 	show := &cobra.Command{
 		Use: "show EVENT", Short: "Show one event with its headers and data", Args: cobra.ExactArgs(1),
@@ -144,6 +150,32 @@ func newEvents(g *globals) *cobra.Command {
 	show.Flags().StringVar(&source, "source", "", "which source's, where several have the id")
 	cmd.AddCommand(ls, show)
 	return cmd
+}
+
+// listEvents follows pages until it has enough, or the log ends. A search that
+// looks at much says how far it is where somebody watches.
+func listEvents(ctx context.Context, cmd *cobra.Command, c *client, q url.Values, limit int) (*api.EventList, bool, error) {
+	all := &api.EventList{Events: []api.Event{}}
+	bar := &progress{}
+	defer func() { bar.end() }()
+	more, err := follow(ctx, c, "/api/events", q, limit, func(page *api.EventList) (int, string) {
+		all.Events = append(all.Events, page.Events...)
+		if s := page.Searched; s != nil {
+			if all.Searched == nil {
+				all.Searched = &api.Searched{To: s.To}
+			}
+			all.Searched.Count += s.Count
+			all.Searched.From = s.From
+		}
+		if page.Next != "" && len(all.Events) < limit {
+			if bar.bar == nil {
+				bar = newProgress(cmd.ErrOrStderr(), -1, "searching")
+			}
+			bar.stepTo(all.Searched.Count)
+		}
+		return len(all.Events), page.Next
+	})
+	return all, more, err
 }
 
 func sourceQuery(source string) url.Values {

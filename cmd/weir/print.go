@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
+
+	"github.com/mattn/go-runewidth"
 )
 
 func (g *globals) check() error {
@@ -25,26 +27,37 @@ func (g *globals) print(w io.Writer, v any, text func(t *table)) error {
 		enc.SetIndent("", "  ")
 		return enc.Encode(v)
 	}
-	t := &table{w: w, tab: tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
+	t := newTable(w)
 	text(t)
-	return errors.Join(t.err, t.tab.Flush())
+	t.flush()
+	return t.err
 }
 
-// table writes aligned columns. The first error is kept.
+// table writes aligned columns. Where w is a terminal, those that have a head fit
+// its width, and words for states are coloured; anywhere else nothing is left out.
+// The first error is kept.
 type table struct {
-	w   io.Writer
-	tab *tabwriter.Writer
-	err error
+	w io.Writer
+	terminal
+	rows   [][]string
+	headed bool
+	err    error
 }
 
-func (t *table) head(cells ...string) { t.row(cells...) }
+func newTable(w io.Writer) *table { return &table{w: w, terminal: terminalOf(w)} }
+
+// head begins a table whose columns have names.
+func (t *table) head(cells ...string) {
+	t.flush()
+	t.row(cells...)
+	t.headed = true
+}
 
 func (t *table) row(cells ...string) {
 	for i, c := range cells {
-		cells[i] = printable(c)
+		cells[i] = strings.ReplaceAll(printable(c), "\t", " ")
 	}
-	_, err := fmt.Fprintln(t.tab, strings.Join(cells, "\t"))
-	t.keep(err)
+	t.rows = append(t.rows, cells)
 }
 
 // pair writes a name and its value, and nothing where there is no value.
@@ -54,19 +67,120 @@ func (t *table) pair(name, value string) {
 	}
 }
 
-func (t *table) flush() { t.keep(t.tab.Flush()) }
-
-// line writes text of its own width.
-func (t *table) line(s string) {
-	t.flush()
-	_, err := fmt.Fprintln(t.w, printable(s))
-	t.keep(err)
+// flush writes the rows that wait for their widths.
+func (t *table) flush() {
+	fitting := t.headed && t.width > 0
+	widths := t.widths()
+	if fitting {
+		widths = t.fit()
+	}
+	for n, cells := range t.rows {
+		var line strings.Builder
+		for i, c := range cells {
+			if fitting {
+				c = runewidth.Truncate(strings.ReplaceAll(c, "\n", " "), widths[i], "…")
+			}
+			text := c
+			if t.headed {
+				text = t.cell(n, t.rows[0][i], c)
+			}
+			line.WriteString(text)
+			if i < len(cells)-1 {
+				line.WriteString(strings.Repeat(" ", max(0, widths[i]-runewidth.StringWidth(c))+gap))
+			}
+		}
+		t.write(strings.TrimRight(line.String(), " "))
+	}
+	t.rows, t.headed = nil, false
 }
 
-func (t *table) keep(err error) {
-	if t.err == nil {
-		t.err = err
+// cell paints what stands out: the head, and states.
+func (t *table) cell(row int, head, text string) string {
+	switch {
+	case row == 0:
+		return t.paint(bold, text)
+	case head == "STATUS" || head == "STATE" || head == "REASON":
+		return t.paint(toneOf(text), text)
 	}
+	return text
+}
+
+// gap is between two columns.
+const gap = 2
+
+func (t *table) widths() []int {
+	var widths []int
+	for _, cells := range t.rows {
+		for i, c := range cells {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], runewidth.StringWidth(c))
+		}
+	}
+	return widths
+}
+
+// fit makes the columns fit the terminal: long ones are shortened, then times lose
+// their fractions, and so on. What is copied from a table stays whole; where that is
+// still too much, lines break.
+func (t *table) fit() []int {
+	var widths []int
+	for _, step := range []struct{ narrowest, from, to int }{
+		{16, 0, len(clockLayout)}, {16, 0, len("2006-01-02 15:04:05")}, {6, 0, len("2006-01-02 15:04:05")}, {6, len("2006-01-02 "), len("2006-01-02 15:04:05")},
+	} {
+		t.cutTimes(step.from, step.to)
+		widths = t.widths()
+		if shorten(widths, t.rows[0], t.width, step.narrowest) {
+			break
+		}
+	}
+	return widths
+}
+
+// cutTimes leaves a part of each time, which may have lost its end before.
+func (t *table) cutTimes(from, to int) {
+	for i, name := range t.rows[0] {
+		for _, cells := range t.rows[1:] {
+			if (name == "RECEIVED" || name == "CREATED") && len(cells[i]) >= len("2006-01-02 15:04:05") {
+				cells[i] = cells[i][from:min(to, len(cells[i]))]
+			}
+		}
+	}
+}
+
+// shorten makes the widest columns shorter until all fit a width, and says whether
+// they do.
+func shorten(widths []int, head []string, width, narrowest int) bool {
+	for {
+		sum, widest := gap*(len(widths)-1), -1
+		for i, w := range widths {
+			sum += w
+			whole := i < len(head) && slices.Contains([]string{"ID", "NAME", "RECEIVED", "CREATED"}, head[i])
+			if !whole && w > narrowest && (widest < 0 || w > widths[widest]) {
+				widest = i
+			}
+		}
+		if sum <= width || widest < 0 {
+			return sum <= width
+		}
+		widths[widest]--
+	}
+}
+
+// line writes text of its own width. A mark that it begins with is coloured.
+func (t *table) line(s string) {
+	t.flush()
+	s = printable(s)
+	if mark, rest, ok := strings.Cut(s, " "); ok && (mark == "✓" || mark == "✗") {
+		s = t.paint(toneOf(mark), mark) + " " + rest
+	}
+	t.write(s)
+}
+
+func (t *table) write(s string) {
+	_, err := fmt.Fprintln(t.w, s)
+	t.err = errors.Join(t.err, err)
 }
 
 // printable keeps what strangers sent from driving the terminal.
@@ -80,4 +194,6 @@ func printable(s string) string {
 }
 
 // clock is a time as tables show it.
-func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000Z") }
+func clock(t time.Time) string { return t.UTC().Format(clockLayout) }
+
+const clockLayout = "2006-01-02 15:04:05.000Z"

@@ -2,9 +2,7 @@ package main
 
 import (
 	"io"
-	"os"
 
-	"github.com/mattn/go-isatty"
 	"github.com/schollz/progressbar/v3"
 )
 
@@ -12,21 +10,28 @@ import (
 // for concurrent use.
 type progress struct{ bar *progressbar.ProgressBar }
 
-// newProgress starts a bar of so many steps on w, or shows nothing where w is no
-// terminal.
+// newProgress starts a bar of so many steps on w, -1 where nobody knows how many,
+// or shows nothing where w is no terminal.
 func newProgress(w io.Writer, steps int, what string) *progress {
-	f, ok := w.(*os.File)
-	if !ok || !isatty.IsTerminal(f.Fd()) {
+	t := terminalOf(w)
+	if t.width == 0 {
 		return &progress{}
 	}
-	return &progress{progressbar.NewOptions(steps, progressbar.OptionSetWriter(w), progressbar.OptionSetDescription(what),
-		progressbar.OptionSetWidth(30), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(50e6))}
+	return &progress{progressbar.NewOptions(steps, progressbar.OptionSetWriter(w), progressbar.OptionSetDescription(what), progressbar.OptionShowCount(), progressbar.OptionSetRenderBlankState(true),
+		progressbar.OptionSetWidth(max(1, min(30, t.width/3))), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(50e6))}
 }
 
 // step says that one more step is done.
 func (p *progress) step() {
 	if p.bar != nil {
 		_ = p.bar.Add(1) // a terminal that is gone is no failure of the work
+	}
+}
+
+// stepTo says how many steps are done in all.
+func (p *progress) stepTo(n int) {
+	if p.bar != nil {
+		_ = p.bar.Set(n)
 	}
 }
 

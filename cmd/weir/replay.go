@@ -82,10 +82,8 @@ func replayMany(ctx context.Context, cmd *cobra.Command, g *globals, c *client, 
 	if !o.DryRun && !detach {
 		bar := newProgress(cmd.ErrOrStderr(), int(r.Total), r.ID)
 		defer bar.end()
-		for seen := uint64(0); ; {
-			for ; seen < r.Looked; seen++ {
-				bar.step()
-			}
+		for {
+			bar.stepTo(int(r.Looked))
 			if r.Status != "running" {
 				break
 			}

@@ -106,5 +106,6 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{code: 2, err: err} })
 	root.AddCommand(commands(g)...)
 	strict(root)
+	completeNames(root, g)
 	return root
 }

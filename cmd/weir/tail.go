@@ -15,7 +15,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
 	"github.com/weirhq/weir/router/api"
@@ -32,8 +31,8 @@ type tail struct {
 	client *client
 	out    io.Writer
 	notes  io.Writer
-	colour bool
-	last   string // ID of the item that was seen last
+	terminal
+	last string // ID of the item that was seen last
 }
 
 func newTail(g *globals) *cobra.Command {
@@ -51,9 +50,7 @@ missed if that takes less than a minute. With -o json, each line is a JSON objec
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			t.out, t.notes = cmd.OutOrStdout(), cmd.ErrOrStderr()
-			if f, ok := t.out.(*os.File); ok {
-				t.colour = isatty.IsTerminal(f.Fd()) && os.Getenv("NO_COLOR") == ""
-			}
+			t.terminal = terminalOf(t.out)
 			return t.run(cmd)
 		},
 	}
@@ -203,7 +200,7 @@ func (t *tail) line(kind stream.Kind, data []byte) (string, error) {
 		case len(e.Destinations) > 0:
 			to = "→ " + strings.Join(e.Destinations, ", ")
 		case len(e.Failed) > 0:
-			to = t.paint(red, "a plugin failed on "+strings.Join(e.Failed, ", "))
+			to = t.paint(red, printable("a plugin failed on "+strings.Join(e.Failed, ", ")))
 		case len(e.Routes) > 0:
 			to = "dropped by " + strings.Join(e.Routes, ", ")
 		}
@@ -221,7 +218,7 @@ func (t *tail) line(kind stream.Kind, data []byte) (string, error) {
 			outcome = fmt.Sprintf("%s %d", outcome, a.Status)
 		}
 		line := printable(fmt.Sprintf("%s  attempt  %s %s → %s  ", clock(a.Time), a.Type, a.EventID, a.Destination)) +
-			t.paint(colour, outcome) + fmt.Sprintf(" in %s", short(time.Duration(a.LatencyMS*float64(time.Millisecond))))
+			t.paint(colour, printable(outcome)) + fmt.Sprintf(" in %s", short(time.Duration(a.LatencyMS*float64(time.Millisecond))))
 		if a.Number > 1 || a.Outcome != "delivered" {
 			line += fmt.Sprintf(", attempt %d", a.Number)
 		}
@@ -243,18 +240,4 @@ func (t *tail) line(kind stream.Kind, data []byte) (string, error) {
 		return line, nil
 	}
 	return printable(string(kind) + " " + string(data)), nil
-}
-
-// The colours of a terminal (ECMA-48, select graphic rendition).
-const (
-	red   = "31"
-	green = "32"
-)
-
-func (t *tail) paint(colour, text string) string {
-	text = printable(text)
-	if !t.colour {
-		return text
-	}
-	return "\x1b[" + colour + "m" + text + "\x1b[0m"
 }

@@ -13,24 +13,53 @@ import (
 )
 
 func (s *server) listEvents(c *fiber.Ctx) error {
-	q := newQuery(c, "type", "source", "tenant", "since", "until", "cursor", "limit")
-	ask := store.EventQuery{
-		Type: q.text("type"), Source: q.text("source"), Tenant: q.text("tenant"),
-		Since: q.time("since"), Until: q.time("until"), Page: q.page(),
+	q := newQuery(c, "type", "source", "tenant", "since", "until", "id", "text", "destination", "status", "cursor", "limit")
+	ask := store.EventSearch{
+		EventQuery: store.EventQuery{
+			Type: q.text("type"), Source: q.text("source"), Tenant: q.text("tenant"),
+			Since: q.time("since"), Until: q.time("until"), Page: q.page(),
+		},
+		Text: q.text("text"), Destination: q.text("destination"), State: q.state("status"),
+	}
+	id := q.text("id")
+	if len(ask.Text) > maxText {
+		q.fail("text may have %d bytes", maxText)
+	}
+	for _, other := range []string{"text", "destination", "status", "cursor", "type", "tenant", "since", "until"} {
+		if id != "" && q.text(other) != "" {
+			q.fail("id chooses by itself, or with source; leave %s out", other)
+		}
 	}
 	if q.err != nil {
 		return q.err
 	}
-	events, next, err := s.engine.Store().ListEvents(c.Context(), ask)
+	list := EventList{Events: []Event{}}
+	if id != "" {
+		events, err := s.engine.Store().FindEvent(c.Context(), id, ask.Source)
+		if err != nil && !isNotFound(err) {
+			return err
+		}
+		for _, e := range events {
+			list.Events = append(list.Events, summary(e))
+		}
+		return c.JSON(list)
+	}
+	found, err := s.engine.Store().SearchEvents(c.Context(), ask)
 	if err != nil {
 		return err
 	}
-	list := EventList{Events: []Event{}, Next: next}
-	for _, e := range events {
+	list.Next = found.Next
+	for _, e := range found.Events {
 		list.Events = append(list.Events, summary(e))
+	}
+	if found.Looked > 0 {
+		list.Searched = &Searched{Count: found.Looked, From: found.Oldest.UTC(), To: found.Newest.UTC()}
 	}
 	return c.JSON(list)
 }
+
+// maxText bounds what is searched for, in bytes.
+const maxText = 1024
 
 func (s *server) showEvent(c *fiber.Ctx) error {
 	e, err := s.findEvent(c)

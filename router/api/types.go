@@ -46,10 +46,23 @@ type Event struct {
 	DataBase64  []byte          `json:"data_base64,omitempty"`
 }
 
-// EventList is a page of events, newest first.
+// EventList is a page of events, newest first. A page looks at a bounded part of
+// the log, so it may have few events, even none, and still a next.
 type EventList struct {
 	Events []Event `json:"events"`
-	Next   string  `json:"next,omitempty"`
+	// Searched is the part of the log that this page has looked at.
+	Searched *Searched `json:"searched,omitempty"`
+	Next     string    `json:"next,omitempty"`
+}
+
+// Searched is a part of the log.
+type Searched struct {
+	// Count is how many events were looked at, or deliveries where the search is for
+	// a destination or a status.
+	Count int `json:"count"`
+	// From and To are when the oldest and the newest of them were received.
+	From time.Time `json:"from"`
+	To   time.Time `json:"to"`
 }
 
 // Delivery as lists show it. A list holds the last attempt only.

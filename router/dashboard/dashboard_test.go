@@ -196,10 +196,13 @@ func TestPages(t *testing.T) {
 	d.await("the statistics", func() bool { return strings.Contains(d.see("/"), "1 <code>status</code>") })
 
 	for path, want := range map[string][]string{
-		"/":                           {"crm</a>: answered 503 since", "order.paid", "archive", "dead letters"},
-		"/?window=1h":                 {`aria-current="true">1h`},
-		"/ui/events":                  {"big", "small", "order.paid"},
-		"/ui/events?type=nothing":     {"No event fits"},
+		"/":                       {"crm</a>: answered 503 since", "order.paid", "archive", "dead letters"},
+		"/?window=1h":             {`aria-current="true">1h`},
+		"/ui/events":              {"big", "small", "order.paid"},
+		"/ui/events?type=nothing": {"No event fits"},
+		"/ui/events?text=ALERT":   {">big<", "Searched 2 events, from", "all that there are"},
+		"/ui/events?text=nowhere": {"No event fits."},
+		"/ui/events?destination=crm&status=dead&since=2h": {">big<", "Searched 1 delivery"},
 		"/ui/events/small":            {"event.data.total is 80, not &gt; 100", "route orders", "to archive"},
 		"/ui/events/big":              {"answered 503", "gave up: attempts", "&lt;script&gt;alert(1)", "Send it now", "curl"},
 		"/ui/deliveries":              {"crm", "archive", "delivered", "dead"},

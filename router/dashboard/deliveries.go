@@ -26,12 +26,15 @@ type deliveriesPage struct {
 	Back string
 }
 
+// deliveryStatuses are those that lists can be filtered by.
+var deliveryStatuses = []string{"waiting", "retrying", "delivered", "dead", "cancelled"}
+
 var deliveryFilters = []string{"destination", "type", "source", "tenant", "status", "since", "until"}
 
 func deliveries(v *visit) (*view, error) {
 	p := deliveriesPage{
 		Filter:   v.filter(deliveryFilters...),
-		Statuses: []string{"waiting", "retrying", "delivered", "dead", "cancelled"},
+		Statuses: deliveryStatuses,
 	}
 	q, err := v.listed(deliveryFilters...)
 	if err != nil {

@@ -12,27 +12,30 @@ import (
 type eventsPage struct {
 	api.EventList
 	// Filter is what the form has, Next the link to the next page.
-	Filter url.Values
-	Next   string
+	Filter   url.Values
+	Next     string
+	Statuses []string
 }
 
-var eventFilters = []string{"type", "source", "tenant", "since", "until"}
+var eventFilters = []string{"type", "source", "tenant", "since", "until", "text", "destination", "status"}
 
-// events lists them, newest first. A search for an id leads to its event.
+// events lists them, newest first, or what a search finds of them.
 func events(v *visit) (*view, error) {
-	q := v.filter(append(eventFilters, "cursor")...)
-	p := eventsPage{Filter: v.filter(eventFilters...)}
+	p := eventsPage{Filter: v.filter(eventFilters...), Statuses: deliveryStatuses}
+	q, err := v.listed(eventFilters...)
+	if err != nil {
+		return nil, err
+	}
 	if err := v.get("/api/events", q, &p.EventList); err != nil {
 		return nil, err
 	}
-	if p.EventList.Next != "" {
-		next := v.filter(eventFilters...)
-		next.Set("cursor", p.EventList.Next)
-		p.Next = "/ui/events?" + next.Encode()
-	}
+	p.Next = older("/ui/events", p.Filter, p.EventList.Next)
 	shown := &view{Page: "events", Title: "Events", Section: "events", Data: p}
 	if v.query("cursor") == "" { // what is older does not change
 		shown.Live = "kinds=event"
+		if p.Filter.Get("status") != "" {
+			shown.Live = "kinds=event,attempt"
+		}
 	}
 	return shown, nil
 }

@@ -36,6 +36,13 @@ func (d *Dashboard) functions() template.FuncMap {
 		"describe": describeOutcome,
 		"spark":    spark,
 		"progress": progress,
+		// either is what a search looks at: deliveries where it is for one.
+		"either": func(destination, status string) string {
+			if destination+status != "" {
+				return "delivery"
+			}
+			return "event"
+		},
 		"titled": func(title string, rows []api.StatsRow) map[string]any {
 			return map[string]any{"Title": title, "Rows": rows}
 		},

@@ -431,6 +431,29 @@ type EventQuery struct {
 	Page
 }
 
+// EventSearch selects events by more than a list does. Empty fields select all.
+type EventSearch struct {
+	EventQuery
+	// Text is somewhere in the id, the producer's id, the subject or the data, as it
+	// stands there; letters of ASCII match in either case.
+	Text string
+	// Destination and State select events with a delivery to that lane and in that
+	// state.
+	Destination string
+	State       State
+}
+
+// EventsFound is a page of a search, newest first.
+type EventsFound struct {
+	Events []*event.Event
+	Next   string
+	// Looked is how many events the page has looked at, or deliveries where the
+	// search is for one; Newest and Oldest are when the first and the last of them
+	// were received.
+	Looked         int
+	Newest, Oldest time.Time
+}
+
 // DeliveryQuery selects deliveries, newest event first.
 type DeliveryQuery struct {
 	Destination, Type, Source, Tenant string
@@ -493,6 +516,9 @@ type Store interface {
 	// has one; source "" means all.
 	FindEvent(ctx context.Context, id, source string) ([]*event.Event, error)
 	ListEvents(ctx context.Context, q EventQuery) (events []*event.Event, next string, err error)
+	// SearchEvents lists what a search finds. Its pages are as those of a list, and
+	// a page with Text looks at a bounded amount of data, too.
+	SearchEvents(ctx context.Context, q EventSearch) (*EventsFound, error)
 
 	// Routing returns what the event at a position led to, ErrNotFound while it
 	// is not routed.

@@ -106,55 +106,11 @@ func page(p store.Page, kind byte) (store.Ref, error) {
 
 // ListEvents lists events, newest first.
 func (s *Store) ListEvents(ctx context.Context, q store.EventQuery) ([]*event.Event, string, error) {
-	start, err := page(q.Page, cursorEvents)
+	found, err := s.SearchEvents(ctx, store.EventSearch{EventQuery: q})
 	if err != nil {
 		return nil, "", err
 	}
-	v, err := s.view(ctx)
-	if err != nil {
-		return nil, "", err
-	}
-	defer v.close()
-	f := filter{q.Type, q.Source, q.Tenant, q.Since, q.Until}
-	below := min(start.Position, v.before(q.Until))
-	fetch := v.positions(q.Type)
-	var events []*event.Event
-	for looked := 0; ; {
-		positions, err := fetch(below, listStep)
-		if err != nil {
-			return nil, "", err
-		}
-		for _, p := range positions {
-			if err := ctx.Err(); err != nil {
-				return nil, "", err
-			}
-			if looked == s.lookMost {
-				return events, pageCursor(cursorEvents, store.Ref{Position: p + 1}), nil
-			}
-			looked++
-			below = p
-			e, err := v.event(p)
-			if errors.Is(err, store.ErrNotFound) {
-				continue
-			}
-			if err != nil {
-				return nil, "", err
-			}
-			if f.ended(e.Received) {
-				return events, "", nil
-			}
-			if !f.takes(e.Type, e.Source, e.Tenant, e.Received) {
-				continue
-			}
-			if len(events) == q.Limit {
-				return events, pageCursor(cursorEvents, store.Ref{Position: p + 1}), nil
-			}
-			events = append(events, e)
-		}
-		if len(positions) == 0 {
-			return events, "", nil
-		}
-	}
+	return found.Events, found.Next, nil
 }
 
 // ListDeliveries lists deliveries, newest event first.

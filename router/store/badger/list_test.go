@@ -1,6 +1,7 @@
 package badger
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"testing"
@@ -114,6 +115,63 @@ func TestPagesEnd(t *testing.T) {
 				t.Fatalf("the page after %v begins at %v, error %v", was, now, err)
 			}
 			q.Cursor = next
+		}
+	}
+}
+
+// However little one page of a search may look at, all pages together find each
+// event once.
+func TestSearchPagesEnd(t *testing.T) {
+	s := open(t)
+	appendRouted(t, s, 30, "t.old", "a", "b", "a")
+	appendRouted(t, s, 2, "t.wide", slices.Repeat([]string{"a", "b"}, 150)...)
+	appendRouted(t, s, 40, "t.new", "b")
+	settleAll(t, s, "a", 7, 9)
+	find := func(q store.EventSearch) (list []uint64) {
+		for n := 0; ; n++ {
+			found, err := s.SearchEvents(t.Context(), q)
+			if err != nil || n > 10000 {
+				t.Fatal(err, n)
+			}
+			for _, e := range found.Events {
+				list = append(list, e.Position)
+			}
+			if found.Next == "" {
+				return list
+			}
+			q.Cursor = found.Next
+		}
+	}
+	for _, c := range []struct {
+		q store.EventSearch
+		n int
+	}{
+		{store.EventSearch{Destination: "a"}, 32}, {store.EventSearch{Destination: "b"}, 72},
+		{store.EventSearch{State: store.Waiting, Destination: "b"}, 72}, {store.EventSearch{State: store.Delivered}, 30}, {store.EventSearch{State: store.Dead}, 2},
+		{store.EventSearch{State: store.Cancelled}, 0}, {store.EventSearch{Text: "nowhere"}, 0},
+	} {
+		for _, look := range []int{1, 7, 500} {
+			for _, limit := range []int{1, 20, 1000} {
+				s.lookMost, c.q.Limit = look, limit
+				list := find(c.q)
+				if !slices.IsSortedFunc(list, func(a, b uint64) int { return cmp.Compare(b, a) }) || len(slices.Compact(list)) != c.n {
+					t.Errorf("%+v, looking at %d: %d found, want %d", c.q, look, len(list), c.n)
+				}
+			}
+		}
+	}
+}
+
+func TestNeedle(t *testing.T) {
+	for _, c := range []struct {
+		text, in string
+		want     bool
+	}{
+		{"ada", "Ada", true}, {"ADA@x", "an ada@X.org", true}, {"aab", "aaab", true}, {"AaB", "aAaB", true}, {"b", "a", false},
+		{"abc", "ab", false}, {"grün", "GRün", true}, {"1.50", "1a50 1.50", true}, {"a", "", false}, {"zz", "zaZZ", true},
+	} {
+		if got := newNeedle(c.text).within([]byte(c.in)); got != c.want {
+			t.Errorf("%q in %q: %v", c.text, c.in, got)
 		}
 	}
 }

@@ -52,6 +52,7 @@ func Cases() []Case {
 		{"11 retention: keeps what is unfinished", retentionKeeps},
 		{"11 retention: ages end deliveries and dead letters", retentionAges},
 		{"lists: filters and pages of events", listEvents},
+		{"lists: searches of events and their pages", searchEvents},
 		{"lists: filters and pages of deliveries", listDeliveries},
 		{"lists: bad pages are refused", listRefused},
 		{"documents", documents},
@@ -1491,6 +1492,42 @@ func listEvents(ctx context.Context, e *Env) error {
 		e.wantEvents(ctx, store.EventQuery{Since: when(3), Until: when(6)}, 6, 5, 4),
 		e.wantEvents(ctx, store.EventQuery{Type: "order.paid", Since: when(3), Until: when(9)}, 8, 5),
 		e.wantEvents(ctx, store.EventQuery{Until: Start}),
+		e.wantFound(ctx, store.EventSearch{EventQuery: store.EventQuery{Type: "order.paid", Since: when(3), Until: when(9)}}, 8, 5),
+	)
+}
+
+func searchEvents(ctx context.Context, e *Env) error {
+	for i := range 12 {
+		ev := e.Event([]string{"x", "y"}[i%2])
+		ev.Subject = fmt.Sprint("Customer-", i%3)
+		ev.Data = []byte(fmt.Sprintf(`{"mail": "ada%d@Example.com", "note": "grün"}`, i%4))
+		lanes := []string{"a", "b", "a"}[:1+i%3]
+		if _, err := e.commit(ctx, &store.Record{Events: []store.NewEvent{{Event: ev}}, Routings: []*store.Routing{routing(uint64(i+1), lanes...)}}); err != nil {
+			return err
+		}
+		e.Pass(20 * time.Minute)
+	}
+	if err := e.outcomes(ctx, "a", &store.Cursor{Low: at(4)}, e.delivered(at(1)), e.dead(at(2), store.Waiting), e.retrying(at(3), time.Hour), e.delivered(store.Ref{Position: 3, Index: 2})); err != nil {
+		return err
+	}
+	in := func(typ string) store.EventQuery { return store.EventQuery{Type: typ} }
+	return all(
+		e.wantFound(ctx, store.EventSearch{Text: "ADA1@example"}, 10, 6, 2),
+		e.wantFound(ctx, store.EventSearch{Text: "grün", EventQuery: in("x")}, 11, 9, 7, 5, 3, 1),
+		e.wantFound(ctx, store.EventSearch{Text: "customer-2"}, 12, 9, 6, 3),
+		e.wantFound(ctx, store.EventSearch{Text: "customer-2", EventQuery: store.EventQuery{Since: Start.Add(2 * time.Hour)}}, 12, 9),
+		e.wantFound(ctx, store.EventSearch{Text: "nobody"}),
+		e.wantFound(ctx, store.EventSearch{Destination: "a"}, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1),
+		e.wantFound(ctx, store.EventSearch{Destination: "b"}, 12, 11, 9, 8, 6, 5, 3, 2),
+		e.wantFound(ctx, store.EventSearch{Destination: "b", Text: "ada2"}, 11, 3),
+		e.wantFound(ctx, store.EventSearch{Destination: "b", EventQuery: in("y")}, 12, 8, 6, 2),
+		e.wantFound(ctx, store.EventSearch{Destination: "none"}),
+		e.wantFound(ctx, store.EventSearch{Destination: "a", State: store.Delivered}, 3, 1),
+		e.wantFound(ctx, store.EventSearch{State: store.Dead}, 2),
+		e.wantFound(ctx, store.EventSearch{State: store.Retrying, Destination: "a"}, 3),
+		e.wantFound(ctx, store.EventSearch{State: store.Retrying, Destination: "b"}),
+		e.wantFound(ctx, store.EventSearch{State: store.Waiting, EventQuery: in("x")}, 11, 9, 7, 5, 3),
+		e.wantFound(ctx, store.EventSearch{State: store.Cancelled}),
 	)
 }
 

@@ -194,6 +194,37 @@ func (e *Env) listEvents(ctx context.Context, q store.EventQuery, limit int) ([]
 	return nil, errors.New("a list of events does not end")
 }
 
+// wantFound is what a search finds, however long its pages are.
+func (e *Env) wantFound(ctx context.Context, q store.EventSearch, want ...uint64) error {
+	for _, limit := range []int{1, 2, 1000} {
+		var got []uint64
+		q.Limit, q.Cursor = limit, ""
+		for n := 0; ; n++ {
+			found, err := e.Store.SearchEvents(ctx, q)
+			if err != nil {
+				return fmt.Errorf("searching: %w", err)
+			}
+			if len(found.Events) > limit || n > 10000 {
+				return fmt.Errorf("page %d of a search by %d has %d", n, limit, len(found.Events))
+			}
+			for _, ev := range found.Events {
+				got = append(got, ev.Position)
+				if found.Looked == 0 || found.Newest.Before(ev.Received) || found.Oldest.After(ev.Received) {
+					return fmt.Errorf("an event of %s is not within what was looked at, %d from %s to %s", ev.Received, found.Looked, found.Oldest, found.Newest)
+				}
+			}
+			if found.Next == "" {
+				break
+			}
+			q.Cursor = found.Next
+		}
+		if err := equalList(fmt.Sprintf("found by %+v", q), got, want); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (e *Env) wantEvents(ctx context.Context, q store.EventQuery, want ...uint64) error {
 	for _, limit := range []int{1, 2, 1000} {
 		got, err := e.listEvents(ctx, q, limit)

@@ -813,6 +813,52 @@ func (m *Memory) ListEvents(_ context.Context, q store.EventQuery) ([]*event.Eve
 	return list, "", nil
 }
 
+// SearchEvents lists what a search finds.
+func (m *Memory) SearchEvents(_ context.Context, q store.EventSearch) (*store.EventsFound, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	below, err := m.page(q.Page)
+	if err != nil {
+		return nil, err
+	}
+	found := &store.EventsFound{}
+	for _, e := range slices.Backward(m.events) {
+		if e == nil || !(store.Ref{Position: e.Position}).Less(below) {
+			continue
+		}
+		if found.Looked++; found.Looked == 1 {
+			found.Newest = e.Received
+		}
+		found.Oldest = e.Received
+		if !takes(e, q.Type, q.Source, q.Tenant, q.Since, q.Until) || !m.sent(e.Position, q.Destination, q.State) {
+			continue
+		}
+		all := strings.ToLower(e.ID + "\n" + e.OriginID + "\n" + e.Subject + "\n" + string(e.Data))
+		if !strings.Contains(all, strings.ToLower(q.Text)) {
+			continue
+		}
+		if len(found.Events) == q.Limit {
+			found.Next = m.next(store.Ref{Position: found.Events[len(found.Events)-1].Position})
+			return found, nil
+		}
+		found.Events = append(found.Events, e)
+	}
+	return found, nil
+}
+
+// sent says whether an event has a delivery to a lane that is in a state.
+func (m *Memory) sent(position uint64, lane string, state store.State) bool {
+	if lane == "" && state == "" {
+		return true
+	}
+	for _, r := range m.refs(lane) {
+		if r.Position == position && (state == "" || m.deliveries[r].state == state) {
+			return true
+		}
+	}
+	return false
+}
+
 // ListDeliveries lists deliveries.
 func (m *Memory) ListDeliveries(_ context.Context, q store.DeliveryQuery) ([]*store.DeliveryStatus, string, error) {
 	m.mu.Lock()

@@ -1,0 +1,218 @@
+package badger
+
+import (
+	"bytes"
+	"context"
+	"errors"
+
+	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/store"
+)
+
+// lookMostData bounds how much data a search for a text looks at for one page, in
+// bytes, beside the number of rows.
+const lookMostData = 32 << 20
+
+// SearchEvents lists the events that a search finds, newest first.
+func (s *Store) SearchEvents(ctx context.Context, q store.EventSearch) (*store.EventsFound, error) {
+	start, err := page(q.Page, cursorEvents)
+	if err != nil {
+		return nil, err
+	}
+	v, err := s.view(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer v.close()
+	if b := v.before(q.Until); b < start.Position {
+		start = store.Ref{Position: b}
+	}
+	f := &search{
+		v: v, limit: q.Limit, text: newNeedle(q.Text), found: &store.EventsFound{},
+		filter: filter{q.Type, q.Source, q.Tenant, q.Since, q.Until},
+	}
+	if q.Destination != "" || q.State != "" {
+		err = f.byDelivery(ctx, start, &q)
+	} else {
+		err = f.byLog(ctx, start.Position, q.Type)
+	}
+	return f.found, err
+}
+
+// search makes one page.
+type search struct {
+	v *view
+	filter
+	limit int
+	text  needle
+	data  int // bytes of data that were looked at
+	found *store.EventsFound
+}
+
+// full says that the page may look no further.
+func (f *search) full() bool { return f.found.Looked >= f.v.s.lookMost || f.data >= lookMostData }
+
+// stop ends the page before a place of the log, in whose sight nothing is yet.
+func (f *search) stop(next store.Ref) { f.found.Next = pageCursor(cursorEvents, next) }
+
+// look takes an event, if it fits. more is false at the end of the page, and the
+// event is then left for the next.
+func (f *search) look(e *event.Event) (more bool) {
+	if f.ended(e.Received) {
+		return false
+	}
+	fits := f.takes(e.Type, e.Source, e.Tenant, e.Received)
+	if fits && len(f.text) > 0 {
+		f.data += len(e.Data)
+		fits = f.text.in(e)
+	}
+	if fits && len(f.found.Events) == f.limit {
+		f.stop(store.Ref{Position: e.Position + 1})
+		return false
+	}
+	if f.found.Newest.IsZero() {
+		f.found.Newest = e.Received
+	}
+	f.found.Oldest = e.Received
+	if fits {
+		f.found.Events = append(f.found.Events, e)
+	}
+	return true
+}
+
+func (f *search) byLog(ctx context.Context, below uint64, typ string) error {
+	for fetch := f.v.positions(typ); ; {
+		positions, err := fetch(below, listStep)
+		if err != nil || len(positions) == 0 {
+			return err
+		}
+		for _, p := range positions {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if f.full() {
+				f.stop(store.Ref{Position: p + 1})
+				return nil
+			}
+			below = p
+			e, err := f.v.event(p)
+			if err != nil && !errors.Is(err, store.ErrNotFound) {
+				return err
+			}
+			if err == nil && !f.look(e) {
+				return nil
+			}
+			f.found.Looked++
+		}
+	}
+}
+
+// byDelivery looks along the deliveries that are asked for. Those of one event are
+// neighbours.
+func (f *search) byDelivery(ctx context.Context, below store.Ref, q *store.EventSearch) error {
+	fetch := f.v.deliveries(store.DeliveryQuery{Destination: q.Destination, Type: q.Type, State: q.State})
+	status := &statuses{v: f.v}
+	done := uint64(0) // the event that was taken, or looked at in vain
+	for {
+		refs, err := fetch(below, listStep)
+		if enough := (lookedEnough{}); errors.As(err, &enough) {
+			if below.Less(enough.at) {
+				enough.at = below
+			}
+			f.stop(enough.at)
+			return nil
+		}
+		if err != nil || len(refs) == 0 {
+			return err
+		}
+		for _, r := range refs {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if r.Position == done {
+				continue
+			}
+			if f.full() {
+				f.stop(r.Next())
+				return nil
+			}
+			f.found.Looked++
+			below = r
+			st, err := status.of(r, false)
+			if errors.Is(err, store.ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if q.State != "" && st.State != q.State || q.Destination != "" && st.Delivery.Lane != q.Destination {
+				if f.ended(st.Received) {
+					return nil
+				}
+				continue
+			}
+			done = r.Position
+			if !f.look(status.event) {
+				return nil
+			}
+		}
+		if last := refs[len(refs)-1]; last.Position == done { // and so are those behind it
+			below = store.Ref{Position: done}
+		}
+	}
+}
+
+// needle is a text that is searched for, its letters of ASCII in lower case.
+type needle []byte
+
+func newNeedle(text string) needle { return lowerASCII([]byte(text)) }
+
+func lowerASCII(b []byte) []byte {
+	for i, c := range b {
+		b[i] = lower(c)
+	}
+	return b
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}
+
+func (n needle) in(e *event.Event) bool {
+	return n.within([]byte(e.ID)) || n.within([]byte(e.OriginID)) || n.within([]byte(e.Subject)) || n.within(e.Data)
+}
+
+// within leaps from one place where n's first byte is to the next.
+func (n needle) within(b []byte) bool {
+	for first, upper := n[0], bytes.ToUpper(n[:1])[0]; len(b) >= len(n); b = b[1:] {
+		room := b[:len(b)-len(n)+1]
+		i := bytes.IndexByte(room, first)
+		if first != upper {
+			if i >= 0 {
+				room = room[:i]
+			}
+			if j := bytes.IndexByte(room, upper); j >= 0 {
+				i = j
+			}
+		}
+		if i < 0 {
+			return false
+		}
+		if b = b[i:]; n.begins(b) {
+			return true
+		}
+	}
+	return false
+}
+
+func (n needle) begins(b []byte) bool {
+	for i, c := range n {
+		if lower(b[i]) != c {
+			return false
+		}
+	}
+	return true
+}
