@@ -2,6 +2,8 @@ package router
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -44,12 +46,21 @@ func cutOff(t *testing.T, c *config.Config, n int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &Router{store: st, log: hclog.NewNullLogger()}
-	if err := r.beginEpoch(ctx, c, st.Progress()); err != nil {
-		t.Fatal(err)
-	}
+	begin(t, st, c, st.Progress())
 	appendEvents(t, st, n)
 	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// begin begins an epoch as a router with the store's key does.
+func begin(t *testing.T, st store.Store, c *config.Config, after uint64) {
+	t.Helper()
+	r := &Router{store: st, log: hclog.NewNullLogger()}
+	if err := r.openArchive(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.archive.Begin(t.Context(), c, after); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -96,14 +107,14 @@ func TestCutOffEventsAreRoutedAsBefore(t *testing.T) {
 		}
 	}
 	// A crash of the one that resumed still knows both.
-	if list, err := readEpochs(context.Background(), r.store); err != nil || len(list) != 2 || list[1].From != 4 {
-		t.Errorf("the epochs are %+v, %v", list, err)
+	if list := r.archive.Epochs(); len(list) != 2 || list[1].From != 4 {
+		t.Errorf("the epochs are %+v", list)
 	}
 }
 
 // After a clean stop nothing was being routed: what had not begun follows the new
 // configuration.
-func TestCleanStopKeepsNoEpoch(t *testing.T) {
+func TestCleanStopEndsTheEpoch(t *testing.T) {
 	dir := t.TempDir()
 	r := start(t, dir, oldRoutes, Options{Stdout: &safeBuffer{}})
 	publish(t, r, "x", "")
@@ -135,9 +146,7 @@ func TestCutOffAfterReload(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := (&Router{store: st, log: hclog.NewNullLogger()}).beginEpoch(ctx, between, 2); err != nil {
-		t.Fatal(err)
-	}
+	begin(t, st, between, 2)
 	appendEvents(t, st, 2)
 	if err := st.Close(); err != nil {
 		t.Fatal(err)
@@ -153,13 +162,12 @@ func TestCutOffAfterReload(t *testing.T) {
 	}
 }
 
-// The module of the old configuration is kept as well, and let go when it is not
-// needed any more.
+// The module of the old configuration is kept as well.
 func TestCutOffPluginRunsAsBefore(t *testing.T) {
 	dir := t.TempDir()
 	wasm := plugintest.BuildGo(t, filepath.Join("..", "examples", "plugins", "github-slack"))
 	before := parse(t, dir, oldRoutes)
-	p := &config.Plugin{Name: "p", Wasm: wasm, SHA256: digest(wasm), Config: []byte("null"), Memory: 32 << 20, Deadline: time.Minute, OnError: config.OnErrorDead}
+	p := &config.Plugin{Name: "p", Wasm: wasm, SHA256: fmt.Sprintf("%x", sha256.Sum256(wasm)), Config: []byte("null"), Memory: 32 << 20, Deadline: time.Minute, OnError: config.OnErrorDead}
 	before.Plugins = append(before.Plugins, p)
 	before.Routes[0].Through = append(before.Routes[0].Through, p)
 	before.Hash = strings.Repeat("a", 64)
@@ -169,15 +177,6 @@ func TestCutOffPluginRunsAsBefore(t *testing.T) {
 	got, err := r.store.Routing(context.Background(), 1)
 	if err != nil || got.Config != before.Hash || len(got.Matches) != 1 || len(got.Matches[0].Plugins) != 1 || got.Matches[0].Plugins[0].Build != p.SHA256 {
 		t.Fatalf("routed as %+v, %v", got, err)
-	}
-	if docs, err := r.store.Documents(context.Background(), kindModules); err != nil || len(docs) == 0 {
-		t.Errorf("the module is not kept: %v", err)
-	}
-	if err := r.beginEpoch(context.Background(), r.config, r.store.Last()); err != nil {
-		t.Fatal(err)
-	}
-	if docs, err := r.store.Documents(context.Background(), kindModules); err != nil || len(docs) != 0 {
-		t.Errorf("%d pieces of a module that nothing needs are kept, %v", len(docs), err)
 	}
 }
 
@@ -200,7 +199,7 @@ route "two" {
   to       = [destination.a]
 }
 `)
-	b, err := c.MarshalRouting()
+	b, err := c.MarshalRouting([]byte("salt"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +210,7 @@ route "two" {
 	if got.Hash != c.Hash || got.Destinations[0].Format != config.FormatRaw || !sameRoute(got.Routes[0], c.Routes[0]) || !sameRoute(got.Routes[1], c.Routes[1]) {
 		t.Errorf("%s came back as %+v", b, got)
 	}
-	again, err := got.MarshalRouting()
+	again, err := got.MarshalRouting([]byte("salt"))
 	if err != nil || string(again) != string(b) {
 		t.Errorf("encoded again: %s, %v", again, err)
 	}
@@ -230,11 +229,8 @@ func TestCutOffBetweenTheSame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &Router{store: st, log: hclog.NewNullLogger()}
 	for _, c := range []*config.Config{a, b, a} {
-		if err := r.beginEpoch(ctx, c, st.Last()); err != nil {
-			t.Fatal(err)
-		}
+		begin(t, st, c, st.Last())
 		appendEvents(t, st, 2)
 	}
 	if err := st.Close(); err != nil {

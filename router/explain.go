@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/weirhq/weir/router/archive"
 	"github.com/weirhq/weir/router/config"
 	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/problem"
@@ -13,16 +14,39 @@ import (
 )
 
 // TableOf gives the table that routed the event at a position, by a configuration
-// of a hash.
-func (e engine) TableOf(ctx context.Context, _ uint64, hash string) (*routing.Table, func(), error) {
-	t := e.reader.Table()
-	switch {
-	case t.Hash() != hash:
-		return nil, nil, errors.New("the configuration that routed the event is not the one that runs")
-	case !e.inspect:
-		return t, func() {}, nil
+// of a hash: the one that runs, or one that is kept.
+func (e engine) TableOf(ctx context.Context, position uint64, hash string) (*routing.Table, func(), error) {
+	s, running := e.setup.Load(), e.reader.Table()
+	id, err := e.archive.Find(position, hash)
+	if errors.Is(err, archive.ErrLost) && hash == s.config.Hash {
+		id, err = e.archive.ID(s.config)
 	}
-	return e.past.use(hash, func() (*routing.Table, func(), error) { return e.loadTable(ctx, e.config) })
+	if err != nil {
+		return nil, nil, err
+	}
+	now, err := e.archive.ID(s.config)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case now == id && !e.inspect && running.Hash() == hash:
+		return running, func() {}, nil
+	case now == id:
+		return e.past.use(id, func() (*routing.Table, func(), error) { return e.loadTable(ctx, s.config) })
+	}
+	return e.past.use(id, func() (*routing.Table, func(), error) { return e.earlierTable(ctx, id) })
+}
+
+// ChangedSecrets names the destinations whose secrets are others now than they were
+// in the configuration that routed the event at a position.
+func (e engine) ChangedSecrets(ctx context.Context, position uint64, hash string) ([]string, error) {
+	id, err := e.archive.Find(position, hash)
+	if errors.Is(err, archive.ErrLost) || e.inspect { // who asks a store need not have them
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return e.archive.ChangedSecrets(ctx, id, e.setup.Load().config)
 }
 
 // Imagine makes the event that a source would make of a request. It counts for no

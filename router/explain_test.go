@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/weirhq/weir/router/api"
+	"github.com/weirhq/weir/router/store"
 )
 
 // explained asks for the explanation of an event that was routed.
@@ -156,5 +157,117 @@ func TestExplainUnsent(t *testing.T) {
 	}
 	if r.store.Last() != 0 || pluginCalls(t, r) != 0 || out.String() != "" {
 		t.Error("explaining has left a trace")
+	}
+}
+
+// What an earlier configuration routed is explained by that one: after a reload,
+// after a restart, and from the store alone.
+func TestExplainEarlierConfiguration(t *testing.T) {
+	dir := t.TempDir()
+	first := replacing(t)
+	r := start(t, dir, first, Options{Stdout: &safeBuffer{}})
+	publishData(t, r, "big", `{"total":120,"currency":"USD"}`)
+	publishData(t, r, "small", `{"total":80,"currency":"USD"}`)
+	explained(t, r, "small")
+	const second = `
+destination "out" {
+  url = "stdout:"
+}
+route "big" {
+  when = event.data.total > 10
+  to   = [destination.out]
+}
+route "new" {
+  when = event.data.total > 100
+  to   = [destination.out]
+}
+`
+	if _, err := r.Reload(t.Context(), parse(t, dir, second), false); err != nil {
+		t.Fatal(err)
+	}
+	var said [3]string
+	check := func(i int, r *Router) {
+		t.Helper()
+		big, small := explained(t, r, "big"), explained(t, r, "small")
+		if big.Lost != "" || big.RoutedBy == big.Current || big.ReasonsBy != big.RoutedBy {
+			t.Errorf("by %s, reasons by %s, current %s: %s", big.RoutedBy, big.ReasonsBy, big.Current, big.Lost)
+		}
+		v := routeOf(t, big, "big")
+		if len(v.Terms) != 2 || len(v.Plugins) != 1 || !v.Plugins[0].Recomputed || v.Plugins[0].Differs != "" || v.Plugins[0].After[0].Data != "[null]" {
+			t.Errorf("route big: %+v", v)
+		}
+		if v := routeOf(t, small, "big"); v.Reason != "event.data.total is 80, not > 100" {
+			t.Errorf("the near miss: %+v", v)
+		}
+		if v := routeOf(t, big, "new"); v.Matched || v.Reason != "the configuration that routed the event has no such route; by the current one it matches" {
+			t.Errorf("route new: %+v", v)
+		}
+		for _, e := range []*api.Explanation{big, small} {
+			for k := range e.Routes {
+				e.Routes[k].Deliveries = nil // they may be under way
+			}
+		}
+		b, err := json.Marshal([]*api.Explanation{big, small})
+		if err != nil {
+			t.Fatal(err)
+		}
+		said[i] = string(b)
+	}
+	check(0, r)
+	shut(t, r)
+	r = start(t, dir, second, Options{Stdout: &safeBuffer{}})
+	check(1, r)
+	shut(t, r)
+	c := parse(t, dir, second)
+	inspect, err := New(t.Context(), c, Options{Inspect: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer shut(t, inspect)
+	check(2, inspect)
+	if said[1] != said[0] || said[2] != said[0] {
+		t.Errorf("not the same after a restart, or from the store:\n%s\n%s\n%s", said[0], said[1], said[2])
+	}
+}
+
+// A dead letter that is routed again is explained by both configurations.
+func TestExplainRoutedAgain(t *testing.T) {
+	dir := t.TempDir()
+	routes := func(module string) string {
+		return fmt.Sprintf("plugin \"p\" {\n  wasm = %q\n}\ndestination \"out\" {\n  url = \"stdout:\"\n}\nroute \"all\" {\n  through = [plugin.p]\n  to = [destination.out]\n}\n", module)
+	}
+	r := start(t, dir, routes(module(t, "exit")), Options{Stdout: &safeBuffer{}})
+	publishData(t, r, "o-1", `{"exit":3}`)
+	e := explained(t, r, "o-1")
+	if p := routeOf(t, e, "all").Plugins[0]; p.Class != "exit" || !p.Recomputed || p.Differs != "" || p.Before == nil || p.After != nil {
+		t.Fatalf("the failure: %+v", p)
+	}
+	if _, err := r.Reload(t.Context(), parse(t, dir, routes(module(t, "set-all"))), false); err != nil {
+		t.Fatal(err)
+	}
+	var list api.DeliveryList
+	lookUp(t, r, "/api/events/o-1/deliveries", &list)
+	if len(list.Deliveries) != 1 {
+		t.Fatalf("deliveries %+v", list)
+	}
+	ref, err := store.ParseRef(list.Deliveries[0].ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (engine{r}).RetryDelivery(t.Context(), ref); err != nil {
+		t.Fatal(err)
+	}
+	var v *api.RouteVerdict
+	await(t, "the second run", func() bool {
+		v = routeOf(t, explained(t, r, "o-1"), "all")
+		return len(v.Plugins) == 2
+	})
+	for i, p := range v.Plugins {
+		if !p.Recomputed || p.Differs != "" || p.NotRecomputed != "" {
+			t.Errorf("run %d: %+v", i, p)
+		}
+	}
+	if v.Plugins[0].Class != "exit" || len(v.Plugins[1].After) != 1 || v.Plugins[1].After[0].Data != "[null]" {
+		t.Errorf("the runs: %+v", v.Plugins)
 	}
 }

@@ -228,12 +228,15 @@ func (r *Router) takeOver(ctx context.Context, c *config.Config, orphan bool) (*
 		}
 		added = append(added, d.Name)
 	}
+	if err := r.archive.Prepare(ctx, c); err != nil {
+		return refuse(err)
+	}
 	// The last thing that can fail: it records the configuration before the first
 	// event is routed by it.
 	waiting, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(r.life, cancel)()
-	if err := r.reader.Swap(waiting, s.table(), func(last uint64) error { return r.beginEpoch(ctx, c, last) }); err != nil {
+	if err := r.reader.Swap(waiting, s.table(), func(last uint64) error { return r.archive.Begin(ctx, c, last) }); err != nil {
 		return refuse(err)
 	}
 	r.setup.Store(s)

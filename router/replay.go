@@ -33,6 +33,7 @@ func (r *Router) replayed(ctx context.Context, x *event.Event, ask *replay.Ask, 
 	if ask.Routes != replay.Current {
 		return replay.Again(x, decided, ask.To, id, now, engine{r}.configured), nil
 	}
+	r.archive.RoutedAgain()
 	routing, failed, err := r.reader.Replay(ctx, x, ask.To, now)
 	if err != nil {
 		return out, err

@@ -21,6 +21,7 @@ import (
 
 	"github.com/weirhq/weir/plugins"
 	"github.com/weirhq/weir/router/api"
+	"github.com/weirhq/weir/router/archive"
 	"github.com/weirhq/weir/router/attempt"
 	"github.com/weirhq/weir/router/config"
 	"github.com/weirhq/weir/router/event"
@@ -33,6 +34,7 @@ import (
 	"github.com/weirhq/weir/router/store"
 	"github.com/weirhq/weir/router/store/badger"
 	"github.com/weirhq/weir/router/stream"
+	"github.com/weirhq/weir/router/webhook"
 )
 
 // Options of a router. The zero value is that of a quiet embedded one.
@@ -66,12 +68,16 @@ type Router struct {
 	// cacheDir is for the host, past has tables of configurations that do not run.
 	cacheDir string
 	past     past
-	stdout   io.Writer
-	loader   func() (*config.Config, error)
-	lanes    *lane.Set
-	reader   *routing.Reader
-	replays  *replay.Set
-	health   health
+	// archive keeps the configurations that routed what is stored, encrypted with
+	// keys, which are nil where there is none.
+	archive *archive.Archive
+	keys    *webhook.Keyring
+	stdout  io.Writer
+	loader  func() (*config.Config, error)
+	lanes   *lane.Set
+	reader  *routing.Reader
+	replays *replay.Set
+	health  health
 
 	listeners listeners
 	stream    *stream.Hub
@@ -135,6 +141,10 @@ func (r *Router) open(ctx context.Context, o Options) error {
 	}
 	r.store = st
 	if r.book, err = stats.Open(ctx, st, stats.Options{Logger: r.log.Named("stats")}); err != nil {
+		return err
+	}
+
+	if err := r.openArchive(ctx, c); err != nil {
 		return err
 	}
 
@@ -255,6 +265,7 @@ func send(name string, sender attempt.Sender) lane.Try {
 func (r *Router) routeAgain(ctx context.Context, w *lane.Work) lane.Result {
 	started := time.Now()
 	name := w.Routing.Matches[w.Delivery.Match].Route
+	r.archive.RoutedAgain()
 	again, err := r.reader.RouteAgain(ctx, w.Event, name, started, w.Last)
 	result := lane.Result{OK: err == nil, Again: again, Blameless: true, Attempt: store.Attempt{Started: started, Latency: time.Since(started)}}
 	if err != nil {
@@ -289,6 +300,9 @@ func (r *Router) retain(ctx context.Context) {
 			if name != store.RoutingLane {
 				r.tellOverflow(name, n)
 			}
+		}
+		if err == nil && next.After(time.Now()) {
+			_, err = r.archive.Prune(ctx)
 		}
 		if err == nil {
 			err = r.expireLanes(ctx)
@@ -460,7 +474,7 @@ func (r *Router) Close(ctx context.Context) error {
 		errs = append(errs, err)
 	}
 	if !r.inspect && r.reader.Settled() {
-		errs = append(errs, r.endEpochs(context.WithoutCancel(ctx)))
+		errs = append(errs, r.archive.Close(context.WithoutCancel(ctx)))
 	}
 	r.closeErr = errors.Join(append(errs, r.release())...)
 	return r.closeErr

@@ -42,13 +42,11 @@ type webhooks struct {
 func (r *Router) openWebhooks(ctx context.Context, c *config.Config) error {
 	w := &webhooks{Router: r, hooks: map[string]*hook{}, deleted: make(chan struct{}, 1)}
 	r.webhooks = w
-	keyring, err := r.keyring(ctx, c)
-	if err != nil {
-		return err
-	}
+	keyring, err := r.keys, error(nil)
 	var refuse error
 	if r.inspect {
 		refuse = notRunning()
+		keyring = nil // it answers questions, and secrets are no answer
 	}
 	w.registry, err = webhook.Open(ctx, r.store, &r.registered, webhook.Options{
 		Keyring: keyring, Changes: r.reader.Change, Lanes: w, Rules: w.rules, Refuse: refuse,
@@ -76,25 +74,29 @@ func (r *Router) openWebhooks(ctx context.Context, c *config.Config) error {
 
 // keyring gives the keys that secrets are encrypted with, nil where there is none.
 func (r *Router) keyring(ctx context.Context, c *config.Config) (*webhook.Keyring, error) {
+	path := webhook.KeyFile(c.Store.Path)
 	if r.inspect {
-		return nil, nil // it answers questions, and secrets are no answer
+		k, _, err := webhook.LoadKeyring(os.LookupEnv, path, false)
+		if err != nil {
+			r.log.Warn("what needs the key is not answered", "error", err)
+		}
+		return k, nil
 	}
 	needed, err := webhook.HasSecrets(ctx, r.store)
 	if err != nil {
 		return nil, err
 	}
-	path := webhook.KeyFile(c.Store.Path)
 	k, made, err := webhook.LoadKeyring(os.LookupEnv, path, !needed)
 	switch {
 	case err != nil && !needed:
-		r.log.Warn("webhooks can't be registered, because there is no key to encrypt their secrets with", "error", err)
+		r.log.Warn("webhooks can't be registered, and plugins' config is kept in the clear, because there is no key to encrypt with", "error", err)
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("the key of the webhooks' secrets: %w", err)
 	case k == nil:
 		return nil, fmt.Errorf("the store has registered webhooks, and the key of their secrets is gone: bring back %s, or set %s", path, webhook.KeyVariable)
 	case made:
-		r.log.Warn("made the key that secrets of registered webhooks are encrypted with: keep a copy elsewhere, without it they are lost", "file", path)
+		r.log.Warn("made the key that secrets of registered webhooks and plugins' config are encrypted with: keep a copy elsewhere, without it they are lost", "file", path)
 	}
 	return k, nil
 }

@@ -112,6 +112,9 @@ func printExplanation(t *table, e *api.Explanation, unsent bool) {
 	case e.RoutedBy != e.Current:
 		t.line("It was routed by another configuration than the current one; reasons of routes that did not match are by the current one: " + e.Lost + ".")
 	}
+	for _, name := range e.SecretsChanged {
+		t.line("The secret of " + name + " has changed since: attempts are signed with the one of now.")
+	}
 	for i := range e.Routes {
 		r := &e.Routes[i]
 		if !r.Matched {

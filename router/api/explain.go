@@ -22,6 +22,9 @@ type Explains interface {
 	// of a hash, and done lets go of it. Another error than ctx's says, for people,
 	// why it can't be had.
 	TableOf(ctx context.Context, position uint64, config string) (t *routing.Table, done func(), err error)
+	// ChangedSecrets names the destinations whose secrets are others now than they
+	// were in that configuration.
+	ChangedSecrets(ctx context.Context, position uint64, config string) ([]string, error)
 	// Imagine makes the event that a source would make of a request in the native
 	// format. Nothing is stored. Errors are problems.
 	Imagine(r *source.Request, name string) (*event.Event, error)
@@ -130,6 +133,9 @@ func (s *server) explain(c *fiber.Ctx, e *event.Event, destination string) (*Exp
 			return nil, err
 		case t != nil:
 			table = t
+			if out.SecretsChanged, err = s.engine.ChangedSecrets(c.Context(), e.Position, decided.Config); err != nil {
+				return nil, err
+			}
 		default:
 			out.Lost = lost
 		}

@@ -135,9 +135,12 @@ type Explanation struct {
 	// ReasonsBy is the hash of the configuration that terms and reasons are of: that
 	// which routed the event, or the current one where that is not kept any more, as
 	// Lost then says.
-	ReasonsBy string         `json:"reasons_by"`
-	Lost      string         `json:"lost,omitempty"`
-	Routes    []RouteVerdict `json:"routes"`
+	ReasonsBy string `json:"reasons_by"`
+	Lost      string `json:"lost,omitempty"`
+	// SecretsChanged names the destinations that signed with other secrets when the
+	// event was routed.
+	SecretsChanged []string       `json:"secrets_changed,omitempty"`
+	Routes         []RouteVerdict `json:"routes"`
 	// MoreWebhooks counts the registered webhooks that took the event and are not
 	// among Routes.
 	MoreWebhooks int `json:"more_webhooks,omitempty"`

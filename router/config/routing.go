@@ -1,6 +1,9 @@
 package config
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -16,6 +19,8 @@ type routingPart struct {
 	Destinations []destinationFormat `json:"destinations,omitempty"`
 	Routes       []routePart         `json:"routes,omitempty"`
 	Webhooks     webhooksPart        `json:"webhooks"`
+	// Secrets are the salted hashes of the destinations' secrets, by name.
+	Secrets map[string]string `json:"secrets,omitempty"`
 }
 
 // webhooksPart is of the webhooks block. What each registered webhook takes is in
@@ -57,9 +62,10 @@ type routePart struct {
 // MarshalRouting encodes what of c decides where events go and with which bytes,
 // but for the modules, which it names by their digest. Configurations of the same
 // Hash and environment give the same bytes. They hold the plugins' configuration,
-// and with it what secrets that has.
-func (c *Config) MarshalRouting() ([]byte, error) {
-	part := routingPart{Hash: c.Hash}
+// and with it what secrets that has. Of the destinations' secrets they hold what
+// SecretHashes gives.
+func (c *Config) MarshalRouting(salt []byte) ([]byte, error) {
+	part := routingPart{Hash: c.Hash, Secrets: c.SecretHashes(salt)}
 	for _, p := range c.Plugins {
 		part.Plugins = append(part.Plugins, pluginPart{
 			p.Name, p.SHA256, p.Config, p.Memory, p.Fuel, p.InitFuel, p.Deadline, p.Isolation, p.ABI, p.OnError,
@@ -151,16 +157,36 @@ func UnmarshalRouting(b []byte, module func(sha256 string) ([]byte, error)) (*Co
 	return c, nil
 }
 
-// RoutingModules gives the digests of the modules that bytes of
-// [Config.MarshalRouting] name.
-func RoutingModules(b []byte) ([]string, error) {
+// SecretHashes are hashes of the secrets that each destination signs with, by its
+// name, salted so that they say nothing but whether they are the same
+// (HMAC-SHA-256, RFC 2104). Destinations without one are left out.
+func (c *Config) SecretHashes(salt []byte) map[string]string {
+	hashes := map[string]string{}
+	for _, d := range c.Destinations {
+		var all []Secret
+		if d.Secret != "" {
+			all = append(append(all, d.Secret), d.PreviousSecrets...)
+		}
+		for _, s := range d.Sign {
+			all = append(append(all, s.Secrets...), s.Keys...)
+		}
+		if len(all) == 0 {
+			continue
+		}
+		mac := hmac.New(sha256.New, salt)
+		for _, s := range all {
+			_, _ = fmt.Fprintf(mac, "%d %s\n", len(s), s.Reveal()) // a hash takes all
+		}
+		hashes[d.Name] = hex.EncodeToString(mac.Sum(nil))
+	}
+	return hashes
+}
+
+// RoutingSecrets gives the SecretHashes of bytes of [Config.MarshalRouting].
+func RoutingSecrets(b []byte) (map[string]string, error) {
 	var part routingPart
 	if err := json.Unmarshal(b, &part); err != nil {
 		return nil, fmt.Errorf("decode the routes: %w", err)
 	}
-	var sums []string
-	for _, p := range part.Plugins {
-		sums = append(sums, p.SHA256)
-	}
-	return sums, nil
+	return part.Secrets, nil
 }

@@ -91,7 +91,7 @@ func TestForEach(t *testing.T) {
 		t.Errorf("routes\n%s", strings.Join(routes, "\n"))
 	}
 	// What is kept of it is read back without any of these names.
-	b, err := c.MarshalRouting()
+	b, err := c.MarshalRouting(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,8 +33,9 @@ const sealVersion = "v1"
 // ErrKey says that none of a keyring's keys opens what was sealed.
 var ErrKey = errors.New("none of the keys opens it")
 
-// Keyring encrypts the secrets of registered webhooks. It is immutable and safe
-// for concurrent use. No error of it holds a key or a secret.
+// Keyring encrypts the secrets of registered webhooks, and the configurations that
+// are kept beside events. It is immutable and safe for concurrent use. No error of
+// it holds a key or a secret.
 type Keyring struct {
 	seal string // the id of the key that seals
 	keys map[string]cipher.AEAD
@@ -108,6 +109,38 @@ func (k *Keyring) Open(sealed, owner string) (string, error) {
 		return "", fmt.Errorf("it was changed, or belongs to another webhook: %w", ErrKey)
 	}
 	return string(secret), nil
+}
+
+// SealBytes is as Seal for bytes: the key's id, 4 bytes, then the nonce and what is
+// encrypted.
+func (k *Keyring) SealBytes(b []byte, owner string) []byte {
+	aead := k.keys[k.seal]
+	id, _ := hex.DecodeString(k.seal) // it is hex
+	out := make([]byte, len(id)+aead.NonceSize(), len(id)+aead.NonceSize()+len(b)+aead.Overhead())
+	copy(out, id)
+	_, _ = rand.Read(out[len(id):]) // it never fails
+	return aead.Seal(out, out[len(id):], b, []byte(owner))
+}
+
+// OpenBytes decrypts what SealBytes has made. The error is ErrKey as that of Open.
+func (k *Keyring) OpenBytes(sealed []byte, owner string) ([]byte, error) {
+	const idSize = 4
+	if len(sealed) < idSize {
+		return nil, errors.New("what is stored is nothing sealed")
+	}
+	id, rest := hex.EncodeToString(sealed[:idSize]), sealed[idSize:]
+	aead := k.keys[id]
+	if aead == nil {
+		return nil, fmt.Errorf("it is encrypted with the key %s, and there is only %s: %w", id, strings.Join(k.ids(), ", "), ErrKey)
+	}
+	if len(rest) < aead.NonceSize() {
+		return nil, errors.New("what is stored is nothing sealed")
+	}
+	b, err := aead.Open(nil, rest[:aead.NonceSize()], rest[aead.NonceSize():], []byte(owner))
+	if err != nil {
+		return nil, fmt.Errorf("it was changed, or belongs to something else: %w", ErrKey)
+	}
+	return b, nil
 }
 
 // current reports whether the key that seals now is the one that sealed.

@@ -88,12 +88,17 @@ func TestRulesOfEarlierPositions(t *testing.T) {
 			}
 		}
 	}
-	change(9, 7, "b", 5, 10)   // events 8 and 9 are not routed
-	change(9, 7, "c", 5, 10)   // no event came since
-	change(9, 7, "c", 5, 10)   // nothing changes
-	change(12, 9, "d", 10, 13) // all before 10 are routed
-	change(12, 12, "d", 13)
-	if w.Rule().Events[0] != "d" || w.Revision != 6 {
+	change(9, 7, "b", 5, 10) // events 8 and 9 are not routed
+	change(9, 7, "c", 5, 10) // no event came since
+	change(9, 7, "c", 5, 10) // nothing changes
+	change(12, 9, "d", 5, 10, 13)
+	change(14, 14, "e", 5, 10, 13, 15) // all are routed, and can be explained
+	change(16, 16, "f", 5, 10, 13, 15, 17)
+	change(18, 18, "g", 10, 13, 15, 17, 19)
+	change(20, 14, "h", 13, 15, 17, 19, 21)
+	change(22, 14, "i", 15, 17, 19, 21, 23)
+	change(24, 14, "j", 15, 17, 19, 21, 23, 25) // from 15 on they may have to be routed
+	if w.Rule().Events[0] != "j" || w.Revision != 11 {
 		t.Errorf("%+v", w)
 	}
 }

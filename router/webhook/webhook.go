@@ -112,8 +112,12 @@ func (w *Webhook) rules() ([]*routing.Rule, error) {
 	return list, nil
 }
 
+// pastRules is how many rules are kept that hold no more, to explain what they did.
+const pastRules = 4
+
 // next is a copy of w for a change that holds after position last, without the
-// rules that no event needs any more: those that ended at or before progress.
+// rules that no event needs any more: those that ended at or before progress, but
+// for the last of them.
 func (w *Webhook) next(last, progress uint64, now time.Time, rule Rule) *Webhook {
 	n := *w
 	n.Revision++
@@ -121,7 +125,7 @@ func (w *Webhook) next(last, progress uint64, now time.Time, rule Rule) *Webhook
 	n.Secrets = inUse(w.Secrets, now)
 	n.Rules = nil
 	for i, r := range w.Rules {
-		if i+1 == len(w.Rules) || w.Rules[i+1].From > progress+1 {
+		if i+pastRules >= len(w.Rules) || w.Rules[i+1].From > progress+1 {
 			n.Rules = append(n.Rules, r)
 		}
 	}
