@@ -205,8 +205,9 @@ func changed(m, result *event.Message) bool {
 func contentOf(m, result *event.Message) store.Content {
 	c := store.Content{
 		Type: result.Type, Subject: result.Subject, ContentType: result.ContentType,
-		Data: result.Data, SetHeader: result.SetHeader,
+		SetHeader: result.SetHeader,
 	}
+	c.Cut(result.Data, m.Data)
 	if !slices.Equal(m.Header, result.Header) {
 		c.HeaderChanged, c.Header = true, result.Header
 	}

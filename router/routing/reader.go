@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"golang.org/x/sync/errgroup"
-
 	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/store"
 )
@@ -64,6 +62,7 @@ type Reader struct {
 	taker Taker
 	// ledger may be nil.
 	ledger Ledger
+	crew   crew
 	// mu is held for reading while a table is in use, so that Swap knows when the
 	// old one is not any more.
 	mu    sync.RWMutex
@@ -173,6 +172,8 @@ func (r *Reader) Run(ctx context.Context) {
 	poster.Go(func() { r.post(ctx) })
 	defer poster.Wait()
 	defer r.retire(true)
+	r.crew.begin(runtime.GOMAXPROCS(0) - 1)
+	defer r.crew.end()
 	for ctx.Err() == nil {
 		err := r.step(ctx)
 		if err == nil || ctx.Err() != nil {
@@ -232,9 +233,16 @@ func (r *Reader) decide(ctx context.Context, events []*event.Event) error {
 		decisions[i] = d
 		return err
 	}
-	slow := r.table.plugins || len(r.earlier) > 0
-	if err := each(ctx, len(events), slow, one); err != nil {
-		return err
+	if r.table.plugins || len(r.earlier) > 0 {
+		if err := r.crew.each(ctx, len(events), one); err != nil {
+			return err
+		}
+	} else {
+		for i := range events {
+			if err := one(ctx, i); err != nil {
+				return err
+			}
+		}
 	}
 	sizes := make([]int, len(events))
 	// Told before they can be committed.
@@ -286,24 +294,6 @@ func closed(c chan struct{}) bool {
 	default:
 		return false
 	}
-}
-
-// each calls do for 0 to n-1; where it is slow, as plugins are, side by side.
-func each(ctx context.Context, n int, slow bool, do func(context.Context, int) error) error {
-	if !slow {
-		for i := range n {
-			if err := do(ctx, i); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	for i := range n {
-		group.Go(func() error { return do(groupCtx, i) })
-	}
-	return group.Wait()
 }
 
 func notify(c chan struct{}) {

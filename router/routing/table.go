@@ -18,9 +18,9 @@
 //
 // # Goroutines
 //
-// Run is the one goroutine that reads the log and decides. Where there are
-// plugins it starts workers for a batch and waits for them. It owns another one,
-// which commits what was decided, and which it waits for when it ends.
+// Run is the one goroutine that reads the log and decides. It owns others, for
+// which it waits when it ends: helpers for batches of events with plugins, and the
+// one that commits what was decided.
 package routing
 
 import (

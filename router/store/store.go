@@ -194,16 +194,6 @@ type Log struct {
 	Text  string
 }
 
-// Content is a message as plugins left it: what differs from the event.
-type Content struct {
-	Type, Subject, ContentType string
-	Data                       []byte
-	// Header replaces the event's where HeaderChanged is set.
-	HeaderChanged bool
-	Header        []event.Field
-	SetHeader     []event.Field
-}
-
 // Delivery is one message for one destination, or a route's failure.
 type Delivery struct {
 	// Match is the route, as an index into Matches.
@@ -578,7 +568,7 @@ func (r *Routing) Message(e *event.Event, d *Delivery) *event.Message {
 		return m
 	}
 	c := &r.Contents[d.Content]
-	m.Type, m.Subject, m.ContentType, m.Data = c.Type, c.Subject, c.ContentType, c.Data
+	m.Type, m.Subject, m.ContentType, m.Data = c.Type, c.Subject, c.ContentType, c.Whole(e.Data)
 	if c.HeaderChanged {
 		m.Header = c.Header
 	}

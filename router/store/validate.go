@@ -69,6 +69,11 @@ func validateRouting(r *Routing) error {
 	if len(r.Deliveries) > MaxDeliveries {
 		return fmt.Errorf("the routing of position %d has %d deliveries: %w", r.Position, len(r.Deliveries), ErrTooLarge)
 	}
+	for i := range r.Contents {
+		if c := &r.Contents[i]; c.Head < 0 || c.Tail < 0 {
+			return fmt.Errorf("content %d of position %d takes %d and %d bytes of the event", i, r.Position, c.Head, c.Tail)
+		}
+	}
 	for i := range r.Deliveries {
 		d := &r.Deliveries[i]
 		switch {

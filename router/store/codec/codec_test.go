@@ -27,7 +27,7 @@ func rows() []row {
 		Routing: store.Routing{
 			Config:   "00ff",
 			Matches:  []store.Match{{Route: "r", Plugins: []store.Verdict{{Plugin: "p", Build: "abcd", Filter: "keep", Error: "x", Duration: 9, Fuel: 1 << 40, Logs: []store.Log{{Level: 3, Text: "l"}, {}}}}}, {Route: "s", Config: "c"}},
-			Contents: []store.Content{{Type: "t", Data: []byte("d"), HeaderChanged: true, Header: []event.Field{{Name: "a", Value: "b"}}}, {Type: "u"}},
+			Contents: []store.Content{{Type: "t", Data: []byte("d"), HeaderChanged: true, Header: []event.Field{{Name: "a", Value: "b"}}}, {Type: "u", Head: 300, Tail: 2}},
 			Deliveries: []store.Delivery{
 				{Lane: "a", Content: 0, N: 2, Several: true}, {Lane: "b", Content: -1, Match: 1, Due: now, Replay: "rp"},
 				{Lane: "@routing", Content: -1, Dead: store.ReasonRouting, Error: "broken"},

@@ -20,12 +20,13 @@ const (
 )
 
 // routingVersion is 2 since verdicts have fuel, and 3 since they have logs, and
-// matches the configuration that decided them.
-const routingVersion = 3
+// matches the configuration that decided them. Contents may be cut since 4.
+const routingVersion = 4
 
 const (
 	contentHeaderChanged = 1 << iota
 	contentOutside
+	contentCut
 	contentFlags = 1<<iota - 1
 )
 
@@ -226,12 +227,19 @@ func appendContent(b []byte, c *store.Content, outside int) []byte {
 	if outside >= 0 {
 		flags |= contentOutside
 	}
+	if c.Head > 0 || c.Tail > 0 {
+		flags |= contentCut
+	}
 	b = append(b, flags)
 	b = appendString(b, c.Type)
 	b = appendString(b, c.Subject)
 	b = appendString(b, c.ContentType)
 	b = appendFields(b, c.Header)
 	b = appendFields(b, c.SetHeader)
+	if flags&contentCut != 0 {
+		b = binary.AppendUvarint(b, uint64(c.Head))
+		b = binary.AppendUvarint(b, uint64(c.Tail))
+	}
 	if outside >= 0 {
 		return binary.AppendUvarint(b, uint64(outside))
 	}
@@ -247,6 +255,9 @@ func (r *reader) content() (store.Content, int) {
 	}
 	if flags&^contentFlags != 0 {
 		r.fail("unknown flags of a content")
+	}
+	if flags&contentCut != 0 {
+		c.Head, c.Tail = r.int(), r.int()
 	}
 	if flags&contentOutside != 0 {
 		return c, r.int()

@@ -703,7 +703,7 @@ func progressFaithful(ctx context.Context, e *Env) error {
 		},
 		Contents: []store.Content{
 			{Type: "t2", Subject: "s2", ContentType: "c", Data: []byte("data"), HeaderChanged: true, Header: []event.Field{{Name: "a", Value: "b"}}, SetHeader: []event.Field{{Name: "c", Value: "d"}}},
-			{Type: "t3"},
+			{Type: "t3", Head: 4, Tail: 1},
 		},
 		Deliveries: []store.Delivery{
 			{Match: 0, N: 1, Several: true, Content: 0, Lane: "a"},
