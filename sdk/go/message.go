@@ -77,6 +77,7 @@ func (m *Message) peek(path string) Value {
 	if n < 0 {
 		return nil
 	}
+	taken += int(n)
 	b := make([]byte, n)
 	hostGet(path, b)
 	return b
@@ -102,7 +103,7 @@ func (m *Message) Bool(path string) bool { return m.peek(path).Bool() }
 // string, a bool, an integer, a float64, nil, or a [Value], which stands for
 // itself; anything else is [ErrMalformed].
 func (m *Message) Set(path string, value any) error {
-	v, ok := encode(value)
+	v, ok := appendValue(encoded[:0], value)
 	if !ok {
 		return ErrMalformed
 	}

@@ -272,32 +272,32 @@ func hex4(s []byte) rune {
 	return rune(n)
 }
 
-// encode returns a Go value as JSON.
-func encode(value any) (Value, bool) {
+// appendValue appends a Go value as JSON, or returns a [Value] as it is.
+func appendValue(b []byte, value any) (Value, bool) {
 	switch v := value.(type) {
 	case nil:
-		return Value("null"), true
+		return append(b, "null"...), true
 	case Value:
 		return v, true
 	case string:
-		return Text(v), true
+		return appendString(b, v), true
 	case bool:
-		return strconv.AppendBool(nil, v), true
+		return strconv.AppendBool(b, v), true
 	case int:
-		return strconv.AppendInt(nil, int64(v), 10), true
+		return strconv.AppendInt(b, int64(v), 10), true
 	case int64:
-		return strconv.AppendInt(nil, v, 10), true
+		return strconv.AppendInt(b, v, 10), true
 	case int32:
-		return strconv.AppendInt(nil, int64(v), 10), true
+		return strconv.AppendInt(b, int64(v), 10), true
 	case uint64:
-		return strconv.AppendUint(nil, v, 10), true
+		return strconv.AppendUint(b, v, 10), true
 	case uint32:
-		return strconv.AppendUint(nil, uint64(v), 10), true
+		return strconv.AppendUint(b, uint64(v), 10), true
 	case float64:
 		if v != v || v-v != 0 {
 			return nil, false // JSON has neither NaN nor infinity
 		}
-		return strconv.AppendFloat(nil, v, 'g', -1, 64), true
+		return strconv.AppendFloat(b, v, 'g', -1, 64), true
 	}
 	return nil, false
 }

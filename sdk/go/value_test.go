@@ -102,12 +102,12 @@ func TestEncode(t *testing.T) {
 		"null": nil, "true": true, "1": 1, "-2": int64(-2), "3": int32(3), "4": uint64(4), "5": uint32(5), "1.5": 1.5, "1e+21": 1e21,
 		`"a\"\\\n\r\t\u0001é😀"`: "a\"\\\n\r\t\x01é😀", `{"raw": 1.0}`: Value(`{"raw": 1.0}`),
 	} {
-		if got, ok := encode(in); !ok || string(got) != want {
+		if got, ok := appendValue(nil, in); !ok || string(got) != want {
 			t.Errorf("%v: got %s, %v; want %s", in, got, ok, want)
 		}
 	}
 	for _, in := range []any{[]int{1}, map[string]any{}, struct{}{}, math.NaN(), math.Inf(1)} {
-		if got, ok := encode(in); ok {
+		if got, ok := appendValue(nil, in); ok {
 			t.Errorf("%v was encoded as %s", in, got)
 		}
 	}

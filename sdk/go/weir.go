@@ -52,7 +52,8 @@ var (
 // route.
 func Filter(f func(m *Message) (keep bool, err error)) int32 {
 	return guard(func() (int32, error) {
-		keep, err := f(&Message{})
+		message = Message{}
+		keep, err := f(&message)
 		if keep {
 			return 1, err
 		}
@@ -65,7 +66,8 @@ func Filter(f func(m *Message) (keep bool, err error)) int32 {
 // returns [Drop] there is none. Any other error ends the event on this route.
 func Transform(f func(m *Message) error) int32 {
 	return guard(func() (int32, error) {
-		m := &Message{}
+		message = Message{}
+		m := &message
 		err := f(m)
 		drop := errors.Is(err, Drop)
 		switch {
@@ -173,6 +175,15 @@ const (
 // thread, and nothing keeps it.
 var scratch [1024]byte
 
+// message is the one of the call: a guest has one at a time.
+var message Message
+
+// encoded is where changes put their value, which the host copies.
+var encoded [512]byte
+
+// taken counts the bytes that were read, for rest.
+var taken int
+
 // pull calls a reading import until the buffer is large enough, and returns a
 // copy of what it wrote. A negative code comes back as it is.
 func pull(call func(buffer []byte) int32) ([]byte, int32) {
@@ -180,6 +191,7 @@ func pull(call func(buffer []byte) int32) ([]byte, int32) {
 	if n < 0 {
 		return nil, n
 	}
+	taken += int(n)
 	b := make([]byte, n)
 	if int(n) <= len(scratch) {
 		copy(b, scratch[:])
