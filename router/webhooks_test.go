@@ -378,6 +378,22 @@ func TestWebhookRotation(t *testing.T) {
 	if status, p, _ := call(t, r, "POST", "/api/webhooks/"+id+"/rotate", ""); status != 409 || p["code"] != "too_many_secrets" {
 		t.Errorf("rotating for ever: %d %v", status, p)
 	}
+
+	// One that has leaked ends at once, with all before it, however many there are.
+	if status, w, _ := call(t, r, "POST", "/api/webhooks/"+id+"/rotate", `{"secret":"the second secret of all","overlap":"0s"}`); status != 200 || len(w["signing"].([]any)) != 1 {
+		t.Errorf("cutting off: %d %v", status, w)
+	}
+	if got := signature(); got != "second1" {
+		t.Errorf("after the old ones were cut off signed by %s", got)
+	}
+	later := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
+	status, w, _ = call(t, r, "POST", "/api/webhooks/"+id+"/rotate", `{"activate_after":"`+later.Format(time.RFC3339)+`","overlap":"30m"}`)
+	if until := later.Add(30 * time.Minute).Format(time.RFC3339); status != 200 || w["signing"].([]any)[1].(map[string]any)["until"] != until {
+		t.Errorf("the one before ends at another time than %s: %d %v", until, status, w)
+	}
+	if got := signature(); got != "second2" {
+		t.Errorf("before the third is active signed by %s", got)
+	}
 }
 
 func TestWebhookRefusals(t *testing.T) {

@@ -259,7 +259,7 @@ func testWebhook(g *globals) *cobra.Command {
 }
 
 func rotateWebhook(g *globals) *cobra.Command {
-	var secret, after string
+	var secret, after, overlap string
 	cmd := &cobra.Command{
 		Use: "rotate WEBHOOK", Short: "Give a webhook another secret; the old one signs beside it for a day", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
@@ -272,11 +272,15 @@ func rotateWebhook(g *globals) *cobra.Command {
 			if after != "" {
 				body["activate_after"] = after
 			}
+			if overlap != "" {
+				body["overlap"] = overlap
+			}
 			return change(cmd, g, http.MethodPost, args[0], "/rotate", body)
 		},
 	}
 	cmd.Flags().StringVar(&secret, "secret", "", "the new secret, or @FILE that holds it; made when left out")
 	cmd.Flags().StringVar(&after, "activate-after", "", "from when on X-Webhook-Signature is by it: 2024-01-01T12:00:00Z, or how long from now, such as 1h")
+	cmd.Flags().StringVar(&overlap, "overlap", "", "how long the secrets before sign too, at most 24h; 0s ends them at once, which is for one that has leaked")
 	return cmd
 }
 

@@ -52,6 +52,12 @@ func TestWebhooksCommands(t *testing.T) {
 	if out := run(0, "rotate", "main", "--activate-after", "1h"); !strings.Contains(out, "whsec_") || !strings.Contains(out, "X-Webhook-Signature from") {
 		t.Error(out)
 	}
+	if out := run(0, "rotate", "main", "--overlap", "0s"); !strings.Contains(out, "whsec_") || strings.Count(out, "a secret ") != 1 {
+		t.Error(out)
+	}
+	if out := run(1, "rotate", "main", "--overlap", "2d"); !strings.Contains(out, "bad_overlap") {
+		t.Error(out)
+	}
 	if out := run(0, "pause", "main"); !strings.Contains(out, "paused") {
 		t.Error(out)
 	}

@@ -380,8 +380,8 @@ func set(to, s *string) {
 }
 
 // Rotate gives a webhook another secret. The one before is used beside it for
-// [Overlap] after the new one is active. made is the new one where it was not
-// given.
+// [Overlap], or as long as the rotation says, after the new one is active. made is
+// the new one where it was not given.
 func (r *Registry) Rotate(ctx context.Context, id, match string, rotation *Rotation) (w *Webhook, made string, err error) {
 	if err := r.ready(); err != nil {
 		return nil, "", err
@@ -393,17 +393,18 @@ func (r *Registry) Rotate(ctx context.Context, id, match string, rotation *Rotat
 	}
 	w, err = r.edit(ctx, id, match, func(w *Webhook, _ *Rule) error {
 		now := w.Updated
-		if len(w.Secrets) >= maxSecrets {
-			return problem.New(http.StatusConflict, "too_many_secrets", "the webhook has %d secrets, because it was rotated again and again within %s: wait until one has ended",
-				len(w.Secrets), Overlap)
-		}
-		active := now
+		active, overlap := now, Overlap
 		if rotation.Activate.After(now) {
 			active = rotation.Activate
 		}
+		if rotation.Overlap != nil {
+			overlap = *rotation.Overlap
+		}
+		until := active.Add(overlap)
 		all := []Secret{{Sealed: r.keyring.Seal(secret, w.ID), Created: now, Active: active}}
 		for _, s := range w.Secrets {
-			if until := active.Add(Overlap); s.Until.IsZero() || s.Active.After(now) && until.After(s.Until) {
+			cut := rotation.Overlap != nil && until.Before(s.Until)
+			if cut || s.Until.IsZero() || s.Active.After(now) && until.After(s.Until) {
 				s.Until = until
 			}
 			// A rotation that has not begun makes way for this one.
@@ -411,6 +412,10 @@ func (r *Registry) Rotate(ctx context.Context, id, match string, rotation *Rotat
 				s.Active = active
 			}
 			all = append(all, s)
+		}
+		if all = inUse(all, now); len(all) > maxSecrets {
+			return problem.New(http.StatusConflict, "too_many_secrets", `the webhook has %d secrets, because it was rotated again and again within %s: wait until one has ended, or end them with "overlap": "0s"`,
+				len(w.Secrets), Overlap)
 		}
 		w.Secrets = all
 		return nil

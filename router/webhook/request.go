@@ -73,6 +73,9 @@ type Rotation struct {
 	Secret string
 	// Activate is from when on X-Webhook-Signature is by it; zero: now.
 	Activate time.Time
+	// Overlap is how long those before sign beside the new one once it is active, at
+	// most [Overlap]; nil: that long. None cuts off a secret that has leaked.
+	Overlap *time.Duration
 }
 
 // maxActivateAfter bounds how far ahead a secret is rotated.
@@ -84,7 +87,7 @@ func ParseRotation(body []byte, now time.Time) (*Rotation, error) {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return r, nil
 	}
-	err := members(body, []string{"secret", "activate_after"}, func(name string, v json.RawMessage) error {
+	err := members(body, []string{"secret", "activate_after", "overlap"}, func(name string, v json.RawMessage) error {
 		s, err := text(name, v)
 		if err != nil || s == nil {
 			return err
@@ -92,6 +95,14 @@ func ParseRotation(body []byte, now time.Time) (*Rotation, error) {
 		if name == "secret" {
 			r.Secret = *s
 			return plain(checkSecret(*s))
+		}
+		if name == "overlap" {
+			d, err := config.ParseDuration(*s)
+			if err != nil || d < 0 || d > Overlap {
+				return invalid(name, `it is a time span from "0s", which ends the secrets before at once, to "%s"`, config.FormatDuration(Overlap))
+			}
+			r.Overlap = &d
+			return nil
 		}
 		at, err := time.Parse(time.RFC3339, *s)
 		if err != nil {

@@ -46,9 +46,14 @@ func TestParseRotation(t *testing.T) {
 			t.Errorf("%s: %+v, %v, want %s", body, r, err, want)
 		}
 	}
-	for _, body := range []string{`{"activate_after":"soon"}`, `{"activate_after":"31d"}`, `{"activate_after":7}`, `{"secret":"x"}`, `{"overlap":"1h"}`, `[]`} {
+	for _, body := range []string{`{"activate_after":"soon"}`, `{"activate_after":"31d"}`, `{"activate_after":7}`, `{"secret":"x"}`, `{"overlap":"25h"}`, `{"overlap":"-1s"}`, `{"overlap":0}`, `{"overlap":""}`, `{"lap":"1h"}`, `[]`} {
 		if _, err := ParseRotation([]byte(body), now); err == nil {
 			t.Errorf("%s was taken", body)
+		}
+	}
+	for body, want := range map[string]time.Duration{`{"overlap":"0s"}`: 0, `{"overlap":"1h"}`: time.Hour, `{"overlap":"1d"}`: Overlap} {
+		if r, err := ParseRotation([]byte(body), now); err != nil || r.Overlap == nil || *r.Overlap != want {
+			t.Errorf("%s: %+v, %v, want %s", body, r, err, want)
 		}
 	}
 }
