@@ -29,16 +29,30 @@ func (l ledger) Routed(events []*event.Event) (store.Document, func()) {
 type counted struct {
 	store.Store
 	book *stats.Book
+	// ended counts the end of a delivery that no attempt has brought: it was
+	// acknowledged, or moved by hand.
+	ended func(lane string, to store.State)
 }
 
 // Commit implements [store.Store].
 func (c counted) Commit(ctx context.Context, r *store.Record) (store.Result, error) {
 	t := c.book.Tally()
+	type hand struct {
+		lane string
+		to   store.State
+	}
+	var hands []hand
 	for i := range r.Outcomes {
 		// The lane of routing is no destination.
 		if lane := &r.Outcomes[i]; lane.Lane != store.RoutingLane {
 			for k := range lane.Outcomes {
-				t.Add(observation(lane.Lane, &lane.Outcomes[k]))
+				o := &lane.Outcomes[k]
+				if byHand(o) {
+					hands = append(hands, hand{lane.Lane, o.To})
+					t.Add(observation(lane.Lane, o, c.typeOf(ctx, o.Ref.Position)))
+				} else {
+					t.Add(observation(lane.Lane, o, o.Type))
+				}
 			}
 		}
 	}
@@ -51,13 +65,29 @@ func (c counted) Commit(ctx context.Context, r *store.Record) (store.Result, err
 	result, err := c.Store.Commit(ctx, &with)
 	if err == nil {
 		t.Committed(d)
+		for _, h := range hands {
+			c.ended(h.lane, h.to)
+		}
 	}
 	return result, err
 }
 
-// observation is what an outcome counts as. What is moved by hand has no type.
-func observation(lane string, o *store.Outcome) *stats.Observation {
-	out := &stats.Observation{At: time.Now(), Key: stats.Key{Type: o.Type, Destination: lane}}
+// byHand reports whether an outcome ends a delivery without an attempt. A lane that
+// ends one by itself says its type.
+func byHand(o *store.Outcome) bool { return o.Type == "" && o.Attempt == nil && o.To.Final() }
+
+// typeOf is an event's, empty where it can't be read.
+func (c counted) typeOf(ctx context.Context, position uint64) string {
+	e, err := c.Event(ctx, position)
+	if err != nil {
+		return ""
+	}
+	return e.Type
+}
+
+// observation is what an outcome of an event of a type counts as.
+func observation(lane string, o *store.Outcome, eventType string) *stats.Observation {
+	out := &stats.Observation{At: time.Now(), Key: stats.Key{Type: eventType, Destination: lane}}
 	if out.Type == "" {
 		out.Type = stats.Other
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -104,12 +105,70 @@ route "orders" {
 // What a receiver acknowledges says nothing of its event, and so has no latency:
 // one since the year 1 would be the end of all sums.
 func TestAcknowledgedHasNoLatency(t *testing.T) {
-	o := observation("poll", &store.Outcome{From: store.Waiting, To: store.Delivered})
+	o := observation("poll", &store.Outcome{From: store.Waiting, To: store.Delivered}, "a")
 	if o.End != stats.Delivered || !o.Unmeasured || o.SinceReceived != 0 {
 		t.Errorf("%+v", o)
 	}
-	o = observation("poll", &store.Outcome{From: store.Waiting, To: store.Delivered, Type: "a", Received: time.Now().Add(-time.Second)})
+	o = observation("poll", &store.Outcome{From: store.Waiting, To: store.Delivered, Type: "a", Received: time.Now().Add(-time.Second)}, "a")
 	if o.Unmeasured || o.SinceReceived < time.Second {
 		t.Errorf("%+v", o)
+	}
+}
+
+// What is acknowledged or cancelled by hand counts for its event's type, and among
+// the metrics.
+func TestWhatIsMovedByHandCounts(t *testing.T) {
+	r := start(t, t.TempDir(), `
+destination "polled" {
+  url = "pull:"
+}
+destination "stopped" {
+  url = "stdout:"
+}
+route "all" {
+  to = [destination.polled, destination.stopped]
+}`, Options{Stdout: &safeBuffer{}})
+	if status, answer, _ := call(t, r, "POST", "/api/destinations/stopped/pause", ""); status != 200 {
+		t.Fatal(status, answer)
+	}
+	for _, typ := range []string{"order.paid", "user.seen"} {
+		publish(t, r, typ, typ)
+	}
+	var page api.PullPage
+	await(t, "both to be pulled", func() bool {
+		lookUp(t, r, "/api/pull/polled", &page)
+		return len(page.Messages) == 2
+	})
+	if status, answer, _ := call(t, r, "POST", "/api/pull/polled/ack", fmt.Sprintf(`{"cursor":%q}`, page.Next)); status != 200 {
+		t.Fatal(status, answer)
+	}
+	var list api.DeliveryList
+	lookUp(t, r, "/api/deliveries?destination=stopped&type=order.paid", &list)
+	if status, answer, _ := call(t, r, "POST", "/api/deliveries/"+list.Deliveries[0].ID+"/cancel", ""); status != 200 {
+		t.Fatal(status, answer)
+	}
+	if status, answer, _ := call(t, r, "POST", "/api/destinations/stopped/cancel", ""); status != 200 {
+		t.Fatal(status, answer)
+	}
+	var s api.Stats
+	lookUp(t, r, "/api/stats?by=event", &s)
+	if len(s.Rows) != 2 {
+		t.Errorf("%+v", s.Rows)
+	}
+	for _, row := range s.Rows {
+		if (row.Event != "order.paid" && row.Event != "user.seen") || row.Delivered != 1 || row.Cancelled != 1 || row.Attempts != 0 {
+			t.Errorf("%+v", row)
+		}
+	}
+	text, _, err := r.metrics.Text("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`weir_deliveries_total{destination="polled",outcome="delivered"} 2`, `weir_deliveries_total{destination="stopped",outcome="cancelled"} 2`,
+	} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("there is no %s in the metrics", want)
+		}
 	}
 }

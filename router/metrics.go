@@ -45,7 +45,17 @@ func (r *Router) countAttempt(destination string, w *lane.Work, result *lane.Res
 		}
 		l.Attempt(reason, result.Attempt.Latency, w.Event.Received)
 	}
-	switch o.To {
+	ended(l, o.To)
+}
+
+// countByHand counts the end of a delivery that no attempt has brought, but a hand,
+// an acknowledgement, or its age.
+func (r *Router) countByHand(destination string, to store.State) {
+	ended(r.metrics.Lane(destination), to)
+}
+
+func ended(l *metrics.Lane, to store.State) {
+	switch to {
 	case store.Delivered:
 		l.Delivered()
 	case store.Dead:

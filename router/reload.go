@@ -321,7 +321,11 @@ func refuseOrphans(changes []api.Change) error {
 	text := ""
 	for _, c := range changes {
 		if c.Waiting > 0 {
-			text += fmt.Sprintf("%d deliveries wait for %s, which would be gone. ", c.Waiting, c.Block)
+			what := "deliveries wait"
+			if c.Waiting == 1 {
+				what = "delivery waits"
+			}
+			text += fmt.Sprintf("%d %s for %s, which would be gone. ", c.Waiting, what, c.Block)
 		}
 	}
 	if text == "" {

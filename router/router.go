@@ -164,7 +164,7 @@ func (r *Router) open(ctx context.Context, o Options) error {
 	}
 	r.running(current)
 	r.reader = routing.NewReader(st, current.table(), r.log.Named("routing"), taker{r}, ledger{r.book})
-	r.lanes = lane.NewSet(counted{st, r.book}, lane.Options{Logger: r.log.Named("delivery"), Observer: r.observe, Notify: r.notify})
+	r.lanes = lane.NewSet(counted{st, r.book, r.countByHand}, lane.Options{Logger: r.log.Named("delivery"), Observer: r.observe, Notify: r.notify})
 	if err := r.openReplays(ctx); err != nil {
 		return err
 	}
@@ -299,6 +299,9 @@ func (r *Router) retain(ctx context.Context) {
 		for name, n := range expired.AgedBy {
 			if name != store.RoutingLane {
 				r.tellOverflow(name, n)
+				for range n {
+					r.countByHand(name, store.Dead)
+				}
 			}
 		}
 		if err == nil && next.After(time.Now()) {

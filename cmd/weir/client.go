@@ -27,7 +27,9 @@ type client struct {
 	// stream is do for an answer that does not end; nil while none runs.
 	stream func(*http.Request) (*http.Response, error)
 	base   string
-	close  func() error
+	// at is where it is, for people: its URL or its socket.
+	at    string
+	close func() error
 	// offline: no router runs, and the store answers.
 	offline bool
 }
@@ -63,7 +65,7 @@ func connectRunning(ctx context.Context, g *globals) (*config.Config, *client, e
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, os.ErrNotExist): // of a socket
 		return c, nil, fmt.Errorf("%w at %s (%s)", errNoRouter, c.Server.AdminAddress(), addressName(c))
 	}
-	return nil, nil, fmt.Errorf("ask the router at %s: %w", router.base, err)
+	return nil, nil, fmt.Errorf("ask the router at %s: %w", router.at, err)
 }
 
 // addressName is the attribute that says where the API is.
@@ -90,7 +92,7 @@ func offline(ctx context.Context, c *config.Config) (*client, error) {
 	app := r.Handler()
 	return &client{
 		do:   func(req *http.Request) (*http.Response, error) { return app.Test(req, -1) },
-		base: "http://localhost", offline: true,
+		base: "http://localhost", at: c.Store.Path, offline: true,
 		close: func() error { return r.Close(context.Background()) },
 	}, nil
 }
@@ -130,7 +132,7 @@ func (c *client) call(ctx context.Context, method, path string, body []byte, int
 		return nil
 	}
 	if err := json.Unmarshal(answer, into); err != nil {
-		return fmt.Errorf("%s %s answered something that is not from a router: %w", method, c.base+path, err)
+		return fmt.Errorf("%s %s answered something that is not from a router: %w", method, c.at+path, err)
 	}
 	return nil
 }

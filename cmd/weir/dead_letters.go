@@ -17,6 +17,22 @@ import (
 // deadLetterFilter is what the flags of a list ask for, as the API takes it.
 type deadLetterFilter struct{ api.DeadLetterFilter }
 
+// deadQuery is the query of filters for dead letters, all of which have one status.
+func (f *filters) deadQuery(now time.Time) (url.Values, error) {
+	if f.status != "" && f.status != "dead" {
+		return nil, usage("--status takes dead, which all dead letters are, not %q", f.status)
+	}
+	q, err := f.query(now)
+	q.Del("status")
+	return q, err
+}
+
+func (f *filters) registerDead(cmd *cobra.Command) {
+	f.register(cmd)
+	cmd.Flags().StringVar(&f.destination, "destination", "", "name of the destination; @routing: routes whose plugin failed")
+	cmd.Flags().StringVar(&f.status, "status", "", "dead, which all of them are")
+}
+
 // times takes the times over from a query.
 func (f *deadLetterFilter) times(q url.Values) error {
 	for name, into := range map[string]*time.Time{"since": &f.Since, "until": &f.Until} {
@@ -39,7 +55,7 @@ func newDeadLetters(g *globals) *cobra.Command {
 	ls := &cobra.Command{
 		Use: "ls", Short: "List dead letters, newest event first", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			q, err := f.query(time.Now())
+			q, err := f.deadQuery(time.Now())
 			if err != nil {
 				return err
 			}
@@ -59,8 +75,7 @@ func newDeadLetters(g *globals) *cobra.Command {
 			})
 		},
 	}
-	f.register(ls)
-	ls.Flags().StringVar(&f.destination, "destination", "", "name of the destination; @routing: routes whose plugin failed")
+	f.registerDead(ls)
 	show := newDeliveryShow(g)
 	show.Use, show.Short = "show DEAD-LETTER", "Show one dead letter with every attempt"
 	cmd.AddCommand(ls, show,
@@ -85,11 +100,11 @@ func newDeadLetterMove(g *globals, name, short, done string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: name + " [DEAD-LETTER…]", Short: short,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			q, err := f.query(time.Now())
+			q, err := f.deadQuery(time.Now())
 			if err != nil {
 				return err
 			}
-			given := f.kind + f.source + f.destination + f.tenant + f.since + f.until
+			given := f.kind + f.source + f.destination + f.tenant + f.since + f.until + f.status
 			switch {
 			case len(args) > 0 && (given != "" || all):
 				return &exitError{code: 2, err: errors.New("name dead letters, or choose them by flags, not both")}
@@ -120,8 +135,7 @@ func newDeadLetterMove(g *globals, name, short, done string) *cobra.Command {
 			})
 		},
 	}
-	f.register(cmd)
-	cmd.Flags().StringVar(&f.destination, "destination", "", "name of the destination; @routing: routes whose plugin failed")
+	f.registerDead(cmd)
 	cmd.Flags().BoolVar(&all, "all", false, "all dead letters")
 	cmd.Flags().Lookup("limit").Usage = "at most this many; without it all"
 	return cmd

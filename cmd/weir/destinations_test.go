@@ -102,6 +102,9 @@ route "all" {
 	if d := destination(t, dir, "crm"); d.Status != "failing" || d.LastFailure == nil || d.LastFailure.Status != 500 {
 		t.Errorf("%+v", d)
 	}
+	if out := mustRun(t, dir, "dead-letters", "ls", "--status", "dead"); strings.Count(out, "order.paid") != 4 {
+		t.Error(out)
+	}
 	answer.Store(200)
 	if out := mustRun(t, dir, "dead-letters", "retry", "--destination", "crm", "--limit", "1"); !strings.HasPrefix(out, "1 to be sent again") {
 		t.Error(out)

@@ -74,17 +74,17 @@ func (d *doctor) askRouter(ctx context.Context, c *client, what string) {
 	defer cancel()
 	if err := c.get(ctx, "/healthz", nil, &api.Health{}); err != nil {
 		d.fail("address", "end the program that has it (ss -ltnp shows which), or change server.listen or --server",
-			"%s (%s) does not answer as a router does: %s", c.base, what, err)
+			"%s (%s) does not answer as a router does: %s", c.at, what, err)
 		return
 	}
 	d.running = c
 	switch reason, err := notReady(ctx, c); {
 	case err != nil:
-		d.fail("router", "its log says why", "the router at %s does not say whether it is ready: %s", c.base, err)
+		d.fail("router", "its log says why", "the router at %s does not say whether it is ready: %s", c.at, err)
 	case reason != "":
-		d.fail("router", "mend that, or start it again; its log has more", "the router at %s is not ready: %s", c.base, reason)
+		d.fail("router", "mend that, or start it again; its log has more", "the router at %s is not ready: %s", c.at, reason)
 	default:
-		d.ok("router", "runs at %s and is ready", c.base)
+		d.ok("router", "runs at %s and is ready", c.at)
 	}
 }
 

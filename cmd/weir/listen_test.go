@@ -104,6 +104,22 @@ func TestTLS(t *testing.T) {
 	if string(presented()) != string(second) {
 		t.Error("the old certificate is still presented")
 	}
+	// A name of its own is to be asked by TLS only; a loopback name others share.
+	for host, want := range map[string]string{"hooks.example.com": "max-age=31536000", address: ""} {
+		req, err := http.NewRequest(http.MethodGet, "https://"+address+"/healthz", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = host
+		res, err := h.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if got := res.Header.Get("Strict-Transport-Security"); got != want {
+			t.Errorf("%s: Strict-Transport-Security %q, want %q", host, got, want)
+		}
+	}
 	// A pair that does not fit is refused, and the old one goes on.
 	key, err := os.ReadFile(filepath.Join(dir, "weir.key"))
 	if err != nil {
@@ -145,7 +161,8 @@ func TestAdminAtASocket(t *testing.T) {
 	for _, args := range [][]string{
 		{"events", "show", "o-1"}, {"send"}, {"reload"}, {"doctor"}, {"events", "show", "o-1", "--server", "unix://" + socket},
 	} {
-		if out, errOut, code := weir(t, dir, args...); code != 0 {
+		out, errOut, code := weir(t, dir, args...)
+		if code != 0 || args[0] == "doctor" && !strings.Contains(out, "runs at unix://"+socket) {
 			t.Errorf("weir %v: code %d\n%s%s", args, code, out, errOut)
 		}
 	}

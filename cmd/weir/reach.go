@@ -44,6 +44,7 @@ func ownAt(c *config.Config, address, token string) *client {
 
 func reach(server, token string, trust *tls.Config) *client {
 	base := strings.TrimSuffix(server, "/")
+	at := base
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = trust
 	if path, ok := config.SocketPath(base); ok {
@@ -69,7 +70,7 @@ func reach(server, token string, trust *tls.Config) *client {
 			return h.Do(r)
 		}
 	}
-	return &client{do: by(h), stream: by(&endless), base: base, close: func() error { h.CloseIdleConnections(); return nil }}
+	return &client{do: by(h), stream: by(&endless), base: base, at: at, close: func() error { h.CloseIdleConnections(); return nil }}
 }
 
 // trusting is for a router on this machine, whose certificate has another name

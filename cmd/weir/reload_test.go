@@ -141,7 +141,7 @@ func TestReloadWithOrphans(t *testing.T) {
 	}
 	await(t, "it to wait", func() bool { return len(retrying()) == 1 })
 	rewrite(t, config, "\"one\"", "\"uno\"", "destination.one", "destination.uno")
-	if _, errOut, code := weir(t, dir, "reload"); code != 1 || !strings.Contains(errOut, "would_orphan") || !strings.Contains(errOut, "1 deliveries wait for destination.one") {
+	if _, errOut, code := weir(t, dir, "reload"); code != 1 || !strings.Contains(errOut, "would_orphan") || !strings.Contains(errOut, "1 delivery waits for destination.one") {
 		t.Errorf("code %d: %s", code, errOut)
 	}
 	out, errOut, code := weir(t, dir, "reload", "--orphan")

@@ -270,6 +270,9 @@ func (s *send) prove(r *outgoing, block *config.Source, kind string, cfgErr erro
 	}
 	scheme, err := verify.New(kind, o)
 	if err != nil {
+		if block.Verify.Kind != kind {
+			return usage("sign: %w: name a --source of the configuration with verify %q, which says it", err, kind)
+		}
 		return usage("sign: %w", err)
 	}
 	base := cmp.Or(block.PublicURL, defaultServer)

@@ -31,6 +31,11 @@ func (s *server) guard(c *fiber.Ctx) error {
 	if named == "" {
 		named = host
 	}
+	// A browser that was here once does not come again in the clear (RFC 6797), but
+	// for a loopback name, which other programs share.
+	if c.Context().IsTLS() && !loopbackHost(host) {
+		c.Response().Header.Set(fiber.HeaderStrictTransportSecurity, "max-age=31536000")
+	}
 	if !plainHost(named) || !plainHost(host) {
 		return problem.New(http.StatusBadRequest, "malformed_header", "the header Host is malformed")
 	}

@@ -119,5 +119,6 @@ func TestIdempotencyKeyOfBatches(t *testing.T) {
 	if e := odd.Events[0]; e.OriginID != "a b-0" || e.ID != event.HashID("a b-0") {
 		t.Errorf("got %+v", e)
 	}
+	refused(t, native(t), request("application/json", `{"event":"a","data":1}`, key, event.Field{Name: "idempotency-key", Value: "L"}), 400, "ambiguous_header", "Idempotency-Key")
 	refused(t, native(t), request("application/json", `{"event":"a","data":1}`, event.Field{Name: "Idempotency-Key", Value: strings.Repeat("k", 1017)}), 400, "bad_id", "Idempotency-Key")
 }

@@ -68,8 +68,17 @@ func (m *making) idempotencyKey(e *event.Event) error {
 	if !m.source.native {
 		return nil
 	}
-	key := m.request.header("idempotency-key")
-	if key == "" {
+	key, n := "", 0
+	for _, f := range m.request.Header {
+		if strings.EqualFold(f.Name, "idempotency-key") {
+			key = f.Value
+			n++
+		}
+	}
+	switch {
+	case n > 1:
+		return problem.New(http.StatusBadRequest, "ambiguous_header", "the header Idempotency-Key is there twice")
+	case key == "":
 		return nil
 	}
 	if len(key) > maxIdempotencyKey {
