@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/weirhq/weir/router/api"
 	"github.com/weirhq/weir/router/attempt/receiver"
 )
 
@@ -245,6 +246,22 @@ func TestLookups(t *testing.T) {
 	}
 	if _, errOut, code := weir(t, dir, "events", "show", "nobody"); code != 1 || !strings.Contains(errOut, "event_not_found") {
 		t.Errorf("an unknown event: code %d, %s", code, errOut)
+	}
+}
+
+func TestPhasesOf(t *testing.T) {
+	for _, c := range []struct {
+		phases *api.Phases
+		want   string
+	}{
+		{nil, ""},
+		{&api.Phases{}, ""},
+		{&api.Phases{FirstByte: 12.34}, " (first byte 12.3)"},
+		{&api.Phases{DNS: 1, Connect: 2, TLS: 30.06, FirstByte: 4}, " (DNS 1.0, connect 2.0, TLS 30.1, first byte 4.0)"},
+	} {
+		if got := phasesOf(c.phases); got != c.want {
+			t.Errorf("%+v: %q, want %q", c.phases, got, c.want)
+		}
 	}
 }
 

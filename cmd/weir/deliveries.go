@@ -225,10 +225,30 @@ func printDelivery(t *table, d *api.Delivery) {
 	printAttempts(t, "", d)
 }
 
+// phasesOf says what of an attempt took how long, in milliseconds.
+func phasesOf(p *api.Phases) string {
+	if p == nil {
+		return ""
+	}
+	var parts []string
+	for _, phase := range []struct {
+		name string
+		took float64
+	}{{"DNS", p.DNS}, {"connect", p.Connect}, {"TLS", p.TLS}, {"first byte", p.FirstByte}} {
+		if phase.took > 0 {
+			parts = append(parts, fmt.Sprintf("%s %.1f", phase.name, phase.took))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(parts, ", ") + ")"
+}
+
 func printAttempts(t *table, margin string, d *api.Delivery) {
 	for i := range d.Attempts {
 		a := &d.Attempts[i]
-		t.line(fmt.Sprintf("%sattempt %d  %s  %s  %.1f ms", margin, a.Number, a.Started.Format(time.RFC3339), outcomeOf(a), a.LatencyMS))
+		t.line(fmt.Sprintf("%sattempt %d  %s  %s  %.1f ms%s", margin, a.Number, a.Started.Format(time.RFC3339), outcomeOf(a), a.LatencyMS, phasesOf(a.Phases)))
 		if a.Response != "" {
 			t.line(margin + "           answered: " + firstLine(a.Response))
 		}
