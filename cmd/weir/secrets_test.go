@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,12 +24,37 @@ func TestSecretsAreWrittenNowhere(t *testing.T) {
 		header, password, query, variable   = "hdr-eeeeeeeeeeeeeeeeeeee", "pwd-ffffffffffffffffffff", "qry-gggggggggggggggggggg", "var-hhhhhhhhhhhhhhhhhhhh"
 	)
 	secrets := []string{token, shop, hmacSecret, sendSecret, header, password, query, variable}
+	// secretOf makes one that is searched for.
+	secretOf := func(name string) string {
+		s := fmt.Sprintf("%s-%024d", name, len(secrets))
+		secrets = append(secrets, s)
+		return s
+	}
+	presets := map[string]string{
+		"github": "", "stripe": "", "shopify": "", "slack": "", "twilio": "", "gitlab": "", "mailgun": "", "standard": "", "bearer": "",
+		"basic": "\n    username = \"someone\"", "token": "\n    header = \"x-token\"",
+	}
+	var blocks strings.Builder
+	for kind, more := range presets {
+		fmt.Fprintf(&blocks, "source \"s-%s\" {\n  verify %q {\n    %s = %s%s\n  }\n}\n", kind, kind,
+			map[bool]string{true: "password", false: "secrets"}[kind == "basic"],
+			map[bool]string{true: fmt.Sprintf("%q", secretOf(kind)), false: fmt.Sprintf("[%q, %q]", secretOf(kind), secretOf("old-"+kind))}[kind == "basic"], more)
+	}
+	granted := secretOf("granted")
+	grant := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"access_token":%q,"token_type":"Bearer","expires_in":3600}`, granted)
+	}))
+	defer grant.Close()
+	ed25519Key := "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
+	secrets = append(secrets, ed25519Key, strings.TrimPrefix(ed25519Key, "whsk_"))
 	rec := startReceiver(t, receiver.Options{Status: 500})
 	host := strings.TrimPrefix(rec.URL(), "http://")
 	dir, address := t.TempDir(), freeAddress(t)
 	config := writeFile(t, dir, "router.hcl", fmt.Sprintf(`
 server {
   listen = %q
+  public_url = "https://hooks.example.com"
   token  = %q
   access "shop" {
     token  = %q
@@ -54,14 +80,60 @@ destination "crm" {
   url     = "http://someone:%s@%s/hooks?access_token=%s"
   secret  = local.crm_secret
   headers = { "x-api-key" = %q, "x-other" = var.api_token }
+  previous_secrets = [%q]
   retry {
     schedule = ["0s", "10ms"]
   }
 }
-route "all" {
-  to = [destination.crm]
+destination "basic" {
+  url = %[12]q
+  auth "basic" {
+    username = "someone"
+    password = %[13]q
+  }
+  sign "hmac" {
+    secrets = [%[14]q]
+  }
+  sign "ed25519" {
+    keys = [%[15]q]
+  }
+  retry {
+    schedule = ["0s"]
+  }
 }
-`, address, token, shop, variable, sendSecret, hmacSecret, password, host, query, header))
+destination "bearer" {
+  url = %[12]q
+  auth "bearer" {
+    token = %[16]q
+  }
+  sign "standard" {
+    secrets = [%[17]q]
+  }
+  retry {
+    schedule = ["0s"]
+  }
+}
+destination "oauth2" {
+  url = %[12]q
+  auth "oauth2" {
+    token_url     = %[18]q
+    client_id     = "weir"
+    client_secret = %[19]q
+  }
+  retry {
+    schedule = ["0s"]
+  }
+}
+destination "pulled" {
+  url   = "pull:"
+  token = %[20]q
+}
+route "all" {
+  to = [destination.crm, destination.basic, destination.bearer, destination.oauth2, destination.pulled]
+}
+%[21]s`, address, token, shop, variable, sendSecret, hmacSecret, password, host, query, header, secretOf("previous"),
+		rec.URL()+"/", secretOf("auth-basic"), secretOf("sign-hmac"), ed25519Key, secretOf("auth-bearer"), secretOf("sign-standard"),
+		grant.URL, secretOf("client"), secretOf("pull"), blocks.String()))
 	r := serveFile(t, config, address)
 	bearer := []string{"Authorization", "Bearer " + token}
 	var written strings.Builder
@@ -97,9 +169,17 @@ route "all" {
 	ask("POST", "/in/partner", "{}", "X-Signature", hmacSecret)
 	ask("POST", "/api/reload", "{}", "Authorization", "Bearer "+shop)
 	ask("GET", "/api/nothing", "", bearer...)
-	await(t, "the delivery to be given up", func() bool {
-		out, _, _ := weir(t, dir, "deliveries", "ls", "--status", "dead")
-		return strings.Contains(out, "dead")
+	for kind := range presets {
+		out, errOut, code := weir(t, dir, "send", "--source", "s-"+kind, "--data", `{"a":1}`)
+		if code != 0 {
+			t.Errorf("weir send as %s: code %d, %s%s", kind, code, out, errOut)
+		}
+		written.WriteString(out + errOut)
+		ask("POST", "/in/s-"+kind, "{}", "Authorization", "Bearer "+token, "X-Token", token, "X-Gitlab-Token", token)
+	}
+	await(t, "the deliveries to be given up", func() bool {
+		out, _, _ := weir(t, dir, "deliveries", "ls", "--status", "dead", "--type", "order.paid")
+		return strings.Count(out, "dead") == 4
 	})
 	// A reload that is refused tells why, with the line.
 	b, err := os.ReadFile(config)
@@ -127,7 +207,7 @@ route "all" {
 	writeFile(t, dir, "router.hcl", string(b))
 	for _, path := range []string{
 		"/api/config", "/metrics", "/api/events", "/api/events/o-1", "/api/events/o-1/explain", "/api/events/o-1/deliveries",
-		"/api/deliveries", "/api/plugins", "/healthz", "/readyz", "/api/destinations", "/api/webhooks", "/api/stats", "/openapi.json", "/",
+		"/api/deliveries", "/api/destinations/oauth2", "/api/pull/pulled", "/api/stream?kinds=none", "/ui/destinations", "/ui/configuration", "/api/plugins", "/healthz", "/readyz", "/api/destinations", "/api/webhooks", "/api/stats", "/openapi.json", "/",
 	} {
 		ask("GET", path, "", bearer...)
 		ask("GET", path, "")

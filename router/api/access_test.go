@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -325,6 +326,71 @@ func TestConnectionsAreBounded(t *testing.T) {
 				server.Concurrency, server.ReadBufferSize, server.MaxRequestBodySize)
 		}
 	}
+}
+
+// A client that lets its headers or its body drip is shut out when the time is up,
+// whatever it sends until then (slowloris), and others are answered meanwhile.
+func TestDrippingClients(t *testing.T) {
+	server := New(newRefusing(t), Options{MaxBody: 1 << 20}).Server()
+	server.ReadTimeout = 300 * time.Millisecond // as it is set, and shorter
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	t.Cleanup(func() {
+		if err := server.Shutdown(); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	var clients sync.WaitGroup
+	for name, start := range map[string]string{
+		"headers": "POST /events HTTP/1.1\r\nHost: localhost\r\n",
+		"a body":  "POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n",
+		"chunks":  "POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
+	} {
+		drip := map[string]string{"headers": "X-A: b\r\n", "a body": " ", "chunks": "1\r\n \r\n"}[name]
+		clients.Go(func() {
+			c, err := net.Dial("tcp", l.Addr().String())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer c.Close()
+			closed := make(chan struct{})
+			go func() {
+				_, _ = io.Copy(io.Discard, c) // its answer, and then its end
+				close(closed)
+			}()
+			_, err = io.WriteString(c, start)
+			tick := time.NewTicker(10 * time.Millisecond)
+			defer tick.Stop()
+			for n := 0; err == nil; n++ {
+				select {
+				case <-closed:
+					return
+				case <-tick.C:
+					_, err = io.WriteString(c, drip)
+				}
+				if n == 3000 {
+					t.Errorf("%s: the server still waits", name)
+					return
+				}
+			}
+		})
+	}
+	res, err := http.Get("http://" + l.Addr().String() + "/nothing")
+	if err != nil {
+		t.Error("another client: ", err)
+	} else if res.Body.Close(); res.StatusCode != http.StatusNotFound {
+		t.Error("another client: ", res.Status)
+	}
+	http.DefaultClient.CloseIdleConnections()
+	clients.Wait()
 }
 
 // What two servers could read in two ways is refused.
