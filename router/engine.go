@@ -32,6 +32,9 @@ func (e engine) Stats() *stats.Book    { return e.book }
 
 func (e engine) Stream() *stream.Hub { return e.stream }
 
+// Traces reports whether the traceparent of a request is of use.
+func (e engine) Traces() bool { return e.tracer.On() }
+
 // Tally counts what sources take and refuse.
 func (e engine) Tally() *source.Tally { return &e.tally }
 
@@ -41,11 +44,14 @@ func (e engine) Accept(ctx context.Context, s *source.Source, taken source.Taken
 	if len(taken.Events) == 0 {
 		return nil, nil
 	}
+	span := e.tracer.Ingest(ctx, s.Name(), taken.Traceparent, taken.Events[0].Received, len(taken.Events))
 	record := &store.Record{Events: make([]store.NewEvent, len(taken.Events))}
 	for i, x := range taken.Events {
+		x.Trace = span.Trace
 		record.Events[i] = store.NewEvent{Event: x, Dedupe: s.Dedupe(), Alias: alias(taken.Signature, i)}
 	}
 	result, err := e.store.Commit(ctx, record)
+	span.End(result.Events, err)
 	if err == nil {
 		e.tally.Took(s.Name(), len(taken.Events))
 	}

@@ -223,7 +223,7 @@ func (r *Router) takeOver(ctx context.Context, c *config.Config, orphan bool) (*
 		if r.lanes.Known(d.Name) {
 			continue
 		}
-		if err := r.lanes.Add(ctx, d.Name, policyOf(d), replying(d, r.log, send(d.Name, s.senders[d.Name]))); err != nil {
+		if err := r.lanes.Add(ctx, d.Name, policyOf(d), replying(d, r.log, r.send(d.Name, s.senders[d.Name]))); err != nil {
 			return refuse(err)
 		}
 		added = append(added, d.Name)
@@ -245,7 +245,7 @@ func (r *Router) takeOver(ctx context.Context, c *config.Config, orphan bool) (*
 		if s.senders[d.Name] == old.senders[d.Name] && old.destination(d.Name) != nil {
 			continue
 		}
-		if err := r.lanes.Put(d.Name, policyOf(d), replying(d, r.log, send(d.Name, s.senders[d.Name])), r.freeing(old, d.Name)); err != nil {
+		if err := r.lanes.Put(d.Name, policyOf(d), replying(d, r.log, r.send(d.Name, s.senders[d.Name])), r.freeing(old, d.Name)); err != nil {
 			return nil, err // the configuration was checked: this can't be
 		}
 	}
@@ -349,6 +349,7 @@ func (r *Router) changes(ctx context.Context, a, b *config.Config) ([]api.Change
 	fixed("store", r.config.Store == b.Store)
 	fixed("log", r.config.Log == b.Log)
 	fixed("metrics", r.config.Metrics == b.Metrics)
+	fixed("tracing", reflect.DeepEqual(r.config.Tracing, b.Tracing))
 	out = append(out, compare("source", a.Sources, b.Sources, func(x *config.Source) string { return x.Name }, sameSource)...)
 	out = append(out, compare("plugin", a.Plugins, b.Plugins, func(x *config.Plugin) string { return x.Name }, samePlugin)...)
 	lanes := compare("destination", a.Destinations, b.Destinations, func(x *config.Destination) string { return x.Name }, sameDestination)

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,7 @@ import (
 	"github.com/weirhq/weir/router/store"
 	"github.com/weirhq/weir/router/store/badger"
 	"github.com/weirhq/weir/router/stream"
+	"github.com/weirhq/weir/router/tracing"
 	"github.com/weirhq/weir/router/webhook"
 )
 
@@ -72,6 +74,7 @@ type Router struct {
 	// keys, which are nil where there is none.
 	archive *archive.Archive
 	keys    *webhook.Keyring
+	tracer  *tracing.Tracer // nil where nothing is traced
 	stdout  io.Writer
 	loader  func() (*config.Config, error)
 	lanes   *lane.Set
@@ -149,6 +152,9 @@ func (r *Router) open(ctx context.Context, o Options) error {
 	}
 
 	if !o.Inspect {
+		if r.tracer, err = tracing.Open(ctx, c.Tracing, strings.TrimPrefix(attempt.UserAgent, "Weir/"), r.log.Named("tracing")); err != nil {
+			return err
+		}
 		r.host, err = plugins.NewHost(ctx, plugins.Options{CacheDir: o.CacheDir, Logger: r.log.Named("plugin")})
 		if err != nil {
 			return fmt.Errorf("start the plugin host: %w", err)
@@ -172,7 +178,7 @@ func (r *Router) open(ctx context.Context, o Options) error {
 		return err
 	}
 	for _, d := range c.Destinations {
-		if err := r.lanes.Add(ctx, d.Name, policyOf(d), replying(d, r.log, send(d.Name, current.senders[d.Name]))); err != nil {
+		if err := r.lanes.Add(ctx, d.Name, policyOf(d), replying(d, r.log, r.send(d.Name, current.senders[d.Name]))); err != nil {
 			return err
 		}
 	}
@@ -207,6 +213,12 @@ func (r *Router) observe(destination string, w *lane.Work, result *lane.Result, 
 	if o.Attempt == nil { // ended by age
 		return
 	}
+	if r.tracer.On() {
+		r.tracer.Attempted(w.Event, tracing.Attempt{
+			Ref: w.Ref, Route: w.Routing.Matches[w.Delivery.Match].Route, Destination: destination, Replay: w.Delivery.Replay,
+			Attempt: o.Attempt, OK: result.OK, To: o.To,
+		})
+	}
 	r.tellAttempt(destination, w, result, o)
 }
 
@@ -233,7 +245,7 @@ func (r *Router) addOrphans(ctx context.Context) error {
 }
 
 // send makes the tries of one destination.
-func send(name string, sender attempt.Sender) lane.Try {
+func (r *Router) send(name string, sender attempt.Sender) lane.Try {
 	return func(ctx context.Context, w *lane.Work) lane.Result {
 		route := w.Routing.Matches[w.Delivery.Match].Route
 		m := w.Routing.Message(w.Event, w.Delivery)
@@ -243,6 +255,7 @@ func send(name string, sender attempt.Sender) lane.Try {
 			EventType: m.Type, Number: w.Number,
 			Body: body, ContentType: contentType, Attributes: attributes,
 			Header: m.SetHeader, EventHeader: m.Header, Time: time.Now(), Replay: w.Delivery.Replay,
+			Traceparent: r.tracer.Traceparent(w.Event, w.Ref, w.Number),
 		})
 		result := lane.Result{
 			OK: out.OK, RetryAfter: out.RetryAfter, Hold: out.Status == 429 || out.Status == 503,
@@ -372,6 +385,7 @@ type taker struct{ *Router }
 // Decided lets the lanes send what is decided for an event.
 func (t taker) Decided(e *event.Event, d *routing.Decision, early bool) {
 	t.outcomes.decided(e, d.Routing)
+	t.tracer.Routed(e, d.Routing)
 	t.lanes.Offer(e, d.Routing, early)
 }
 
@@ -476,6 +490,7 @@ func (r *Router) Close(ctx context.Context) error {
 	if err := r.lanes.Close(ctx); err != nil {
 		errs = append(errs, err)
 	}
+	r.tracer.Close(ctx)
 	if !r.inspect && r.reader.Settled() {
 		errs = append(errs, r.archive.Close(context.WithoutCancel(ctx)))
 	}
@@ -499,6 +514,7 @@ func (r *Router) release() error {
 	if r.webhooks != nil {
 		errs = append(errs, r.webhooks.close())
 	}
+	r.tracer.Close(context.Background())
 	r.past.close()
 	if r.host != nil {
 		errs = append(errs, r.host.Close(context.Background()))

@@ -371,7 +371,7 @@ func (h *hook) try(ctx context.Context, work *lane.Work) lane.Result {
 		return lane.Result{Attempt: store.Attempt{Started: started, Reason: attempt.ReasonConfig, Error: err.Error()}}
 	}
 	defer done()
-	return send(work.Delivery.Lane, sender)(ctx, work)
+	return h.send(work.Delivery.Lane, sender)(ctx, work)
 }
 
 // TestWebhook sends a weir.test event to a webhook, at once and whatever its lane
@@ -403,7 +403,7 @@ func (e engine) TestWebhook(ctx context.Context, id string) (*api.TestResult, er
 		return nil, err
 	}
 	defer done()
-	result := send(id, sender)(ctx, &lane.Work{Event: test, Routing: routing, Delivery: &routing.Deliveries[0], Number: 1})
+	result := e.send(id, sender)(ctx, &lane.Work{Event: test, Routing: routing, Delivery: &routing.Deliveries[0], Number: 1})
 	result.Attempt.Number = 1
 	return &api.TestResult{
 		EventID: test.ID, WebhookID: event.WebhookID(0, test.ID, id, 0, id), Attempt: api.AttemptOf(&result.Attempt),

@@ -77,6 +77,9 @@ func (s *server) take(c *fiber.Ctx, src *source.Source) (bool, error) {
 	if err != nil {
 		return true, err
 	}
+	if s.engine.Traces() {
+		taken.Traceparent = c.Get("traceparent")
+	}
 	var watch Watch
 	if wait > 0 {
 		if watch, err = s.engine.Follow(); err != nil {

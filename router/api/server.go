@@ -39,6 +39,8 @@ type Engine interface {
 	// Follow begins to watch what events lead to that are accepted next. The error
 	// is a problem where too many watch already.
 	Follow() (Watch, error)
+	// Traces reports whether the traceparent of a request is of use.
+	Traces() bool
 	// Tally counts what sources take and refuse.
 	Tally() *source.Tally
 	// Metrics is what Prometheus reads, in the format that an Accept header asks

@@ -27,6 +27,7 @@ type refusing struct {
 	ready  error
 }
 
+func (*refusing) Traces() bool           { return false }
 func (r *refusing) Tally() *source.Tally { return &r.tally }
 
 func (r *refusing) Source(path string) *source.Source {

@@ -26,4 +26,7 @@ type Delivery struct {
 	Time time.Time
 	// Replay, where not empty, is the id of the replay that this belongs to.
 	Replay string
+	// Traceparent, where not empty, is that of the attempt's span, and hides what a
+	// plugin or the destination says of it (W3C Trace Context).
+	Traceparent string
 }

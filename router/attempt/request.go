@@ -20,6 +20,7 @@ const (
 	headerEvent     = "X-Webhook-Event"
 	headerAttempt   = "X-Webhook-Attempt"
 	headerReplay    = "X-Webhook-Replay"
+	headerTrace     = "Traceparent"
 	headerID        = "Webhook-Id"
 	headerTimestamp = "Webhook-Timestamp"
 )
@@ -69,7 +70,7 @@ func (s *httpSender) request(x *exchange, d *Delivery, authorization string) err
 	}
 	b := append(x.out[:0], s.prelude...)
 	for _, f := range s.fields {
-		if !sets(d.Header, f.Name) {
+		if !sets(d.Header, f.Name) && !d.traces(f.Name) {
 			b = appendField(b, f.Name, f.Value)
 		}
 	}
@@ -96,6 +97,7 @@ func (s *httpSender) request(x *exchange, d *Delivery, authorization string) err
 		{headerEvent, d.EventType},
 		{headerReplay, d.Replay},
 		{headerID, d.WebhookID},
+		{headerTrace, d.Traceparent},
 	} {
 		if f.value == "" {
 			continue
@@ -120,6 +122,11 @@ func (s *httpSender) request(x *exchange, d *Delivery, authorization string) err
 	}
 	x.out = b
 	return nil
+}
+
+// traces reports whether a header is the one that Weir itself sets with tracing.
+func (d *Delivery) traces(name string) bool {
+	return d.Traceparent != "" && strings.EqualFold(name, headerTrace)
 }
 
 // encode returns the body as it is sent, and whether it is compressed. One that a
@@ -151,6 +158,9 @@ func (s *httpSender) pluginFields(b []byte, d *Delivery) ([]byte, error) {
 		if len(d.Attributes) > 0 && event.IsCloudEventHeader(f.Name) {
 			continue // it is one of the attributes
 		}
+		if d.traces(f.Name) {
+			continue
+		}
 		b = appendField(b, http.CanonicalHeaderKey(f.Name), f.Value)
 	}
 	return b, nil
@@ -160,7 +170,7 @@ func (s *httpSender) pluginFields(b []byte, d *Delivery) ([]byte, error) {
 // that nobody else sets. One that came more than once is joined, as everywhere.
 func (s *httpSender) forwardFields(b []byte, d *Delivery) []byte {
 	for i, f := range d.EventHeader {
-		if !s.forwardsHeader(f.Name) || sets(d.Header, f.Name) || sets(s.fields, f.Name) || sets(d.Attributes, f.Name) ||
+		if !s.forwardsHeader(f.Name) || d.traces(f.Name) || sets(d.Header, f.Name) || sets(s.fields, f.Name) || sets(d.Attributes, f.Name) ||
 			sets(d.EventHeader[:i], f.Name) || len(d.Attributes) > 0 && event.IsCloudEventHeader(f.Name) {
 			continue
 		}

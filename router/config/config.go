@@ -33,6 +33,8 @@ type Config struct {
 	Log    Log
 	// Metrics is how much /metrics shows.
 	Metrics Metrics
+	// Tracing is where spans go.
+	Tracing Tracing
 	// Sources always holds the one called "events". In order of name.
 	Sources []*Source
 	// Plugins, Destinations and Routes are in the order in which they are
@@ -142,6 +144,16 @@ type Log struct {
 type Metrics struct {
 	// PerWebhook counts each registered webhook by its id, and not all as one.
 	PerWebhook bool
+}
+
+// Tracing is where OpenTelemetry spans go.
+type Tracing struct {
+	// Endpoint is the URL of a collector that takes OTLP over HTTP, nil for none:
+	// then nothing is traced.
+	Endpoint *url.URL
+	// Sample is the part of the traces that is recorded, from 0 to 1, of those that
+	// begin here: those of a producer follow its decision.
+	Sample float64
 }
 
 // SourceFormat is what a source's requests hold.

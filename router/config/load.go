@@ -314,6 +314,7 @@ func (l *loader) decode() {
 	l.decodeStore(l.single("store"))
 	l.decodeLog(l.single("log"))
 	l.decodeMetrics(l.single("metrics"))
+	l.decodeTracing(l.single("tracing"))
 	defaults := l.decodeDefaults(l.single("defaults"))
 	for _, b := range l.named("source") {
 		l.decodeSource(b)

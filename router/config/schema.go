@@ -20,8 +20,8 @@ type schema struct {
 
 var (
 	topSchema = schema{
-		blocks:      []string{"server", "store", "defaults", "source", "plugin", "destination", "route", "webhooks", "log", "metrics", "variable", "locals"},
-		laterBlocks: []string{"tracing", "test"},
+		blocks:      []string{"server", "store", "defaults", "source", "plugin", "destination", "route", "webhooks", "log", "metrics", "tracing", "variable", "locals"},
+		laterBlocks: []string{"test"},
 	}
 	serverSchema = schema{
 		attributes: []string{"listen", "admin", "public_url", "token", "insecure", "max_body", "mode"},
@@ -36,6 +36,7 @@ var (
 	variableSchema = schema{attributes: []string{"type", "default", "description", "sensitive"}}
 	logSchema      = schema{attributes: []string{"level", "json"}}
 	metricsSchema  = schema{attributes: []string{"per_webhook"}}
+	tracingSchema  = schema{attributes: []string{"endpoint", "sample"}}
 	retrySchema    = schema{attributes: []string{"schedule", "jitter"}}
 	sourceSchema   = schema{
 		attributes: []string{"path", "format", "type", "id", "subject", "tenant", "dedupe", "dedupe_signature", "schema", "rate", "keep_headers"},

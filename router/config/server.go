@@ -266,6 +266,39 @@ func (l *loader) decodeMetrics(b *hclsyntax.Block) {
 	}
 }
 
+// tracesPath is where collectors take traces by the OTLP specification.
+const tracesPath = "/v1/traces"
+
+func (l *loader) decodeTracing(b *hclsyntax.Block) {
+	if b == nil {
+		return
+	}
+	l.noLabels(b)
+	l.check(b.Body, tracingSchema, "tracing")
+	t := Tracing{Sample: l.number(attribute(b, "sample"), 1, 0, 1)}
+	a := attribute(b, "endpoint")
+	if a == nil {
+		l.fail(b.DefRange(), "Missing endpoint", `Say where the collector is that takes OTLP over HTTP, such as endpoint = "http://127.0.0.1:4318".`)
+		return
+	}
+	text, ok := l.text(a)
+	if !ok {
+		return
+	}
+	u, err := url.Parse(text)
+	switch {
+	case l.opts.ToAsk && err != nil:
+		return
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
+		l.fail(a.Expr.Range(), "No address of a collector", `The endpoint is the URL of a collector that takes OTLP over HTTP, such as "http://127.0.0.1:4318". Headers for it come from OTEL_EXPORTER_OTLP_HEADERS.`)
+		return
+	case u.Path == "" || u.Path == "/":
+		u.Path = tracesPath
+	}
+	t.Endpoint = u
+	l.config.Tracing = t
+}
+
 // program compiles an attribute that runs on events, nil where it is not there.
 func (l *loader) program(b *hclsyntax.Block, name string, scope expr.Scope) *expr.Program {
 	a := attribute(b, name)

@@ -65,6 +65,16 @@ type Event struct {
 	// many such links there are behind it.
 	Cause string
 	Hops  int
+	// Trace is the span that took the event in, nil where tracing is off.
+	Trace *Trace
+}
+
+// Trace is a span as others refer to it (W3C Trace Context).
+type Trace struct {
+	TraceID [16]byte
+	SpanID  [8]byte
+	// Flags has the bit 1 where the trace is recorded.
+	Flags byte
 }
 
 // Message is an event on its way along a route: what expressions and plugins

@@ -15,5 +15,4 @@ route "r" {
   to       = [destination.d]
 }
 
-tracing {}
 test "t" {}

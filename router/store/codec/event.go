@@ -10,6 +10,8 @@ import (
 
 const (
 	flagGiven = 1 << iota
+	flagTrace
+	eventFlags = 1<<iota - 1
 )
 
 // Where the fields lie that a store fills in when it appends an event.
@@ -26,6 +28,9 @@ func AppendEvent(b []byte, e *event.Event) []byte {
 	var flags byte
 	if e.Given {
 		flags |= flagGiven
+	}
+	if e.Trace != nil {
+		flags |= flagTrace
 	}
 	b = append(b, version, flags)
 	b = binary.BigEndian.AppendUint64(b, uint64(e.Received.UnixNano()))
@@ -45,6 +50,9 @@ func AppendEvent(b []byte, e *event.Event) []byte {
 	for _, f := range e.Header {
 		b = appendString(b, f.Name)
 		b = appendString(b, f.Value)
+	}
+	if t := e.Trace; t != nil {
+		b = append(append(append(b, t.TraceID[:]...), t.SpanID[:]...), t.Flags)
 	}
 	binary.BigEndian.PutUint32(b[start+receivedAt+8:], uint32(len(b)-start))
 	return append(b, e.Data...)
@@ -100,7 +108,10 @@ func Event(position uint64, b []byte) (*event.Event, error) {
 	e.Cause = r.string()
 	e.Hops = r.int()
 	e.Header = r.fields()
-	if flags&^flagGiven != 0 {
+	if flags&flagTrace != 0 {
+		e.Trace = r.trace()
+	}
+	if flags&^eventFlags != 0 {
 		r.fail("unknown flags")
 	}
 	if err := r.end(); err != nil {
@@ -108,6 +119,20 @@ func Event(position uint64, b []byte) (*event.Event, error) {
 	}
 	e.Data = b[end:]
 	return e, nil
+}
+
+func (r *reader) trace() *event.Trace {
+	t := &event.Trace{}
+	const size = len(t.TraceID) + len(t.SpanID) + 1
+	if len(r.s) < size {
+		r.fail("it ends too early")
+		return t
+	}
+	copy(t.TraceID[:], r.s)
+	copy(t.SpanID[:], r.s[len(t.TraceID):])
+	t.Flags = r.s[size-1]
+	r.s = r.s[size:]
+	return t
 }
 
 func appendFields(b []byte, fields []event.Field) []byte {
