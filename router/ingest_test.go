@@ -506,3 +506,32 @@ func TestWatchesAreBounded(t *testing.T) {
 		t.Errorf("%d events, %d watches, %d open are left", len(r.outcomes.by), r.outcomes.watches, r.outcomes.open)
 	}
 }
+
+// CloudEvents of two sources of their own may have one id at one source of ours:
+// each can be looked up, and so can the event that is none.
+func TestOneIDOfSeveralCloudEvents(t *testing.T) {
+	r := start(t, t.TempDir(), "", Options{})
+	for _, source := range []string{"/shop/eu", "/shop/us"} {
+		body := fmt.Sprintf(`{"specversion":"1.0","id":"7","source":%q,"type":"a","data":%q}`, source, source)
+		if status, answer, _ := call(t, r, "POST", "/events", body, "Content-Type", "application/cloudevents+json"); status != 202 || answer["status"] != "accepted" {
+			t.Fatal(status, answer)
+		}
+	}
+	if status, answer, _ := call(t, r, "POST", "/events", `{"event":"a","event_id":"7","data":"native"}`); status != 202 || answer["status"] != "accepted" {
+		t.Fatal(status, answer)
+	}
+	for _, path := range []string{"/api/events/7", "/api/events/7?source=events"} {
+		status, answer, _ := call(t, r, "GET", path, "")
+		if status != 409 || answer["code"] != "ambiguous_id" || fmt.Sprint(answer["sources"]) != "[/shop/eu /shop/us /weir/events]" {
+			t.Errorf("%s: %d %v", path, status, answer)
+		}
+	}
+	for source, data := range map[string]string{"/shop/eu": "/shop/eu", "/shop/us": "/shop/us", "/weir/events": "native"} {
+		if status, answer, _ := call(t, r, "GET", "/api/events/7?source="+source, ""); status != 200 || answer["data"] != data {
+			t.Errorf("%s: %d %v", source, status, answer)
+		}
+	}
+	if status, _, _ := call(t, r, "GET", "/api/events/7?source=/shop/asia", ""); status != 404 {
+		t.Errorf("another source: %d", status)
+	}
+}

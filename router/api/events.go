@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
@@ -80,9 +81,14 @@ func (s *server) findEvent(c *fiber.Ctx, more ...string) (*event.Event, error) {
 	if err != nil {
 		return nil, problem.New(http.StatusBadRequest, "bad_id", "the id in the path is not well escaped: %v", err)
 	}
-	found, err := s.engine.Store().FindEvent(c.Context(), id, q.text("source"))
+	all, err := s.engine.Store().FindEvent(c.Context(), id, "")
 	if err != nil && !isNotFound(err) {
 		return nil, err
+	}
+	// CloudEvents have ids of their own source (CloudEvents 1.0, source).
+	found := all
+	if source := q.text("source"); source != "" {
+		found = slices.DeleteFunc(slices.Clone(all), func(e *event.Event) bool { return e.Source != source && cloudSource(e) != source })
 	}
 	switch len(found) {
 	case 0:
@@ -92,9 +98,24 @@ func (s *server) findEvent(c *fiber.Ctx, more ...string) (*event.Event, error) {
 	}
 	var sources []string
 	for _, e := range found {
-		sources = append(sources, e.Source)
+		name := e.Source
+		if slices.ContainsFunc(found, func(o *event.Event) bool { return o != e && o.Source == name }) {
+			name = cloudSource(e)
+		}
+		sources = append(sources, name)
 	}
 	return nil, problem.New(http.StatusConflict, "ambiguous_id", "events of several sources have the id %q: choose with ?source=", id).With("sources", sources)
+}
+
+// cloudSource is the source that a CloudEvent names; other events have that which
+// they are sent with.
+func cloudSource(e *event.Event) string {
+	for _, f := range e.Header {
+		if f.Name == "ce-source" {
+			return f.Value
+		}
+	}
+	return "/weir/" + e.Source
 }
 
 func summary(e *event.Event) Event {

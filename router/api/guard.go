@@ -43,8 +43,12 @@ func (s *server) guard(c *fiber.Ctx) error {
 		return c.Next()
 	}
 	if !s.anyHost && !(loopbackHost(host) && loopbackHost(named)) {
+		other := named
+		if loopbackHost(named) {
+			other = host // of a target in absolute form
+		}
 		return problem.New(http.StatusMisdirectedRequest, "host_not_allowed",
-			"this router has no token, so it answers only when Host is a loopback name such as localhost, not %q", named)
+			"this router has no token, so it answers only when Host is a loopback name such as localhost, not %q", other)
 	}
 	if origin := c.Get(fiber.HeaderOrigin); origin != "" && !ownOrigin(origin, host) {
 		return problem.New(http.StatusForbidden, "origin_not_allowed", "requests from the origin %q are refused", origin)

@@ -49,7 +49,7 @@ var parameters = map[string]string{
 	"name":        "name",
 	"points":      "how many points each row has",
 	"since":       "not before this time (RFC 3339)",
-	"source":      "name of a source",
+	"source":      "name of a source; beside an id also the source that a CloudEvent names",
 	"status":      "state",
 	"tenant":      "tenant",
 	"text":        "what is somewhere in the id, the subject or the data, as it stands there; letters of ASCII match in either case",
