@@ -89,6 +89,9 @@ type Router struct {
 	// wait for what becomes of their events.
 	tally    source.Tally
 	outcomes outcomes
+	// flows count what goes through each route since started.
+	flows   flows
+	started time.Time
 	// registered is what routing knows of the webhooks.
 	registered routing.Webhooks
 	webhooks   *webhooks
@@ -116,7 +119,7 @@ type Router struct {
 // New opens the store, compiles the plugins and starts to route and deliver what
 // the store holds. Close ends it.
 func New(ctx context.Context, c *config.Config, o Options) (*Router, error) {
-	r := &Router{config: c, log: o.Logger, inspect: o.Inspect, stdout: o.Stdout, cacheDir: o.CacheDir, loader: o.Load, stream: stream.NewHub(nil), ended: make(chan struct{})}
+	r := &Router{config: c, log: o.Logger, inspect: o.Inspect, stdout: o.Stdout, cacheDir: o.CacheDir, loader: o.Load, stream: stream.NewHub(nil), started: time.Now(), ended: make(chan struct{})}
 	if r.log == nil {
 		r.log = hclog.NewNullLogger()
 	}
@@ -396,6 +399,7 @@ func (t taker) Committed(e *event.Event, d *routing.Decision) {
 	r.lanes.Posted(d.Routing)
 	r.tellRouted(e, d)
 	r.countRouted(e, d)
+	r.flows.routed(e, d)
 	for route, err := range d.Failed {
 		r.log.Debug("a condition could not be evaluated, so the route does not match", "route", route, "event", e.ID, "error", err)
 	}

@@ -138,6 +138,7 @@ func operations() []operation {
 			body: object(schema{"cursor": text("that of a message, or next")}, "cursor"), example: `{"cursor":"1"}`, status: 200, answer: Acknowledged{}},
 		{method: "POST", path: "/api/listeners", id: "listen", summary: "Make a pull destination of events to come, gone an hour after its last request",
 			body: object(schema{"events": array(text("pattern"))}), example: `{"events":["order.*"]}`, status: 201, answer: Listener{}},
+		{method: "GET", path: "/api/routes", id: "listRoutes", summary: "Show how events go, from sources by routes through plugins to destinations, with counts", status: 200, answer: RouteList{}},
 		{method: "GET", path: "/api/plugins", id: "listPlugins", summary: "List plugins with what they did", status: 200, answer: PluginList{}},
 		{method: "GET", path: "/api/plugins/{name}", id: "showPlugin", summary: "Show a plugin with what it did", place: map[string]string{"name": "redact"}, status: 200, answer: Plugin{}},
 		{method: "GET", path: "/api/stats", id: "stats", summary: "Count deliveries, failures and latencies", query: []string{"by", "window", "type", "destination", "points"}, ask: "by=event,destination&window=24h", status: 200, answer: Stats{}},

@@ -84,6 +84,7 @@ type Engine interface {
 	MoveDead(ctx context.Context, q store.DeliveryQuery, to store.State) (*Moved, error)
 	Destinations
 	Replays
+	Routes
 	Pulls
 	Explains
 }
@@ -236,6 +237,7 @@ func New(e Engine, o Options) *fiber.App {
 	api.Post("/destinations/:name/resume", s.resumeDestination)
 	api.Post("/destinations/:name/recover", s.recoverDestination)
 	api.Post("/destinations/:name/cancel", s.cancelDestination)
+	api.Get("/routes", s.listRoutes)
 	api.Get("/plugins", s.listPlugins)
 	api.Get("/plugins/:name", s.showPlugin)
 	api.Get("/stats", s.stats)

@@ -200,3 +200,7 @@ func (s *server) page(c *fiber.Ctx) bool {
 	return s.pages != nil && c.Method() == fiber.MethodGet && (c.Path() == "/" || strings.HasPrefix(c.Path(), "/ui/")) &&
 		c.Get(fiber.HeaderAuthorization) == ""
 }
+
+// HasSession says whether a request has a cookie of a session, which need not be
+// good for anything any more.
+func HasSession(c *fiber.Ctx) bool { return c.Cookies(sessionCookie) != "" }

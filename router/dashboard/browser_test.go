@@ -117,7 +117,7 @@ func TestBrowser(t *testing.T) {
 		"base": d.base, "token": "all-of-it-0123456789", "story": story,
 		"pages": []string{
 			"/", "/ui/events", "/ui/events/first", "/ui/events/small", "/ui/deliveries",
-			"/ui/dead-letters", "/ui/replays", "/ui/destinations", "/ui/destinations/crm", "/ui/webhooks", "/ui/plugins", "/ui/configuration",
+			"/ui/dead-letters", "/ui/replays", "/ui/destinations", "/ui/destinations/crm", "/ui/webhooks", "/ui/routes", "/ui/plugins", "/ui/configuration",
 		},
 	})
 	s.judge(t, len(story))

@@ -159,6 +159,7 @@ func (d *Dashboard) Mount(app fiber.Router) {
 	app.Post("/ui/webhooks/:id/pause", d.act(changeWebhook("pause", "It is paused.")))
 	app.Post("/ui/webhooks/:id/resume", d.act(changeWebhook("resume", "It goes on.")))
 	app.Post("/ui/webhooks/:id/delete", d.act(deleteWebhook))
+	app.Get("/ui/routes", d.page(routes))
 	app.Get("/ui/plugins", d.page(plugins))
 	app.Get("/ui/plugins/:name", d.page(onePlugin))
 	app.Get("/ui/configuration", d.page(configuration))
@@ -205,7 +206,7 @@ func (d *Dashboard) page(show func(*visit) (*view, error)) fiber.Handler {
 func (d *Dashboard) render(c *fiber.Ctx, status int, v *view) error {
 	var b bytes.Buffer
 	err := d.pages[v.Page].Execute(&b, map[string]any{
-		"View": v, "Version": d.version, "Now": d.now().UTC(), "Done": c.Query("done"),
+		"View": v, "Version": d.version, "Now": d.now().UTC(), "Done": c.Query("done"), "SignedIn": api.HasSession(c),
 	})
 	if err != nil {
 		return fmt.Errorf("render the page %s: %w", v.Page, err)

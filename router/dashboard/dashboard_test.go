@@ -211,6 +211,8 @@ func TestPages(t *testing.T) {
 		"/ui/destinations":            {"crm", "failing", "archive", "active"},
 		"/ui/destinations/crm":        {"answered 503", "Why it fails", "Pause", "Send the 1 dead again"},
 		"/ui/plugins":                 {"has no plugins"},
+		"/ui/routes":                  {"<svg", "destination, failing", "event.data.total &gt; 100", `crm <span class="quiet">1<`, `events <span class="quiet">2<`},
+		"/ui/routes?route=or":         {">orders</a>"},
 		"/ui/configuration":           {"none since the start", "<h2>router.hcl</h2>", "event.data.total &gt; 100", `aria-current="page">Configuration`},
 		"/ui/find?id=big":             nil,
 		"/ui/events/big?source=other": nil,
