@@ -178,6 +178,17 @@ func (r *Router) queues(ctx context.Context, s *setup) ([]metrics.Queue, error) 
 	return out, errors.Join(append(errs, err)...)
 }
 
+// waits says how many deliveries of all lanes wait, and how old the oldest event of
+// them is.
+func (r *Router) waits(ctx context.Context) (depth uint64, oldest time.Duration, err error) {
+	queues, err := r.queues(ctx, r.setup.Load())
+	for i := range queues {
+		depth += queues[i].Depth
+		oldest = max(oldest, queues[i].Oldest)
+	}
+	return depth, oldest, err
+}
+
 // lookedAt is how many retries of a lane are looked at for the oldest event: they
 // are in the order in which they are due.
 const lookedAt = 256

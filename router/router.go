@@ -203,7 +203,7 @@ func (r *Router) open(ctx context.Context, o Options) error {
 	r.owned.Go(func() { r.reader.Run(readerCtx) })
 	r.owned.Go(func() { r.retain(readerCtx) })
 	r.owned.Go(func() { r.webhooks.bury(readerCtx) })
-	r.owned.Go(func() { r.book.Run(readerCtx) })
+	r.owned.Go(func() { r.book.Run(readerCtx, r.waits) })
 	r.owned.Go(func() { r.replays.Run(readerCtx) })
 	return nil
 }

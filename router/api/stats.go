@@ -19,6 +19,19 @@ type Stats struct {
 	// StepSeconds is the time between two points, where there are any.
 	StepSeconds float64    `json:"step_seconds,omitempty"`
 	Rows        []StatsRow `json:"rows"`
+	// Queue is the most that waited in each step, for all destinations, where points
+	// were asked for.
+	Queue []QueuePoint `json:"queue,omitempty"`
+}
+
+// QueuePoint is the most that waited from Time on, for a step. It is looked at once
+// a minute.
+type QueuePoint struct {
+	Time time.Time `json:"time"`
+	// Depth is how many deliveries waited or were retrying, OldestSeconds the age of
+	// the oldest event of them.
+	Depth         uint64  `json:"depth"`
+	OldestSeconds float64 `json:"oldest_seconds"`
 }
 
 // StatsRow is what happened to the deliveries of an event type, of a destination,
@@ -64,6 +77,8 @@ type StatsPoint struct {
 	Dead      uint64    `json:"dead"`
 	Failed    uint64    `json:"failed"`
 	Retries   uint64    `json:"retries"`
+	// Failures counts failed attempts by reason.
+	Failures map[string]uint64 `json:"failures,omitempty"`
 }
 
 // maxPoints bounds the answer.
@@ -109,6 +124,9 @@ func (s *server) stats(c *fiber.Ctx) error {
 	for i := range a.Rows {
 		out.Rows = append(out.Rows, statsRow(&a.Rows[i]))
 	}
+	for _, q := range a.Queues {
+		out.Queue = append(out.Queue, QueuePoint{Time: q.Begin, Depth: q.Depth, OldestSeconds: q.Oldest.Round(time.Millisecond).Seconds()})
+	}
 	return c.JSON(out)
 }
 
@@ -135,7 +153,7 @@ func statsRow(r *stats.Row) StatsRow {
 		out.SuccessRate = &rate
 	}
 	for _, p := range r.Points {
-		out.Points = append(out.Points, StatsPoint{Time: p.Begin, Events: p.Events, Delivered: p.Delivered, Dead: p.Dead, Failed: p.Failed, Retries: p.Retries})
+		out.Points = append(out.Points, StatsPoint{Time: p.Begin, Events: p.Events, Delivered: p.Delivered, Dead: p.Dead, Failed: p.Failed, Retries: p.Retries, Failures: p.Failures})
 	}
 	return out
 }

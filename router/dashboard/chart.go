@@ -9,62 +9,164 @@ import (
 	"github.com/weirhq/weir/router/api"
 )
 
-// bars draws counts over time as columns, what failed on top of what went well, as
-// SVG (https://www.w3.org/TR/SVG2/). What it draws is said in words for those who
-// don't see it.
-func bars(points []api.StatsPoint, what string, value func(*api.StatsPoint) (good, bad uint64)) template.HTML {
+// series is a part of each column of a chart.
+type series struct {
+	// Name is said where there are several; class is how it is drawn.
+	Name, class string
+	values      []float64
+}
+
+// chart is a picture of values over time, with what is said of it.
+type chart struct {
+	times []time.Time
+	// say is a value in words, label the whole chart for those who don't see it.
+	say   func(float64) string
+	label string
+	parts []series
+}
+
+// columns draws a chart, the parts of a column one on the other, as SVG
+// (https://www.w3.org/TR/SVG2/).
+func (c *chart) columns() template.HTML {
 	const width, height, foot = 600.0, 120.0, 18.0
-	if len(points) == 0 {
+	if len(c.times) == 0 {
 		return ""
 	}
-	var most, sumGood, sumBad uint64
-	for i := range points {
-		good, bad := value(&points[i])
-		most = max(most, good+bad)
-		sumGood += good
-		sumBad += bad
+	sums := make([]float64, len(c.times))
+	most := 0.0
+	for _, s := range c.parts {
+		for i, v := range s.values {
+			sums[i] += v
+			most = max(most, sums[i])
+		}
 	}
 	var b strings.Builder
-	label := plural(sumGood, what)
-	if sumBad > 0 {
-		label += fmt.Sprintf(", %s failed", count(sumBad))
-	}
 	fmt.Fprintf(&b, `<svg class="chart" viewBox="0 0 %.0f %.0f" role="img" aria-label="%s"><line class="axis" x1="0" y1="%[4]g" x2="%[1]g" y2="%[4]g"/>`,
-		width, height+foot, template.HTMLEscapeString(label), height)
-	step := width / float64(len(points))
-	for i := range points {
-		good, bad := value(&points[i])
-		if most == 0 || good+bad == 0 {
+		width, height+foot, template.HTMLEscapeString(c.label), height)
+	step := width / float64(len(c.times))
+	for i, at := range c.times {
+		if sums[i] == 0 {
 			continue
 		}
-		tall := func(n uint64) float64 {
-			if n == 0 {
-				return 0
+		var said []string
+		for _, s := range c.parts {
+			if v := s.values[i]; v > 0 {
+				said = append(said, strings.TrimSpace(c.say(v)+" "+s.Name))
 			}
-			return max(1.5, float64(n)/float64(most)*(height-14)) // one is never invisible
 		}
-		x, g, r := float64(i)*step+step*0.1, tall(good), tall(bad)
-		title := fmt.Sprintf("%s: %s", points[i].Time.UTC().Format("Jan 2 15:04"), count(good))
-		if bad > 0 {
-			title += fmt.Sprintf(", %s failed", count(bad))
-		}
-		fmt.Fprintf(&b, `<g><title>%s</title>`, template.HTMLEscapeString(title))
-		if g > 0 {
-			fmt.Fprintf(&b, `<rect class="bar" x="%.2f" y="%.2f" width="%.2f" height="%.2f"/>`, x, height-g, step*0.8, g)
-		}
-		if r > 0 {
-			fmt.Fprintf(&b, `<rect class="fail" x="%.2f" y="%.2f" width="%.2f" height="%.2f"/>`, x, height-g-r, step*0.8, r)
+		fmt.Fprintf(&b, `<g><title>%s: %s</title>`, at.UTC().Format("Jan 2 15:04"), template.HTMLEscapeString(strings.Join(said, ", ")))
+		y := height
+		for _, s := range c.parts {
+			if s.values[i] == 0 {
+				continue
+			}
+			tall := max(1.5, s.values[i]/most*(height-14)) // one is never invisible
+			y -= tall
+			fmt.Fprintf(&b, `<rect class="%s" x="%.2f" y="%.2f" width="%.2f" height="%.2f"/>`, s.class, float64(i)*step+step*0.1, y, step*0.8, tall)
 		}
 		b.WriteString(`</g>`)
 	}
 	format := "15:04"
-	if points[len(points)-1].Time.Sub(points[0].Time) > 12*time.Hour {
+	if c.times[len(c.times)-1].Sub(c.times[0]) > 12*time.Hour {
 		format = "Jan 2 15:04"
 	}
-	fmt.Fprintf(&b, `<text x="0" y="%[1]g">%[2]s</text><text x="%[3]g" y="%[1]g" text-anchor="end">%[4]s</text><text x="%[3]g" y="11" text-anchor="end">%[5]s</text></svg>`,
-		height+14, points[0].Time.UTC().Format(format), width, points[len(points)-1].Time.UTC().Format(format), count(most))
+	fmt.Fprintf(&b, `<text x="0" y="%[1]g">%[2]s</text><text x="%[3]g" y="%[1]g" text-anchor="end">%[4]s</text>`,
+		height+14, c.times[0].UTC().Format(format), width, c.times[len(c.times)-1].UTC().Format(format))
+	if most > 0 {
+		fmt.Fprintf(&b, `<text x="%g" y="11" text-anchor="end">%s</text>`, width, template.HTMLEscapeString(c.say(most)))
+	}
+	b.WriteString(`</svg>`)
 	return template.HTML(b.String())
 }
+
+func sayCount(v float64) string { return count(uint64(v)) }
+
+// over makes a chart of what points have.
+func over(points []api.StatsPoint, what string, parts ...series) *chart {
+	c := &chart{say: sayCount, parts: parts}
+	sum := uint64(0)
+	for i := range points {
+		c.times = append(c.times, points[i].Time)
+	}
+	var rest []string
+	for i, s := range parts {
+		n := uint64(0)
+		for _, v := range s.values {
+			n += uint64(v)
+		}
+		if i == 0 && s.Name == "" {
+			sum = n
+		} else if n > 0 {
+			rest = append(rest, count(n)+" "+s.Name)
+		}
+	}
+	c.label = strings.Join(append([]string{plural(sum, what)}, rest...), ", ")
+	if parts == nil || parts[0].Name != "" {
+		c.label = what + ": " + strings.Join(rest, ", ")
+	}
+	return c
+}
+
+func values(points []api.StatsPoint, of func(*api.StatsPoint) uint64) []float64 {
+	all := make([]float64, len(points))
+	for i := range points {
+		all[i] = float64(of(&points[i]))
+	}
+	return all
+}
+
+// eventBars draws the events that came.
+func eventBars(points []api.StatsPoint) template.HTML {
+	return over(points, "event", series{"", "bar", values(points, func(p *api.StatsPoint) uint64 { return p.Events })}).columns()
+}
+
+// deliveryBars draws what failed on top of what went well.
+func deliveryBars(points []api.StatsPoint) template.HTML {
+	return over(points, "delivery", series{"", "bar", values(points, func(p *api.StatsPoint) uint64 { return p.Delivered })},
+		series{"failed", "fail", values(points, func(p *api.StatsPoint) uint64 { return p.Failed })}).columns()
+}
+
+// shades is how many reasons have a shade of their own; the rest share the last.
+const shades = 5
+
+// failureBars draws failed attempts by reason, the most frequent at the bottom, and
+// names the shades.
+func failureBars(points []api.StatsPoint, reasons []failure) (template.HTML, []series) {
+	var parts []series
+	for i, f := range reasons {
+		if i >= shades {
+			last := &parts[shades-1]
+			last.Name = "of other reasons"
+			for k := range points {
+				last.values[k] += float64(points[k].Failures[f.Reason])
+			}
+			continue
+		}
+		parts = append(parts, series{f.Reason, fmt.Sprint("shade", i+1), values(points, func(p *api.StatsPoint) uint64 { return p.Failures[f.Reason] })})
+	}
+	return over(points, "Failed attempts", parts...).columns(), parts
+}
+
+// queueBars draws how many waited, and how old the oldest was.
+func queueBars(points []api.QueuePoint) (depth, age template.HTML) {
+	d := &chart{say: sayCount, parts: []series{{"waiting", "bar", nil}}}
+	a := &chart{say: func(s float64) string { return span(time.Duration(s * float64(time.Second))) }, parts: []series{{"", "bar", nil}}}
+	most, oldest := 0.0, 0.0
+	for _, p := range points {
+		d.times, a.times = append(d.times, p.Time), append(a.times, p.Time)
+		d.parts[0].values = append(d.parts[0].values, float64(p.Depth))
+		a.parts[0].values = append(a.parts[0].values, p.OldestSeconds)
+		most, oldest = max(most, float64(p.Depth)), max(oldest, p.OldestSeconds)
+	}
+	d.label, a.label = "At most "+sayCount(most)+" waited", "Nothing waited"
+	if oldest > 0 {
+		a.label = "The oldest was at most " + a.say(oldest) + " old"
+	}
+	return d.columns(), a.columns()
+}
+
+// Class is how a series is drawn, for its legend.
+func (s series) Class() string { return s.class }
 
 // spark is a small line without words, beside a number that says more.
 func spark(points []api.StatsPoint) template.HTML {

@@ -46,9 +46,7 @@ func (d *Dashboard) functions() template.FuncMap {
 		"titled": func(title string, rows []api.StatsRow) map[string]any {
 			return map[string]any{"Title": title, "Rows": rows}
 		},
-		"deliveries": func(points []api.StatsPoint) template.HTML {
-			return bars(points, "delivery", func(p *api.StatsPoint) (uint64, uint64) { return p.Delivered, p.Failed })
-		},
+		"deliveries": deliveryBars,
 	}
 }
 

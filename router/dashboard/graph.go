@@ -167,12 +167,12 @@ const (
 	nodeTall  = 44.0
 	placeTall = 20.0
 	rowGap    = 14.0
-	edgeRoom  = 104.0 // between two layers
+	edgeRoom  = 92.0 // between two layers
 )
 
 // across draws the layers as columns.
 func (g *graph) across(label string) template.HTML {
-	const wide = 168.0
+	const wide = 156.0
 	layers := g.layers()
 	tall := 0.0
 	heights := make([]float64, len(layers))
@@ -197,13 +197,13 @@ func (g *graph) across(label string) template.HTML {
 
 // down draws the layers as rows, for what is narrow.
 func (g *graph) down(label string) template.HTML {
-	const width, room = 320.0, 46.0
+	const width, room = 300.0, 46.0
 	layers := g.layers()
 	y, most := 0.0, 1
 	for _, list := range layers {
 		most = max(most, len(list))
 	}
-	wide := max(96, (width-rowGap*float64(most-1))/float64(most))
+	wide := max(90, (width-rowGap*float64(most-1))/float64(most))
 	whole := max(width, wide*float64(most)+rowGap*float64(most-1))
 	for _, list := range layers {
 		if len(list) == 0 {
@@ -282,7 +282,9 @@ func (g *graph) draw(label, class string, width, height, wide float64, ends func
 			name = string(r[:letters-1]) + "…"
 		}
 		what := n.kind
-		if n.tone != "" {
+		if n.tone != "" && wide < 130 {
+			what = n.tone
+		} else if n.tone != "" {
 			what += ", " + n.tone
 		}
 		fmt.Fprintf(&b, `<a href="%s"><title>%s %s</title><rect class="node %s" x="%.0f" y="%.0f" width="%.0f" height="%.0f" rx="8"/><text class="kind" x="%.0f" y="%.0f">%s</text><text x="%.0f" y="%.0f">%s</text></a>`,

@@ -46,10 +46,12 @@ type overviewPage struct {
 	Waiting, Dead uint64
 	Oldest        *time.Time
 	// Charts over the window.
-	Events, Deliveries template.HTML
-	Failures           []failure
-	Types              []api.StatsRow
-	Destinations       []api.StatsRow
+	Events, Deliveries, Reasons, Depth, Age template.HTML
+	// Shades are what the parts of Reasons are.
+	Shades       []series
+	Failures     []failure
+	Types        []api.StatsRow
+	Destinations []api.StatsRow
 }
 
 type failure struct {
@@ -85,23 +87,24 @@ func overview(v *visit) (*view, error) {
 	}
 	if len(all.Rows) > 0 {
 		p.Total = all.Rows[0]
-		p.Events = bars(p.Total.Points, "event", func(x *api.StatsPoint) (uint64, uint64) { return x.Events, 0 })
-		p.Deliveries = bars(p.Total.Points, "delivery", func(x *api.StatsPoint) (uint64, uint64) { return x.Delivered, x.Failed })
+		p.Events, p.Deliveries = eventBars(p.Total.Points), deliveryBars(p.Total.Points)
 		for _, reason := range slices.Sorted(maps.Keys(p.Total.Failures)) {
 			p.Failures = append(p.Failures, failure{reason, p.Total.Failures[reason]})
 		}
 		slices.SortStableFunc(p.Failures, func(a, b failure) int { return cmp.Compare(b.Count, a.Count) })
+		p.Reasons, p.Shades = failureBars(p.Total.Points, p.Failures)
 	}
+	p.Depth, p.Age = queueBars(all.Queue)
 	types, err := ask("event", 24)
 	if err != nil {
 		return nil, err
 	}
-	p.Types = types.Rows
+	p.Types = counted(types.Rows)
 	destinations, err := ask("destination", 24)
 	if err != nil {
 		return nil, err
 	}
-	p.Destinations = destinations.Rows
+	p.Destinations = counted(destinations.Rows)
 	var lanes api.DestinationList
 	q := url.Values{"status": {strings.Join(notActive, ",")}, "limit": {strconv.Itoa(shownBroken)}}
 	if err := v.get("/api/destinations", q, &lanes); err != nil {
@@ -119,6 +122,11 @@ func overview(v *visit) (*view, error) {
 		}
 	}
 	return &view{Page: "overview", Title: "Overview", Section: "overview", Live: "kinds=event,attempt,state", Data: p}, nil
+}
+
+// counted leaves out rows of which there is nothing to say.
+func counted(rows []api.StatsRow) []api.StatsRow {
+	return slices.DeleteFunc(rows, func(r api.StatsRow) bool { return r.Events+r.Deliveries+r.Attempts == 0 })
 }
 
 // inWords says what is wrong with a destination and what happens next.

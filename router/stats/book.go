@@ -38,6 +38,10 @@ type Book struct {
 	slots []map[int64]*slot
 	// folded are the deltas that slots hold and the store has as documents.
 	folded []string
+	// queues are by resolution and slot; sampled are the slots that changed since the
+	// last fold.
+	queues  []map[int64]*Queue
+	sampled []string
 }
 
 // slot is the series of one span of time.
@@ -67,6 +71,9 @@ func Open(ctx context.Context, st store.Store, o Options) (*Book, error) {
 	}
 	for range resolutions {
 		b.slots = append(b.slots, map[int64]*slot{})
+	}
+	if err := b.openQueues(ctx); err != nil {
+		return nil, fmt.Errorf("statistics: %w", err)
 	}
 	slots, err := st.Documents(ctx, kindSlot)
 	if err != nil {
@@ -104,14 +111,24 @@ func Open(ctx context.Context, st store.Store, o Options) (*Book, error) {
 	return b, nil
 }
 
-// Run folds deltas into slots until ctx ends, and then once more. It returns when
-// the store is closed, too.
-func (b *Book) Run(ctx context.Context) {
+// Run folds deltas into slots until ctx ends, and then once more. Now and then it
+// asks waits how many deliveries wait, and how old the oldest of them is. It returns
+// when the store is closed, too.
+func (b *Book) Run(ctx context.Context, waits func(context.Context) (depth uint64, oldest time.Duration, err error)) {
 	tick := time.NewTicker(foldEvery)
 	defer tick.Stop()
-	for {
+	for n := 0; ; n++ {
 		select {
 		case <-tick.C:
+			if n%int(sampleEvery/foldEvery) != 0 {
+				break
+			}
+			depth, oldest, err := waits(ctx)
+			if err == nil {
+				b.Sample(b.now(), depth, oldest)
+			} else if !errors.Is(err, context.Canceled) {
+				b.log.Debug("it can't be said what waits", "error", err)
+			}
 		case <-ctx.Done():
 			if err := b.Fold(context.WithoutCancel(ctx)); err != nil {
 				b.log.Debug("statistics are folded at the next start", "error", err)
@@ -153,6 +170,7 @@ func (b *Book) Fold(ctx context.Context) error {
 		r.Documents = append(r.Documents, store.Document{Kind: kindDelta, Name: name})
 	}
 	b.folded = nil
+	r.Documents = append(r.Documents, b.queueDocuments()...)
 	b.mu.Unlock()
 	if len(r.Documents) == 0 {
 		return nil
@@ -168,6 +186,11 @@ func (b *Book) Fold(ctx context.Context) error {
 		s.dirty = true
 	}
 	b.folded = append(b.folded, deltas...)
+	for _, d := range r.Documents {
+		if d.Kind == kindQueue && d.Value != nil {
+			b.sampled = append(b.sampled, d.Name)
+		}
+	}
 	return fmt.Errorf("fold statistics: %w", err)
 }
 

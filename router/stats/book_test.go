@@ -503,3 +503,46 @@ func BenchmarkTally(b *testing.B) {
 		}
 	}
 }
+
+// What waited is told over time, survives a crash once it is folded, and is deleted
+// when it is too old.
+func TestQueues(t *testing.T) {
+	d := newDesk(t)
+	ask := func() []Queue {
+		t.Helper()
+		a, err := d.Ask(Query{Until: d.at, Window: time.Hour, Points: 60})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.DeleteFunc(a.Queues, func(q Queue) bool { return q.Depth == 0 && q.Oldest == 0 })
+	}
+	d.Sample(d.at, 7, 90*time.Second)
+	d.Sample(d.at.Add(10*time.Second), 5, 100*time.Second)
+	d.Sample(d.at.Add(time.Minute), 0, 0)
+	d.at = d.at.Add(2 * time.Minute)
+	d.Sample(d.at, 3, time.Second)
+	want := []Queue{{noon, 7, 100 * time.Second}, {noon.Add(2 * time.Minute), 3, time.Second}}
+	if got := ask(); !slices.Equal(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if err := d.Fold(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	d.Sample(d.at, 9, time.Second) // lost by the crash
+	d.crash()
+	if got := ask(); !slices.Equal(got, want) {
+		t.Errorf("after a crash %+v, want %+v", got, want)
+	}
+	d.at = d.at.Add(8 * 24 * time.Hour)
+	if err := d.Fold(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if docs, err := d.store.Documents(context.Background(), kindQueue); err != nil || len(docs) > 0 {
+		t.Errorf("%d documents are kept for ever, error %v", len(docs), err)
+	}
+	for _, bad := range [][]byte{nil, {9}, {encoding}, {encoding, 1}, {encoding, 1, 1, 1}} {
+		if _, err := decodeQueue(bad); err == nil {
+			t.Errorf("%v is read", bad)
+		}
+	}
+}

@@ -41,6 +41,8 @@ type Point struct {
 	// Begin of the step.
 	Begin                                    time.Time
 	Events, Delivered, Dead, Failed, Retries uint64
+	// Failures are the failed attempts by reason.
+	Failures map[string]uint64
 }
 
 // Answer to a query.
@@ -50,6 +52,9 @@ type Answer struct {
 	Step  time.Duration
 	// Rows are in the order of their keys.
 	Rows []Row
+	// Queues are what waited over time, in the same steps, where Points were asked
+	// for.
+	Queues []Queue
 }
 
 // Ask adds up.
@@ -117,8 +122,17 @@ func (b *Book) Ask(q Query) (*Answer, error) {
 				p.Dead += one.Dead
 				p.Failed += one.Failed()
 				p.Retries += one.Retries
+				for reason, n := range one.Failures {
+					if p.Failures == nil {
+						p.Failures = map[string]uint64{}
+					}
+					p.Failures[reason] += n
+				}
 			}
 		}
+	}
+	if steps > 0 {
+		a.Queues = b.queuePoints(i, first, last, step, steps)
 	}
 	for k, s := range sums {
 		r := Row{Key: k, Counts: s.Counts, Points: points[k]}
