@@ -162,9 +162,27 @@ func (s *server) delivery(d *store.DeliveryStatus) Delivery {
 		out.Status = string(store.Sending)
 	}
 	for i := range d.Attempts {
-		out.Attempts = append(out.Attempts, AttemptOf(&d.Attempts[i]))
+		a := AttemptOf(&d.Attempts[i])
+		a.WaitedMS = waited(d, i)
+		out.Attempts = append(out.Attempts, a)
 	}
 	return out
+}
+
+// waited is how long a delivery waited for an attempt, nil where that is not known:
+// a list holds the last attempt only, and a replay's deliveries are made late.
+func waited(d *store.DeliveryStatus, i int) *float64 {
+	var from time.Time
+	switch {
+	case i > 0:
+		from = d.Attempts[i-1].Started.Add(d.Attempts[i-1].Latency)
+	case d.Attempts[i].Number == 1 && d.Delivery.Replay == "":
+		from = d.Received
+	default:
+		return nil
+	}
+	ms := max(0, milliseconds(d.Attempts[i].Started.Sub(from)))
+	return &ms
 }
 
 // AttemptOf is an attempt as the API shows it.

@@ -121,7 +121,7 @@ func cloudSource(e *event.Event) string {
 func summary(e *event.Event) Event {
 	return Event{
 		ID: e.ID, OriginID: e.OriginID, Type: e.Type, Source: e.Source, Subject: e.Subject, Tenant: e.Tenant,
-		Time: e.Time, Received: e.Received, ContentType: e.ContentType, Size: len(e.Data),
+		Time: e.Time, Received: e.Received, ContentType: e.ContentType, Size: len(e.Data), Cause: e.Cause,
 	}
 }
 

@@ -42,6 +42,9 @@ func (s *server) explainEvent(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
+	if out.Replies, err = s.replies(c.Context(), out.Routes); err != nil {
+		return err
+	}
 	return c.JSON(out)
 }
 

@@ -31,19 +31,21 @@ func (a *Accepted) appendJSON(b []byte) []byte {
 
 // Event as lists show it; Header and Data come with a single one.
 type Event struct {
-	ID          string          `json:"id"`
-	OriginID    string          `json:"origin_id,omitempty"`
-	Type        string          `json:"type"`
-	Source      string          `json:"source"`
-	Subject     string          `json:"subject,omitempty"`
-	Tenant      string          `json:"tenant,omitempty"`
-	Time        time.Time       `json:"time"`
-	Received    time.Time       `json:"received"`
-	ContentType string          `json:"content_type,omitempty"`
-	Size        int             `json:"size"`
-	Header      json.RawMessage `json:"header,omitempty"`
-	Data        json.RawMessage `json:"data,omitempty"`
-	DataBase64  []byte          `json:"data_base64,omitempty"`
+	ID          string    `json:"id"`
+	OriginID    string    `json:"origin_id,omitempty"`
+	Type        string    `json:"type"`
+	Source      string    `json:"source"`
+	Subject     string    `json:"subject,omitempty"`
+	Tenant      string    `json:"tenant,omitempty"`
+	Time        time.Time `json:"time"`
+	Received    time.Time `json:"received"`
+	ContentType string    `json:"content_type,omitempty"`
+	Size        int       `json:"size"`
+	// Cause is the id of the event that this one is a reply to.
+	Cause      string          `json:"cause,omitempty"`
+	Header     json.RawMessage `json:"header,omitempty"`
+	Data       json.RawMessage `json:"data,omitempty"`
+	DataBase64 []byte          `json:"data_base64,omitempty"`
 }
 
 // EventList is a page of events, newest first. A page looks at a bounded part of
@@ -104,7 +106,10 @@ type Attempt struct {
 	Number    int       `json:"number"`
 	Started   time.Time `json:"started"`
 	LatencyMS float64   `json:"latency_ms"`
-	Phases    *Phases   `json:"phases,omitempty"`
+	// WaitedMS is the time from the event's arrival, or from the end of the attempt
+	// before, to the start of this one, where it is known.
+	WaitedMS *float64 `json:"waited_ms,omitempty"`
+	Phases   *Phases  `json:"phases,omitempty"`
 	// Outcome is "delivered" or the class of the error.
 	Outcome string `json:"outcome"`
 	Status  int    `json:"status,omitempty"`
@@ -144,6 +149,8 @@ type Explanation struct {
 	// MoreWebhooks counts the registered webhooks that took the event and are not
 	// among Routes.
 	MoreWebhooks int `json:"more_webhooks,omitempty"`
+	// Replies are the events that receivers' answers made.
+	Replies []Event `json:"replies,omitempty"`
 }
 
 // RouteVerdict is what one route did with an event.

@@ -168,28 +168,49 @@ func queueBars(points []api.QueuePoint) (depth, age template.HTML) {
 // Class is how a series is drawn, for its legend.
 func (s series) Class() string { return s.class }
 
-// spark is a small line without words, beside a number that says more.
+// phaseBar draws what an attempt spent its time with, beside the words.
+func phaseBar(a api.Attempt) template.HTML {
+	const width, height = 140.0, 8.0
+	if a.Phases == nil || a.LatencyMS <= 0 {
+		return ""
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, `<svg class="chart phase" viewBox="0 0 %.0f %.0f" width="%.0f" height="%.0f" aria-hidden="true"><rect class="rest" width="%.0f" height="%.0f"/>`, width, height, width, height, width, height)
+	x := 0.0
+	for i, ms := range []float64{a.Phases.DNS, a.Phases.Connect, a.Phases.TLS, a.Phases.FirstByte} {
+		wide := min(ms/a.LatencyMS*width, width-x)
+		if wide > 0 {
+			fmt.Fprintf(&b, `<rect class="phase%d" x="%.1f" width="%.1f" height="%.0f"/>`, i+1, x, wide, height)
+		}
+		x += max(0, wide)
+	}
+	b.WriteString(`</svg>`)
+	return template.HTML(b.String())
+}
+
+// spark is two small lines without words, beside numbers that say more: what went
+// well, and what failed.
 func spark(points []api.StatsPoint) template.HTML {
 	const width, height = 96.0, 22.0
-	var most uint64
+	var most, failed uint64
 	for i := range points {
-		most = max(most, points[i].Delivered+points[i].Failed, points[i].Events)
+		most = max(most, points[i].Delivered, points[i].Failed, points[i].Events)
+		failed += points[i].Failed
 	}
 	if most == 0 || len(points) < 2 {
 		return ""
 	}
-	var line strings.Builder
-	for i := range points {
-		n := max(points[i].Delivered, points[i].Events)
-		fmt.Fprintf(&line, "%.1f,%.1f ", float64(i)/float64(len(points)-1)*width, height-1-float64(n)/float64(most)*(height-2))
-	}
-	var marks strings.Builder
-	for i := range points {
-		if points[i].Failed > 0 {
-			fmt.Fprintf(&marks, `<circle class="fail" cx="%.1f" cy="%.1f" r="1.6"/>`, float64(i)/float64(len(points)-1)*width,
-				height-1-float64(min(points[i].Failed, most))/float64(most)*(height-2))
+	line := func(value func(*api.StatsPoint) uint64) string {
+		var b strings.Builder
+		for i := range points {
+			fmt.Fprintf(&b, "%.1f,%.1f ", float64(i)/float64(len(points)-1)*width, height-1-float64(value(&points[i]))/float64(most)*(height-2))
 		}
+		return strings.TrimSpace(b.String())
+	}
+	bad := ""
+	if failed > 0 {
+		bad = `<polyline class="fail" points="` + line(func(p *api.StatsPoint) uint64 { return p.Failed }) + `"/>`
 	}
 	return template.HTML(fmt.Sprintf(`<svg class="spark" viewBox="0 0 %.0f %.0f" width="96" height="22" aria-hidden="true"><polyline points="%s"/>%s</svg>`,
-		width, height, strings.TrimSpace(line.String()), marks.String()))
+		width, height, line(func(p *api.StatsPoint) uint64 { return max(p.Delivered, p.Events) }), bad))
 }

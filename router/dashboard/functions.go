@@ -17,25 +17,28 @@ import (
 // functions are what templates call.
 func (d *Dashboard) functions() template.FuncMap {
 	return template.FuncMap{
-		"asset":    func(name string) (string, error) { return d.link(name) },
-		"ago":      func(t any) string { return ago(d.now(), when(t)) },
-		"until":    func(t any) string { return until(d.now(), when(t)) },
-		"clock":    func(t any) string { return when(t).UTC().Format("2006-01-02 15:04:05 UTC") },
-		"stamp":    func(t any) string { return when(t).UTC().Format(time.RFC3339Nano) },
-		"ms":       milliseconds,
-		"count":    count,
-		"bytes":    size,
-		"percent":  percent,
-		"pretty":   pretty,
-		"short":    func(s string) string { return s[:min(len(s), 12)] },
-		"path":     url.PathEscape,
-		"status":   statusWord,
-		"tone":     tone,
-		"join":     strings.Join,
-		"plural":   plural,
-		"describe": describeOutcome,
-		"spark":    spark,
-		"progress": progress,
+		"asset":      func(name string) (string, error) { return d.link(name) },
+		"ago":        func(t any) string { return ago(d.now(), when(t)) },
+		"until":      func(t any) string { return until(d.now(), when(t)) },
+		"clock":      func(t any) string { return when(t).UTC().Format("2006-01-02 15:04:05 UTC") },
+		"stamp":      func(t any) string { return when(t).UTC().Format(time.RFC3339Nano) },
+		"ms":         milliseconds,
+		"count":      count,
+		"bytes":      size,
+		"percent":    percent,
+		"pretty":     pretty,
+		"prettyText": func(text string) string { return pretty(json.RawMessage(text)) },
+		"diff":       diffLines,
+		"phases":     phaseBar,
+		"short":      func(s string) string { return s[:min(len(s), 12)] },
+		"path":       url.PathEscape,
+		"status":     statusWord,
+		"tone":       tone,
+		"join":       strings.Join,
+		"plural":     plural,
+		"describe":   describeOutcome,
+		"spark":      spark,
+		"progress":   progress,
 		// either is what a search looks at: deliveries where it is for one.
 		"either": func(destination, status string) string {
 			if destination+status != "" {
@@ -247,4 +250,25 @@ func describeOutcome(outcome string, status int) string {
 		return "a plugin failed"
 	}
 	return outcome
+}
+
+// diffLine is a line of a unified difference.
+type diffLine struct{ Class, Text string }
+
+func diffLines(diff string) []diffLine {
+	var all []diffLine
+	for line := range strings.Lines(diff) {
+		line = strings.TrimSuffix(line, "\n")
+		l := diffLine{Text: line}
+		switch {
+		case strings.HasPrefix(line, "---"), strings.HasPrefix(line, "+++"), strings.HasPrefix(line, "@@"):
+			l.Class = "quiet"
+		case strings.HasPrefix(line, "+"):
+			l.Class = "added"
+		case strings.HasPrefix(line, "-"):
+			l.Class = "taken"
+		}
+		all = append(all, l)
+	}
+	return all
 }

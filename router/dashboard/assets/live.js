@@ -71,6 +71,24 @@ if (main.dataset.live || main.querySelector("[data-running]")) {
   });
 }
 
+// What is for a terminal can be taken with one click. Pages are merged, so the button
+// is made where it is missing.
+document.addEventListener("toggle", (e) => {
+  const text = e.target.open && e.target.querySelector("pre.copy");
+  if (!text || !navigator.clipboard || e.target.querySelector("button.copying")) {
+    return;
+  }
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "small copying";
+  button.textContent = "Copy";
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(text.textContent);
+    button.textContent = "Copied";
+  });
+  text.after(button);
+}, true);
+
 // What is done in steps goes on by itself for as long as the page is open.
 const goOn = async () => {
   for (let form; (form = main.querySelector("form[data-go-on]")); ) {
@@ -118,7 +136,7 @@ function merge(old, fresh) {
       old.setAttribute(name, value);
     }
   }
-  const olds = [...old.childNodes];
+  const olds = [...old.childNodes].filter((n) => !n.classList?.contains("copying"));
   const freshes = [...fresh.childNodes];
   for (let i = 0; i < Math.max(olds.length, freshes.length); i++) {
     if (!freshes[i]) {
