@@ -9,7 +9,7 @@ build_plugins = @for dir in $(1); do \
 	case $$dir in */stdio-*) abi=stdio;; *) abi=weir;; esac; \
 	./$(WEIR) plugin build --abi $$abi $$dir || exit 1; done
 
-.PHONY: help build plugins router-plugins toolchains deps run test bench microbench torture fmt clean
+.PHONY: help build plugins router-plugins toolchains deps run test bench microbench pages screenshots torture fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -44,6 +44,12 @@ bench: build ## measure the router against bare references (ROW=name: one row; A
 
 microbench: ## benchmarks of the hot paths, with allocations
 	$(GO) test -run '^$$' -bench . -benchmem ./router/... ./plugins/...
+
+pages: ## open every page and run every search of the dashboard with a million events stored
+	$(GO) test ./router/dashboard -run TestPagesOfAMillion -count=1 -v -events 1000000
+
+screenshots: deps ## make the pictures of the dashboard anew that the documentation shows
+	$(GO) test ./router/dashboard -run TestBrowser -count=1 -pictures $(CURDIR)/docs
 
 torture: build router-plugins ## prove that nothing is lost, by hostile tests (ARGS='-proof kill -rounds 300')
 	$(GO) build -o bin/weirtorture ./cmd/weirtorture

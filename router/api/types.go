@@ -59,8 +59,7 @@ type EventList struct {
 
 // Searched is a part of the log.
 type Searched struct {
-	// Count is how many events were looked at, or deliveries where the search is for
-	// a destination or a status.
+	// Count is how many events were looked at.
 	Count int `json:"count"`
 	// From and To are when the oldest and the newest of them were received.
 	From time.Time `json:"from"`

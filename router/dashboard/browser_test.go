@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
@@ -14,6 +15,9 @@ import (
 // shots is where pictures of the pages go, for the documentation and for whoever
 // wants to look: go test ./router/dashboard -run Browser -shots /tmp/shots
 var shots = flag.String("shots", "", "folder for pictures of the pages")
+
+// pictures is where those go that the documentation shows: make screenshots.
+var pictures = flag.String("pictures", "", "folder for the documentation's pictures of the pages")
 
 // chromium finds the browser, which is needed: a page that nobody has looked at is
 // not tested.
@@ -36,7 +40,7 @@ type seen struct {
 
 func walk(t *testing.T, plan map[string]any) seen {
 	t.Helper()
-	plan["chromium"], plan["shots"] = chromium(t), *shots
+	plan["chromium"], plan["shots"], plan["pictures"] = chromium(t), *shots, *pictures
 	input, err := json.Marshal(plan)
 	if err != nil {
 		t.Fatal(err)
@@ -70,11 +74,19 @@ func (s *seen) judge(t *testing.T, steps int) {
 	}
 }
 
-// A receiver breaks, which shows without a reload; it is repaired, and what was
-// lost is sent again, from the pages alone and by keyboard. Every page is accessible
-// in light and dark, at 390 and 1280 px.
+// A webhook is registered, a receiver breaks, which shows without a reload; it is
+// repaired, what was lost is sent again and what was stored is replayed, from the
+// pages alone. Every page is accessible in light and dark, at 390 and 1280 px.
 func TestBrowser(t *testing.T) {
-	d := open(t, withTokens)
+	d := open(t, withTokens+`
+webhooks {
+  allow_http     = true
+  allow_networks = ["127.0.0.0/8"]
+}
+`)
+	for i := range 20 {
+		d.publish(fmt.Sprint("user-", i), []string{"user.created", "invoice.sent"}[i%2], fmt.Sprintf(`{"user": "u%d", "total": %d}`, i, i*7))
+	}
 	d.publish("first", "order.paid", `{"total": 120, "customer": {"email": "ada@example.com"}}`)
 	d.publish("small", "order.paid", `{"total": 80}`)
 	stage := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -92,32 +104,61 @@ func TestBrowser(t *testing.T) {
 		{"do": "open", "path": "/"},
 		{"do": "see", "what": ".done", "text": "All destinations work."},
 		{"do": "see", "what": "#live", "text": "live"},
+		// A webhook is registered.
+		{"do": "open", "path": "/ui/webhooks"},
+		{"do": "click", "what": "details summary"},
+		{"do": "type", "what": "[name=url]", "text": d.receiver},
+		{"do": "type", "what": "[name=events]", "text": "order.*"},
+		{"do": "click", "what": "form.stacked button"},
+		{"do": "see", "what": "h1", "text": "Registered"},
+		{"do": "click", "what": "main .button"},
+		{"do": "see", "what": "h1 .badge", "text": "active"},
+		{"do": "see", "what": "#live", "text": "live"},
+		// Its receiver breaks, and that of crm.
 		{"do": "tell", "url": stage.URL + "/break"},
-		{"do": "see", "what": ".alarm", "text": "answered 503", "shot": "broken"},
+		{"do": "see", "what": "h1 .badge", "text": "failing"},
+		{"do": "open", "path": "/"},
+		{"do": "see", "what": ".alarm", "text": "answered 503", "picture": "overview"},
 		{"do": "click", "what": ".alarm a"},
 		{"do": "see", "what": "h1", "text": "crm"},
-		{"do": "see", "what": "tbody td", "text": "answered 503", "shot": "destination"},
+		{"do": "see", "what": "tbody td", "text": "answered 503"},
+		// They are repaired, and what was lost is sent again.
 		{"do": "tell", "url": stage.URL + "/mend"},
 		{"do": "type", "what": "#find", "text": "second"},
 		{"do": "press", "text": "Enter"},
-		{"do": "see", "what": "h1", "text": "second", "shot": "event"},
+		{"do": "see", "what": "h1", "text": "second", "picture": "event"},
 		{"do": "click", "what": "form[action$='/retry'] button"},
 		{"do": "see", "what": ".done", "text": "due now"},
 		{"do": "see", "what": ".delivery .badge.good", "text": "delivered"},
+		{"do": "open", "path": "/ui/deliveries?status=retrying"},
+		{"do": "click", "what": "#list a"},
+		{"do": "click", "what": "form[action$='/retry'] button"},
+		{"do": "see", "what": "h1 .badge", "text": "delivered"},
 		{"do": "open", "path": "/"},
-		{"do": "see", "what": ".done", "text": "All destinations work.", "shot": "overview"},
+		{"do": "see", "what": ".done", "text": "All destinations work."},
 		{"do": "open", "path": "/ui/dead-letters"},
 		{"do": "see", "what": ".empty", "text": "None."},
+		// What was stored is delivered again: one event, and many.
 		{"do": "open", "path": "/ui/events/first"},
 		{"do": "click", "what": "#again summary"},
 		{"do": "click", "what": "#again button"},
 		{"do": "see", "what": ".done", "text": "2 deliveries made, out of order"},
+		{"do": "open", "path": "/ui/replays"},
+		{"do": "type", "what": "[name=type]", "text": "order.*"},
+		{"do": "type", "what": "[name=to]", "text": "archive"},
+		{"do": "click", "what": "[value=count]"},
+		{"do": "see", "what": ".caution", "text": "3 deliveries of 3 events would be made"},
+		{"do": "click", "what": "[value=start]"},
+		{"do": "see", "what": "h1 .badge", "text": "done"},
+		{"do": "see", "what": "dd", "text": "3 deliveries of 3 events"},
+		{"do": "open", "path": "/ui/routes"},
+		{"do": "see", "what": "h1", "text": "Routes", "picture": "routes"},
 	}
 	s := walk(t, map[string]any{
 		"base": d.base, "token": "all-of-it-0123456789", "story": story,
 		"pages": []string{
-			"/", "/ui/events", "/ui/events/first", "/ui/events/small", "/ui/deliveries",
-			"/ui/dead-letters", "/ui/replays", "/ui/destinations", "/ui/destinations/crm", "/ui/webhooks", "/ui/routes", "/ui/plugins", "/ui/configuration",
+			"/", "/ui/events?text=ada", "/ui/events/first", "/ui/events/small", "/ui/deliveries", "/ui/dead-letters", "/ui/replays",
+			"/ui/destinations", "/ui/destinations/crm", "/ui/webhooks", "/ui/routes", "/ui/plugins", "/ui/configuration",
 		},
 	})
 	s.judge(t, len(story))

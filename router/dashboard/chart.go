@@ -28,7 +28,7 @@ type chart struct {
 // columns draws a chart, the parts of a column one on the other, as SVG
 // (https://www.w3.org/TR/SVG2/).
 func (c *chart) columns() template.HTML {
-	const width, height, foot = 600.0, 120.0, 18.0
+	const width, height = 600.0, 120.0
 	if len(c.times) == 0 {
 		return ""
 	}
@@ -41,8 +41,14 @@ func (c *chart) columns() template.HTML {
 		}
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg class="chart" viewBox="0 0 %.0f %.0f" role="img" aria-label="%s"><line class="axis" x1="0" y1="%[4]g" x2="%[1]g" y2="%[4]g"/>`,
-		width, height+foot, template.HTMLEscapeString(c.label), height)
+	top := ""
+	if most > 0 {
+		top = template.HTMLEscapeString(c.say(most))
+	}
+	// The scale is beside the picture, which is stretched, so that it can be read on
+	// a narrow screen.
+	fmt.Fprintf(&b, `<p class="scale top" aria-hidden="true"><span></span><span>%[3]s</span></p><svg class="chart columns" viewBox="0 0 %.0[1]f %.0[2]f" preserveAspectRatio="none" role="img" aria-label="%[4]s">`,
+		width, height, top, template.HTMLEscapeString(c.label))
 	step := width / float64(len(c.times))
 	for i, at := range c.times {
 		if sums[i] == 0 {
@@ -60,7 +66,7 @@ func (c *chart) columns() template.HTML {
 			if s.values[i] == 0 {
 				continue
 			}
-			tall := max(1.5, s.values[i]/most*(height-14)) // one is never invisible
+			tall := max(1.5, s.values[i]/most*height) // one is never invisible
 			y -= tall
 			fmt.Fprintf(&b, `<rect class="%s" x="%.2f" y="%.2f" width="%.2f" height="%.2f"/>`, s.class, float64(i)*step+step*0.1, y, step*0.8, tall)
 		}
@@ -70,12 +76,7 @@ func (c *chart) columns() template.HTML {
 	if c.times[len(c.times)-1].Sub(c.times[0]) > 12*time.Hour {
 		format = "Jan 2 15:04"
 	}
-	fmt.Fprintf(&b, `<text x="0" y="%[1]g">%[2]s</text><text x="%[3]g" y="%[1]g" text-anchor="end">%[4]s</text>`,
-		height+14, c.times[0].UTC().Format(format), width, c.times[len(c.times)-1].UTC().Format(format))
-	if most > 0 {
-		fmt.Fprintf(&b, `<text x="%g" y="11" text-anchor="end">%s</text>`, width, template.HTMLEscapeString(c.say(most)))
-	}
-	b.WriteString(`</svg>`)
+	fmt.Fprintf(&b, `</svg><p class="scale" aria-hidden="true"><span>%s</span><span>%s</span></p>`, c.times[0].UTC().Format(format), c.times[len(c.times)-1].UTC().Format(format))
 	return template.HTML(b.String())
 }
 

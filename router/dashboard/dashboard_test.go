@@ -26,8 +26,10 @@ type desk struct {
 	t      *testing.T
 	router *router.Router
 	base   string
-	broken atomic.Bool
-	client *http.Client
+	// receiver is the URL of the one that can be broken.
+	receiver string
+	broken   atomic.Bool
+	client   *http.Client
 }
 
 func parse(t *testing.T, hcl string) *config.Config {
@@ -43,6 +45,12 @@ func parse(t *testing.T, hcl string) *config.Config {
 // router's folder as FOLDER.
 func open(t *testing.T, hcl string) *desk {
 	t.Helper()
+	return openIn(t, hcl, t.TempDir())
+}
+
+// openIn starts one in a folder.
+func openIn(t *testing.T, hcl, dir string) *desk {
+	t.Helper()
 	d := &desk{t: t}
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if d.broken.Load() {
@@ -50,7 +58,6 @@ func open(t *testing.T, hcl string) *desk {
 		}
 	}))
 	t.Cleanup(receiver.Close)
-	dir := t.TempDir()
 	hcl = strings.NewReplacer("RECEIVER", receiver.URL, "FOLDER", dir).Replace(hcl + `
 store "badger" {
   path = "FOLDER/data"
@@ -80,7 +87,7 @@ store "badger" {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.router, d.base = r, "http://"+l.Addr().String()
+	d.router, d.base, d.receiver = r, "http://"+l.Addr().String(), receiver.URL
 	d.client = &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	d.await("the server", func() bool { return r.Ready() == nil })
 	return d
@@ -202,7 +209,7 @@ func TestPages(t *testing.T) {
 		"/ui/events?type=nothing": {"No event fits"},
 		"/ui/events?text=ALERT":   {">big<", "Searched 2 events, from", "all that there are"},
 		"/ui/events?text=nowhere": {"No event fits."},
-		"/ui/events?destination=crm&status=dead&since=2h": {">big<", "Searched 1 delivery"},
+		"/ui/events?destination=crm&status=dead&since=2h": {">big<", "Searched 1 event"},
 		"/ui/events/small":            {"event.data.total is 80, not &gt; 100", "route orders", "to archive"},
 		"/ui/events/big":              {"answered 503", "gave up: attempts", "&lt;script&gt;alert(1)", "Send it now", "curl"},
 		"/ui/deliveries":              {"crm", "archive", "delivered", "dead"},

@@ -29,6 +29,7 @@ func (d *Dashboard) functions() template.FuncMap {
 		"pretty":     pretty,
 		"prettyText": func(text string) string { return pretty(json.RawMessage(text)) },
 		"diff":       diffLines,
+		"routeName":  routeName,
 		"phases":     phaseBar,
 		"short":      func(s string) string { return s[:min(len(s), 12)] },
 		"path":       url.PathEscape,
@@ -39,13 +40,6 @@ func (d *Dashboard) functions() template.FuncMap {
 		"describe":   describeOutcome,
 		"spark":      spark,
 		"progress":   progress,
-		// either is what a search looks at: deliveries where it is for one.
-		"either": func(destination, status string) string {
-			if destination+status != "" {
-				return "delivery"
-			}
-			return "event"
-		},
 		"titled": func(title string, rows []api.StatsRow) map[string]any {
 			return map[string]any{"Title": title, "Rows": rows}
 		},
@@ -271,4 +265,12 @@ func diffLines(diff string) []diffLine {
 		all = append(all, l)
 	}
 	return all
+}
+
+// routeName says what a route is: a registered webhook is one, too.
+func routeName(name string) string {
+	if strings.HasPrefix(name, "wh_") {
+		return "webhook " + name
+	}
+	return "route " + name
 }

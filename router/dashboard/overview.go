@@ -162,6 +162,9 @@ func inWords(now time.Time, d *api.Destination) string {
 		text = d.Status
 	}
 	text += fmt.Sprintf(", %s waiting", count(d.Depth))
+	if d.Dead > 0 {
+		text += fmt.Sprintf(", %s given up", count(d.Dead))
+	}
 	if d.Next != nil && d.Next.After(now) {
 		what := "goes on"
 		if d.Status == "open" {

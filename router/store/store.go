@@ -437,9 +437,8 @@ type EventSearch struct {
 type EventsFound struct {
 	Events []*event.Event
 	Next   string
-	// Looked is how many events the page has looked at, or deliveries where the
-	// search is for one; Newest and Oldest are when the first and the last of them
-	// were received.
+	// Looked is how many events the page has looked at; Newest and Oldest are when
+	// the first and the last of them were received.
 	Looked         int
 	Newest, Oldest time.Time
 }

@@ -53,13 +53,9 @@ if (main.dataset.live || main.querySelector("[data-running]")) {
   for (const name of ["event", "attempt", "state", "missed"]) {
     stream.addEventListener(name, soon);
   }
-  let was = false;
   stream.addEventListener("open", () => {
     status.textContent = "live";
-    if (was) {
-      soon();
-    }
-    was = true;
+    soon(); // something may have happened since the page was made
   });
   stream.addEventListener("error", () => {
     status.textContent = "not live: the router does not answer";

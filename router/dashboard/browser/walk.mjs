@@ -20,6 +20,7 @@ const browser = await chromium.launch({
   ],
 });
 
+let at; // the page that the story is on
 const watch = (page, name) => {
   page.on("console", (m) => {
     if (m.type() === "error" || m.type() === "warning") {
@@ -81,6 +82,7 @@ try {
   watch(page, "story");
   await signIn(page);
   for (const step of plan.story) {
+    at = page;
     switch (step.do) {
       case "open":
         await page.goto(plan.base + step.path);
@@ -111,13 +113,16 @@ try {
         throw new Error(`what is ${step.do}?`);
     }
     seen.story.push(`${step.do} ${step.path ?? step.what ?? step.url ?? ""} ${step.text ?? ""}`.trim());
-    if (step.shot && plan.shots) {
-      await page.screenshot({ path: `${plan.shots}/${step.shot}.png` });
+    if (step.picture && plan.pictures) {
+      await page.screenshot({ path: `${plan.pictures}/dashboard-${step.picture}.png` });
     }
   }
   await context.close();
 } catch (e) {
   seen.error = String(e);
+  if (at) {
+    seen.error += `\non ${at.url()}:\n${await at.locator("body").innerText()}`;
+  }
 } finally {
   await browser.close();
 }

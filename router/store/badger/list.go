@@ -136,8 +136,8 @@ func (s *Store) ListDeliveries(ctx context.Context, q store.DeliveryQuery) ([]*s
 	if b := v.before(q.Until); b < below.Position {
 		below = store.Ref{Position: b}
 	}
-	fetch := v.deliveries(q)
 	status := &statuses{v: v}
+	fetch := v.deliveries(q, func(p uint64) (bool, error) { return f.of(status, p) })
 	var list []*store.DeliveryStatus
 	for looked := 0; ; {
 		refs, err := fetch(below, listStep)
@@ -160,6 +160,19 @@ func (s *Store) ListDeliveries(ctx context.Context, q store.DeliveryQuery) ([]*s
 			}
 			looked++
 			below = r
+			e, err := status.at(r.Position)
+			if errors.Is(err, store.ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				return nil, "", err
+			}
+			if f.ended(e.Received) {
+				return list, "", nil
+			}
+			if !f.takes(e.Type, e.Source, e.Tenant, e.Received) {
+				continue
+			}
 			st, err := status.of(r, false)
 			if errors.Is(err, store.ErrNotFound) {
 				continue
@@ -167,11 +180,7 @@ func (s *Store) ListDeliveries(ctx context.Context, q store.DeliveryQuery) ([]*s
 			if err != nil {
 				return nil, "", err
 			}
-			if f.ended(st.Received) {
-				return list, "", nil
-			}
-			if q.State != "" && st.State != q.State || q.Destination != "" && st.Delivery.Lane != q.Destination ||
-				!f.takes(st.Type, st.Source, st.Tenant, st.Received) {
+			if q.State != "" && st.State != q.State || q.Destination != "" && st.Delivery.Lane != q.Destination {
 				continue
 			}
 			if len(list) == q.Limit {
@@ -201,6 +210,19 @@ func (f *filter) takes(typ, source, tenant string, received time.Time) bool {
 		(f.source == "" || f.source == source) &&
 		(f.tenant == "" || f.tenant == tenant) &&
 		(f.until.IsZero() || received.Before(f.until))
+}
+
+// of says whether the event at a position may be taken; what is too old may, and
+// ends the list.
+func (f *filter) of(events *statuses, position uint64) (bool, error) {
+	if f.typ == "" && f.source == "" && f.tenant == "" {
+		return true, nil
+	}
+	e, err := events.at(position)
+	if err != nil {
+		return false, err
+	}
+	return f.ended(e.Received) || f.takes(e.Type, e.Source, e.Tenant, e.Received), nil
 }
 
 // before gives a position before which everything received before a time is.
@@ -336,8 +358,9 @@ func (v *view) chunkAfter(prefix, from []byte, size int, each func(key, value []
 }
 
 // deliveries chooses where to look: in the indexes of lanes where a lane or an
-// unfinished state is asked for, else along the log.
-func (v *view) deliveries(q store.DeliveryQuery) fetchRefs {
+// unfinished state is asked for, else along the log, where events that don't fit are
+// left out.
+func (v *view) deliveries(q store.DeliveryQuery, fits func(position uint64) (bool, error)) fetchRefs {
 	exactType := q.Type != "" && !strings.Contains(q.Type, "*")
 	unfinished := q.State == store.Waiting || q.State == store.Retrying || q.State == store.Dead
 	switch {
@@ -351,7 +374,7 @@ func (v *view) deliveries(q store.DeliveryQuery) fetchRefs {
 			return merged(sources)
 		}
 	}
-	return v.alongLog(v.positions(q.Type))
+	return v.alongLog(v.positions(q.Type), fits)
 }
 
 // allLanes gives what finds the deliveries of all lanes that are in an
@@ -527,8 +550,8 @@ type lookedEnough struct{ at store.Ref }
 
 func (lookedEnough) Error() string { return "enough was looked at for one page" }
 
-// alongLog lists all deliveries of events.
-func (v *view) alongLog(positions fetchPositions) fetchRefs {
+// alongLog lists all deliveries of the events that fit.
+func (v *view) alongLog(positions fetchPositions, fits func(position uint64) (bool, error)) fetchRefs {
 	looked := 0
 	return func(below store.Ref, n int) ([]store.Ref, error) {
 		var list []store.Ref
@@ -551,6 +574,13 @@ func (v *view) alongLog(positions fetchPositions) fetchRefs {
 						return list, nil // and the next call says that it is enough
 					}
 					return nil, lookedEnough{store.Ref{Position: p + 1}}
+				}
+				ok, err := fits(p)
+				if err != nil && !errors.Is(err, store.ErrNotFound) {
+					return nil, err
+				}
+				if !ok {
+					continue
 				}
 				r, err := v.routing(p)
 				if errors.Is(err, store.ErrNotFound) {

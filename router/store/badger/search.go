@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"time"
 
 	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/store"
@@ -55,28 +56,29 @@ func (f *search) full() bool { return f.found.Looked >= f.v.s.lookMost || f.data
 // stop ends the page before a place of the log, in whose sight nothing is yet.
 func (f *search) stop(next store.Ref) { f.found.Next = pageCursor(cursorEvents, next) }
 
-// look takes an event, if it fits. more is false at the end of the page, and the
-// event is then left for the next.
-func (f *search) look(e *event.Event) (more bool) {
-	if f.ended(e.Received) {
-		return false
-	}
-	fits := f.takes(e.Type, e.Source, e.Tenant, e.Received)
-	if fits && len(f.text) > 0 {
-		f.data += len(e.Data)
-		fits = f.text.in(e)
-	}
-	if fits && len(f.found.Events) == f.limit {
-		f.stop(store.Ref{Position: e.Position + 1})
-		return false
-	}
+// fits says whether an event is one that is searched for, whatever its deliveries.
+func (f *search) fits(e *event.Event) bool {
 	if f.found.Newest.IsZero() {
 		f.found.Newest = e.Received
 	}
-	f.found.Oldest = e.Received
-	if fits {
-		f.found.Events = append(f.found.Events, e)
+	if !f.takes(e.Type, e.Source, e.Tenant, e.Received) {
+		return false
 	}
+	if len(f.text) == 0 {
+		return true
+	}
+	f.data += len(e.Data)
+	return f.text.in(e)
+}
+
+// take adds an event to the page. more is false where it has no room: the event is
+// the first of the next.
+func (f *search) take(e *event.Event) (more bool) {
+	if len(f.found.Events) == f.limit {
+		f.stop(store.Ref{Position: e.Position + 1})
+		return false
+	}
+	f.found.Events = append(f.found.Events, e)
 	return true
 }
 
@@ -99,8 +101,14 @@ func (f *search) byLog(ctx context.Context, below uint64, typ string) error {
 			if err != nil && !errors.Is(err, store.ErrNotFound) {
 				return err
 			}
-			if err == nil && !f.look(e) {
-				return nil
+			if err == nil {
+				if f.ended(e.Received) {
+					return nil
+				}
+				if f.fits(e) && !f.take(e) {
+					return nil
+				}
+				f.found.Oldest = e.Received
 			}
 			f.found.Looked++
 		}
@@ -110,19 +118,40 @@ func (f *search) byLog(ctx context.Context, below uint64, typ string) error {
 // byDelivery looks along the deliveries that are asked for. Those of one event are
 // neighbours.
 func (f *search) byDelivery(ctx context.Context, below store.Ref, q *store.EventSearch) error {
-	fetch := f.v.deliveries(store.DeliveryQuery{Destination: q.Destination, Type: q.Type, State: q.State})
 	status := &statuses{v: f.v}
-	done := uint64(0) // the event that was taken, or looked at in vain
-	for {
+	// Of each event it is looked at once whether it fits.
+	known := map[uint64]bool{}
+	var oldest time.Time // of those that were looked at
+	fits := func(p uint64) (bool, error) {
+		ok, seen := known[p]
+		if seen {
+			return ok, nil
+		}
+		e, err := status.at(p)
+		if err != nil {
+			return false, err
+		}
+		if f.ended(e.Received) {
+			return true, nil // and ends the page
+		}
+		f.found.Looked++
+		known[p], oldest = f.fits(e), e.Received
+		return known[p], nil
+	}
+	fetch := f.v.deliveries(store.DeliveryQuery{Destination: q.Destination, Type: q.Type, State: q.State}, fits)
+	done := uint64(0) // the event that was taken, or ruled out
+	for looked := 0; ; {
 		refs, err := fetch(below, listStep)
 		if enough := (lookedEnough{}); errors.As(err, &enough) {
 			if below.Less(enough.at) {
 				enough.at = below
 			}
 			f.stop(enough.at)
+			f.found.Oldest = oldest
 			return nil
 		}
 		if err != nil || len(refs) == 0 {
+			f.found.Oldest = oldest
 			return err
 		}
 		for _, r := range refs {
@@ -132,12 +161,20 @@ func (f *search) byDelivery(ctx context.Context, below store.Ref, q *store.Event
 			if r.Position == done {
 				continue
 			}
-			if f.full() {
+			if looked >= f.v.s.lookMost || f.data >= lookMostData {
 				f.stop(r.Next())
 				return nil
 			}
-			f.found.Looked++
+			looked++
 			below = r
+			ok, err := fits(r.Position)
+			if err != nil && !errors.Is(err, store.ErrNotFound) {
+				return err
+			}
+			if !ok {
+				done = r.Position
+				continue
+			}
 			st, err := status.of(r, false)
 			if errors.Is(err, store.ErrNotFound) {
 				continue
@@ -145,14 +182,16 @@ func (f *search) byDelivery(ctx context.Context, below store.Ref, q *store.Event
 			if err != nil {
 				return err
 			}
+			if f.ended(st.Received) {
+				f.found.Oldest = oldest
+				return nil
+			}
+			f.found.Oldest = st.Received
 			if q.State != "" && st.State != q.State || q.Destination != "" && st.Delivery.Lane != q.Destination {
-				if f.ended(st.Received) {
-					return nil
-				}
 				continue
 			}
 			done = r.Position
-			if !f.look(status.event) {
+			if !f.take(status.event) {
 				return nil
 			}
 		}
