@@ -1,6 +1,11 @@
 package plugins
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/tetratelabs/wazero/api"
+	"github.com/weirhq/weir/plugins/meter"
+)
 
 // What fuel is by default, in units (package meter says what takes one).
 const (
@@ -12,10 +17,9 @@ const (
 	// What a module's start section takes is bounded by it whatever the plugin's
 	// own is.
 	DefaultInitFuel = 200_000_000
-	// MaxFuel is the most for a message, or for a start. Code that the engine has
-	// compiled is not interrupted: where Go's collector wants to stop all that runs,
-	// everything waits until the guest calls an import or ends, the watchdog too. So
-	// this is what bounds the worst guest: some seconds.
+	// MaxFuel is the most for a message, or for a start: some seconds of a tight
+	// loop. Whatever waits for the guest waits no longer than that, however long its
+	// deadline is.
 	MaxFuel = 2_000_000_000
 )
 
@@ -45,7 +49,14 @@ func (i *instance) charge(bytes int) {
 // refuel begins a count.
 func (i *instance) refuel(budget int64) {
 	i.spent = meterage{budget: budget}
-	i.fuel.Set(uint64(budget))
+	i.setFuel(budget)
+}
+
+// setFuel sets what the guest may take.
+func (i *instance) setFuel(units int64) {
+	fuel, reserve := meter.Slice(units)
+	i.fuel.Set(api.EncodeI64(fuel))
+	i.reserve.Set(api.EncodeI64(reserve))
 }
 
 // used returns what was taken since the last refuel, and whether it was more than
@@ -54,7 +65,7 @@ func (i *instance) used() (units int64, over bool) {
 	if i.fuel == nil { // it never started
 		return 0, false
 	}
-	guest := i.spent.budget - int64(i.fuel.Get())
+	guest := i.spent.budget - int64(i.fuel.Get()) - int64(i.reserve.Get())
 	units = guest + i.spent.host
 	return min(units, i.spent.budget), units > i.spent.budget
 }

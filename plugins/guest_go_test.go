@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -77,8 +76,6 @@ func message(typ, data string) *event.Message {
 }
 
 func TestHostileGoGuest(t *testing.T) {
-	// A collection would hold up the watchdog until a loop has used up its fuel.
-	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	const much = plugins.MaxFuel // so that what comes after fuel is met
 	p := load(t, plugins.Spec{Name: "hostile", Wasm: hostileGuest(t), Memory: 8 << 20, Fuel: much})
 	hasty := load(t, plugins.Spec{Name: "hasty", Wasm: hostileGuest(t), Deadline: 100 * time.Millisecond, Fuel: much})

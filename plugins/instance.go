@@ -27,6 +27,7 @@ type instance struct {
 	linear    *linearMemory
 	globals   []api.MutableGlobal
 	fuel      api.MutableGlobal
+	reserve   api.MutableGlobal
 	stop      api.MutableGlobal // by which the watchdog ends a call
 	spent     meterage
 	watchdog  watchdog
@@ -187,6 +188,7 @@ func (i *instance) instantiate() error {
 		return i.initFault("start", err, nil)
 	}
 	i.fuel = i.mod.ExportedGlobal(meter.FuelGlobal).(api.MutableGlobal)
+	i.reserve = i.mod.ExportedGlobal(meter.ReserveGlobal).(api.MutableGlobal)
 	i.stop = i.mod.ExportedGlobal(meter.StopGlobal).(api.MutableGlobal)
 	for _, name := range p.build.globals {
 		i.globals = append(i.globals, i.mod.ExportedGlobal(name).(api.MutableGlobal))
@@ -202,7 +204,7 @@ func (i *instance) initialize() error {
 	p := i.plugin
 	start, _ := i.used()
 	i.spent = meterage{budget: p.initFuel}
-	i.fuel.Set(api.EncodeI64(p.initFuel - start))
+	i.setFuel(p.initFuel - start)
 	if start > p.initFuel {
 		return i.newError(ClassFuel, "start", i.outOfFuel("start"))
 	}

@@ -16,10 +16,31 @@ import (
 // engines are those that must count alike.
 var engines = map[string]func() wazero.RuntimeConfig{"compiler": wazero.NewRuntimeConfig, "interpreter": wazero.NewRuntimeConfigInterpreter}
 
+// tank is the fuel of an instance.
+type tank struct{ fuel, reserve api.MutableGlobal }
+
+// tankOf returns nil where the module is not metered.
+func tankOf(mod api.Module) *tank {
+	fuel, ok := mod.ExportedGlobal(meter.FuelGlobal).(api.MutableGlobal)
+	reserve, also := mod.ExportedGlobal(meter.ReserveGlobal).(api.MutableGlobal)
+	if !ok || !also {
+		return nil
+	}
+	return &tank{fuel, reserve}
+}
+
+func (t *tank) fill(units int64) {
+	fuel, reserve := meter.Slice(units)
+	t.fuel.Set(uint64(fuel))
+	t.reserve.Set(uint64(reserve))
+}
+
+func (t *tank) left() int64 { return int64(t.fuel.Get()) + int64(t.reserve.Get()) }
+
 // guest is a metered instance.
 type guest struct {
 	api.Module
-	fuel api.MutableGlobal
+	*tank
 }
 
 func rewritten(t testing.TB, a assembly, o meter.Options) *meter.Module {
@@ -53,18 +74,18 @@ func start(t testing.TB, config wazero.RuntimeConfig, wasm []byte) (*guest, erro
 	if err != nil {
 		return nil, err
 	}
-	global, ok := mod.ExportedGlobal(meter.FuelGlobal).(api.MutableGlobal)
-	if !ok {
-		t.Fatal("the fuel is not exported as a mutable global")
+	fuel := tankOf(mod)
+	if fuel == nil {
+		t.Fatal("the fuel is not exported as mutable globals")
 	}
-	return &guest{mod, global}, nil
+	return &guest{mod, fuel}, nil
 }
 
 // call runs f with fuel and says what is left of it.
 func (g *guest) call(units int64, args ...uint64) (left int64, err error) {
-	g.fuel.Set(uint64(units))
+	g.fill(units)
 	_, err = g.ExportedFunction("f").Call(context.Background(), args...)
-	return int64(g.fuel.Get()), err
+	return g.tank.left(), err
 }
 
 // Instructions.
@@ -265,7 +286,7 @@ func TestStartFunction(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", engine, err)
 		}
-		if used := 1000 - int64(g.fuel.Get()); used != takes {
+		if used := 1000 - g.tank.left(); used != takes {
 			t.Errorf("%s: start took %d units, want %d", engine, used, takes)
 		}
 		if _, err := start(t, config(), rewritten(t, a, meter.Options{Fuel: takes}).Wasm); err != nil {
@@ -289,7 +310,39 @@ func TestFuelDoesNotWrap(t *testing.T) {
 			t.Fatalf("call %d: %d units are left: %v", n, left, err)
 		}
 		_, err = g.ExportedFunction("f").Call(context.Background(), 0xffffffff)
-		left = int64(g.fuel.Get())
+		left = g.tank.left()
+	}
+}
+
+// What is more than a slice is counted as what is less, and ends where it should,
+// whether the module has a memory or not.
+func TestSlices(t *testing.T) {
+	const passes = 1_000_000
+	without := assembly{functions: []body{{typ: typeTest, code: code(countdown(nil), local0)}}}
+	for name, a := range map[string]assembly{"with a memory": one(typeTest, countdown(nil), local0), "without one": without} {
+		g, err := start(t, wazero.NewRuntimeConfig(), rewritten(t, a, meter.Options{}).Wasm)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if fuel, reserve := meter.Slice(passes); fuel <= 0 || reserve <= fuel {
+			t.Fatalf("%d units are %d and %d: no slices", passes, fuel, reserve)
+		}
+		if left, err := g.call(passes+1+7, passes); err != nil || left != 7 {
+			t.Errorf("%s: %d are left: %v", name, left, err)
+		}
+		if left, err := g.call(passes, passes); err == nil || left != -1 {
+			t.Errorf("%s: a unit too few: %d are left: %v", name, left, err)
+		}
+		// The host stops it with fuel left.
+		stop := g.ExportedGlobal(meter.StopGlobal).(api.MutableGlobal)
+		stop.Set(api.EncodeI64(-1))
+		if left, err := g.call(fuel, passes); err == nil || left < fuel-passes/2 {
+			t.Errorf("%s: stopped: %d are left: %v", name, left, err)
+		}
+		stop.Set(0)
+		if left, err := g.call(fuel, passes); err != nil || left != fuel-passes-1 {
+			t.Errorf("%s: after that: %d are left: %v", name, left, err)
+		}
 	}
 }
 

@@ -25,7 +25,7 @@ type slack struct {
 	mod  api.Module
 	call api.Function
 	out  []byte // what it wrote last
-	fuel api.MutableGlobal
+	*tank
 }
 
 func newSlack(t testing.TB, wasm []byte) *slack {
@@ -106,15 +106,15 @@ func newSlack(t testing.TB, wasm []byte) *slack {
 		t.Fatal(err)
 	}
 	g.call = g.mod.ExportedFunction("weir_transform")
-	g.fuel, _ = g.mod.ExportedGlobal(meter.FuelGlobal).(api.MutableGlobal)
+	g.tank = tankOf(g.mod)
 	return g
 }
 
 // run calls it once and returns what that took, 0 where it is not metered.
 func (g *slack) run(t testing.TB) int64 {
 	t.Helper()
-	if g.fuel != nil {
-		g.fuel.Set(fuel)
+	if g.tank != nil {
+		g.fill(fuel)
 	}
 	r, err := g.call.Call(context.Background())
 	if err != nil {
@@ -123,10 +123,10 @@ func (g *slack) run(t testing.TB) int64 {
 	if r[0] != 0 {
 		t.Fatalf("it answers %d", int32(r[0]))
 	}
-	if g.fuel == nil {
+	if g.tank == nil {
 		return 0
 	}
-	return fuel - int64(g.fuel.Get())
+	return fuel - g.left()
 }
 
 // TestGoGuest runs a plugin in Go with its meter and without.

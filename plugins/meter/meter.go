@@ -3,9 +3,8 @@
 //
 // # What is charged
 //
-// The rewritten module has one more global, its fuel: an i64 that is exported
-// as [FuelGlobal]. Everything that a guest can do without end takes units off
-// it, and the guest traps (unreachable) as soon as it is below zero:
+// The rewritten module has its fuel in globals that are added. Everything that a guest can do without end takes units off
+// it, and the guest traps (unreachable) as soon as nothing is left:
 //
 //   - Every call of a function takes 1 + n/64 units, where n is the number of
 //     instructions in the function that are outside of its loops.
@@ -24,14 +23,24 @@
 // wants to. Segments that are copied when the module is instantiated take
 // nothing either, but its start function does.
 //
+// # Slices
+//
+// The fuel is handed out in slices: the code takes units off a global that holds the
+// current one, [FuelGlobal], and where that is below zero it calls a function that
+// was added. That function puts the next slice there, from [ReserveGlobal], and traps
+// where both together are below zero, or where the host has set [StopGlobal]. It also
+// grows the memory by nothing, which leaves the compiled code for the engine's own:
+// there Go can stop the goroutine, for its collector.
+//
 // # Invariants
 //
 //   - Units are taken off before the work is done. So a guest that has used up
 //     its fuel did nothing that was not paid for, and it is out of fuel exactly
-//     where that global is negative after a trap.
-//   - The guest can't name the fuel or the stop: their indexes are above all of the guest's own,
-//     and an index of a global that the guest does not have is refused. The
-//     guest can't name what the rewriter adds of types and functions either.
+//     where fuel and reserve together are negative after a trap.
+//   - The guest can't name the fuel, the reserve or the stop: their indexes are
+//     above all of the guest's own, and an index of a global that the guest does
+//     not have is refused. The guest can't name what the rewriter adds of types and
+//     functions either.
 //   - The fuel does not wrap. One charge is less than 2^45 units, and none
 //     follows one that trapped, as long as the host sets fuel of 0 and more and
 //     calls an instance no more once it is out of fuel.
@@ -58,17 +67,29 @@ import (
 
 // Version is part of the key of every cache of rewritten or compiled modules; it
 // changes when the output for any input does.
-const Version = 2
+const Version = 3
 
-// FuelGlobal is the name under which the fuel is exported: a mutable i64.
+// FuelGlobal is the name under which the current slice of the fuel is exported: a
+// mutable i64.
 const FuelGlobal = "weir_fuel"
 
+// ReserveGlobal is the name under which the fuel that is not handed out yet is
+// exported: a mutable i64. See [Slice].
+const ReserveGlobal = "weir_fuel_reserve"
+
 // StopGlobal is the name under which the stop is exported: a mutable i64, zero
-// until another thread sets it below zero to have the guest trap at its next
-// charge. The guest only reads it. Taking the fuel instead would not do: a loop
+// until another thread sets it below zero to have the guest trap when its slice is
+// used up. The guest only reads it. Taking the fuel instead would not do: a loop
 // that is short enough writes its fuel again before it has seen another's write,
 // for ever.
 const StopGlobal = "weir_fuel_stop"
+
+// Slice divides fuel into what [FuelGlobal] and [ReserveGlobal] begin with. What is
+// left of it is their sum, at any time.
+func Slice(units int64) (fuel, reserve int64) {
+	fuel = min(units, sliceSize)
+	return fuel, units - fuel
+}
 
 // statePrefix and an index is the name under which a mutable global is exported.
 const statePrefix = "weir_global_"

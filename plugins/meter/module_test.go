@@ -207,7 +207,7 @@ func TestMemoryLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	for n, want := range []int32{1, 2, -1, -1} {
-		g.fuel.Set(fuel)
+		g.fill(fuel)
 		r, err := g.ExportedFunction("f").Call(context.Background(), 1)
 		if err != nil || int32(r[0]) != want {
 			t.Errorf("grow %d: %d, %v, want %d", n, int32(r[0]), err, want)

@@ -52,14 +52,14 @@ func (m *module) appendSection(b []byte, s *section, out *Module) []byte {
 	b = append(b, make([]byte, sizeLen)...)
 	switch s.id {
 	case sectionType:
-		b = m.appendEntries(b, s, m.helperTypes())
-		if m.helperTypes() > 0 {
-			b = append(b, typeFunction, 1, typeI32, 1, typeI32)
-		}
+		b = m.appendTypes(b, s)
 	case sectionFunction:
-		b = m.appendEntries(b, s, m.helpers())
-		for range m.helpers() {
+		b = m.appendEntries(b, s, m.refills()+m.helpers())
+		if m.refills() > 0 {
 			b = appendUnsigned(b, uint64(m.typeCount))
+		}
+		for range m.helpers() {
+			b = appendUnsigned(b, uint64(m.typeCount+1))
 		}
 	case sectionTable:
 		b = appendUnsigned(b, uint64(len(m.tables)))
@@ -72,13 +72,15 @@ func (m *module) appendSection(b []byte, s *section, out *Module) []byte {
 			b = t.append(b)
 		}
 	case sectionGlobal:
-		b = m.appendEntries(b, s, 2)
-		b = append(b, typeI64, 1, opI64Const)
-		b = append(appendSigned(b, m.options.Fuel), opEnd)
-		b = append(b, typeI64, 1, opI64Const, 0, opEnd)
+		b = m.appendEntries(b, s, 3)
+		fuel, reserve := Slice(m.options.Fuel)
+		for _, value := range []int64{fuel, reserve, 0} {
+			b = append(appendSigned(append(b, typeI64, 1, opI64Const), value), opEnd)
+		}
 	case sectionExport:
-		b = m.appendEntries(b, s, 2+len(m.mutable))
+		b = m.appendEntries(b, s, 3+len(m.mutable))
 		b = appendExport(b, FuelGlobal, m.fuel())
+		b = appendExport(b, ReserveGlobal, m.reserve())
 		b = appendExport(b, StopGlobal, m.stop())
 		for n, name := range out.Globals {
 			b = appendExport(b, name, m.mutable[n])
@@ -127,12 +129,28 @@ func (m *module) helpers() int {
 	return n
 }
 
-// helperTypes is how many types are appended.
-func (m *module) helperTypes() int { return min(m.helpers(), 1) }
+// refills is how many functions are appended that refill the fuel.
+func (m *module) refills() int { return min(len(m.functions), 1) }
+
+// refill is the index of the function that refills the fuel.
+func (m *module) refill() int { return m.functionCount }
+
+// appendTypes appends the types, with those of the functions that are added.
+func (m *module) appendTypes(b []byte, s *section) []byte {
+	added := m.refills() + min(m.helpers(), 1)
+	b = m.appendEntries(b, s, added)
+	if added > 0 {
+		b = append(b, typeFunction, 0, 0)
+	}
+	if added > 1 {
+		b = append(b, typeFunction, 1, typeI32, 1, typeI32)
+	}
+	return b
+}
 
 // helper is the index of the function that charges for c.
 func (m *module) helper(c charge) int {
-	n := m.functionCount
+	n := m.functionCount + m.refills()
 	for _, used := range m.charges[:c] {
 		if used {
 			n++
@@ -142,7 +160,7 @@ func (m *module) helper(c charge) int {
 }
 
 func (m *module) appendCode(b []byte) []byte {
-	b = appendUnsigned(b, uint64(len(m.functions)+m.helpers()))
+	b = appendUnsigned(b, uint64(len(m.functions)+m.refills()+m.helpers()))
 	for n, f := range m.functions {
 		edits := m.edits[f.edits:]
 		if n+1 < len(m.functions) {
@@ -161,13 +179,19 @@ func (m *module) appendCode(b []byte) []byte {
 		}
 		b = append(b, m.data[from:f.end]...)
 	}
+	if m.refills() > 0 {
+		b = appendBody(b, m.refillFunction())
+	}
 	for c, used := range m.charges {
 		if used {
-			body := m.chargeFunction(charge(c))
-			b = append(appendUnsigned(b, uint64(len(body))), body...)
+			b = appendBody(b, m.chargeFunction(charge(c)))
 		}
 	}
 	return b
+}
+
+func appendBody(b, body []byte) []byte {
+	return append(appendUnsigned(b, uint64(len(body))), body...)
 }
 
 // editLen is the length of what appendEdit appends.

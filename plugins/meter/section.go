@@ -83,8 +83,11 @@ type module struct {
 // fuel is the index of the fuel: after all of the module's own.
 func (m *module) fuel() int { return m.globalCount }
 
+// reserve is the index of the global with the fuel that is not handed out yet.
+func (m *module) reserve() int { return m.globalCount + 1 }
+
 // stop is the index of the global by which the host stops the guest.
-func (m *module) stop() int { return m.globalCount + 1 }
+func (m *module) stop() int { return m.globalCount + 2 }
 
 // parse reads the whole module and finds what is to be written anew.
 func (m *module) parse(wasm []byte) error {

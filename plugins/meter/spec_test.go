@@ -239,8 +239,8 @@ func (s *specRun) act(at string, c specCommand) {
 			args = append(args, words...)
 		}
 		ctx := context.Background()
-		left := metered.ExportedGlobal(meter.FuelGlobal).(api.MutableGlobal)
-		left.Set(fuel)
+		tank := tankOf(metered)
+		tank.fill(fuel)
 		var plainErr, meteredErr error
 		want, plainErr = plain.ExportedFunction(c.Action.Field).Call(ctx, args...)
 		got, meteredErr = metered.ExportedFunction(c.Action.Field).Call(ctx, args...)
@@ -252,7 +252,7 @@ func (s *specRun) act(at string, c specCommand) {
 		if fails := c.Type == "assert_trap" || c.Type == "assert_exhaustion"; fails != (plainErr != nil) {
 			s.t.Errorf("%s: got %v", at, plainErr)
 		}
-		used := fuel - int64(left.Get())
+		used := fuel - tank.left()
 		if used < 0 || used > fuel {
 			s.t.Errorf("%s: took %d units", at, used)
 		}
