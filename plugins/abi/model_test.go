@@ -345,6 +345,11 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 
+// left is the fuel that a call left.
+func (i *modelInstance) left() int64 {
+	return int64(i.mod.ExportedGlobal(meter.FuelGlobal).Get()) + int64(i.mod.ExportedGlobal(meter.ReserveGlobal).Get())
+}
+
 // fault is the outcome of a call that the engine ended.
 func (i *modelInstance) fault(err error) golden.Outcome {
 	var exit *sys.ExitError
@@ -358,7 +363,7 @@ func (i *modelInstance) fault(err error) golden.Outcome {
 		if exit.ExitCode() == 0 && i.p.is("exit with 0 is fine") {
 			o = golden.Outcome{Messages: []*event.Message{i.call.input}}
 		}
-	case i.mod != nil && int64(i.mod.ExportedGlobal(meter.FuelGlobal).Get()) < 0:
+	case i.mod != nil && i.left() < 0:
 		o = golden.Outcome{Class: plugins.ClassFuel, Text: "out of fuel"}
 		if i.p.is("out of fuel is a trap") {
 			o.Class = plugins.ClassTrap
@@ -424,11 +429,13 @@ func (i *modelInstance) run(m *event.Message, route string) golden.Outcome {
 	case !p.is("random goes on from init"):
 		i.seed(m.ID)
 	}
-	fuel := uint64(modelFuel)
+	fuel := int64(modelFuel)
 	if p.is("fuel is too scarce") {
 		fuel = 10_000
 	}
-	i.mod.ExportedGlobal(meter.FuelGlobal).(api.MutableGlobal).Set(fuel)
+	slice, reserve := meter.Slice(fuel)
+	i.mod.ExportedGlobal(meter.FuelGlobal).(api.MutableGlobal).Set(uint64(slice))
+	i.mod.ExportedGlobal(meter.ReserveGlobal).(api.MutableGlobal).Set(uint64(reserve))
 	c := &modelCall{m: p.model, config: p.config, input: m, route: route, stage: "filter"}
 	c.restore()
 	i.call = c
