@@ -416,6 +416,7 @@ func TestWebhookRefusals(t *testing.T) {
 		`{` + url + `,"filter":"env(\"HOME\")"}`:                             "400 bad_filter",
 		`{` + url + `,"filter":"evnt.type == 1"}`:                            "400 bad_filter",
 		`{` + url + `,"filter":"\"a\""}`:                                     "400 bad_filter",
+		`{` + url + `,"filter":"can(regex(\"a{999}b{999}\", event.type))"}`:  "400 bad_filter",
 		`{` + url + `,"plugin":"p"}`:                                         "400 bad_plugin",
 		`{` + url + `,"uid":"a b"}`:                                          "400 bad_uid",
 		`{` + url + `,"tenant":""}`:                                          "400 bad_tenant",

@@ -3,6 +3,7 @@ package expr
 import (
 	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"sort"
 	"strings"
 
@@ -26,6 +27,8 @@ type compiler struct {
 	// tolerant counts the can() and try() around: an error in them is no
 	// mistake.
 	tolerant int
+	// patterns adds up the instructions of all patterns.
+	patterns int
 }
 
 func (c *compiler) fail(r hcl.Range, summary, format string, args ...any) node {
@@ -540,6 +543,7 @@ func (c *compiler) regex(e *hclsyntax.FunctionCallExpr, args []node) node {
 	if err != nil {
 		return c.fail(r, "Invalid pattern", "%s. Patterns are RE2: https://github.com/google/re2/wiki/Syntax", sentence(err))
 	}
+	c.patterns += instructions(pattern.value.text)
 	n := &match{pattern: re, text: args[1]}
 	names := re.SubexpNames()[1:]
 	for _, name := range names {
@@ -552,4 +556,18 @@ func (c *compiler) regex(e *hclsyntax.FunctionCallExpr, args []node) node {
 	}
 	sort.Strings(n.named)
 	return c.fold(e.Range(), n)
+}
+
+// instructions is how large a pattern that compiles is once it is compiled: repeats
+// are written out.
+func instructions(pattern string) int {
+	tree, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil {
+		return 0
+	}
+	program, err := syntax.Compile(tree.Simplify())
+	if err != nil {
+		return 0
+	}
+	return len(program.Inst)
 }

@@ -41,7 +41,14 @@ type Program struct {
 	source string
 	root   node
 	terms  []term
+	// patterns adds up the instructions of all patterns.
+	patterns int
 }
+
+// PatternSize is how many instructions the patterns of all calls of regex have
+// together, which is what they take of memory and, for each byte that they look at,
+// of time.
+func (p *Program) PatternSize() int { return p.patterns }
 
 // Compile checks e and compiles it. Diagnostics have the place of what is
 // wrong.
@@ -68,7 +75,8 @@ func Compile(e hcl.Expression, s Scope) (*Program, hcl.Diagnostics) {
 	if c.diags.HasErrors() {
 		return nil, c.diags
 	}
-	p := &Program{root: root, terms: c.terms(syntax)}
+	p := &Program{root: root, patterns: c.patterns}
+	p.terms = c.terms(syntax)
 	return p, c.diags
 }
 

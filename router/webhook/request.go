@@ -28,6 +28,7 @@ const (
 	maxUID         = 128
 	maxDescription = 1024
 	maxFilter      = 4096
+	maxPatternSize = 1000 // instructions of all regex patterns of a filter
 	maxMetadata    = 50   // members
 	maxMetadataKey = 64   // bytes of a name
 	maxMetadataAll = 4096 // bytes of all
@@ -376,7 +377,10 @@ func checkFilter(s string) error {
 	if s == "" || len(s) > maxFilter {
 		return invalid("filter", "it has 1 to %d bytes", maxFilter)
 	}
-	_, err := parseFilter(s)
+	p, err := parseFilter(s)
+	if err == nil && p.PatternSize() > maxPatternSize {
+		return invalid("filter", "its patterns are %d instructions long once their repeats are written out, and at most %d are allowed", p.PatternSize(), maxPatternSize)
+	}
 	return err
 }
 
