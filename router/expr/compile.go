@@ -27,7 +27,8 @@ type compiler struct {
 	// tolerant counts the can() and try() around: an error in them is no
 	// mistake.
 	tolerant int
-	// patterns adds up the instructions of all patterns.
+	// matches are all calls of regex, patterns adds up their instructions.
+	matches  []*match
 	patterns int
 }
 
@@ -545,6 +546,7 @@ func (c *compiler) regex(e *hclsyntax.FunctionCallExpr, args []node) node {
 	}
 	c.patterns += instructions(pattern.value.text)
 	n := &match{pattern: re, text: args[1]}
+	c.matches = append(c.matches, n)
 	names := re.SubexpNames()[1:]
 	for _, name := range names {
 		if name != "" {

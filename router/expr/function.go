@@ -243,6 +243,7 @@ type match struct {
 	pattern *regexp.Regexp
 	text    node
 	named   []string // sorted names, nil where there are none
+	most    int      // bytes of the text, 0: any
 }
 
 var errNoMatch = errors.New("regex: the pattern does not match")
@@ -251,6 +252,9 @@ func (n *match) eval(in *Input) (value, error) {
 	s, err := textOf(n.text, in)
 	if err != nil {
 		return value{}, fmt.Errorf("regex: %w", err)
+	}
+	if n.most > 0 && len(s) > n.most {
+		return value{}, fmt.Errorf("regex: the text has %d bytes, and patterns of this size may look at %d", len(s), n.most)
 	}
 	at := n.pattern.FindStringSubmatchIndex(s)
 	if at == nil {

@@ -41,7 +41,8 @@ type Program struct {
 	source string
 	root   node
 	terms  []term
-	// patterns adds up the instructions of all patterns.
+	// matches are all calls of regex, patterns adds up their instructions.
+	matches  []*match
 	patterns int
 }
 
@@ -49,6 +50,15 @@ type Program struct {
 // together, which is what they take of memory and, for each byte that they look at,
 // of time.
 func (p *Program) PatternSize() int { return p.patterns }
+
+// BoundPatterns lets regex fail on a text so long that the patterns of p could need
+// more than a number of steps for it: their instructions times its bytes. It is for
+// expressions of strangers, and is called before p is used.
+func (p *Program) BoundPatterns(steps int) {
+	for _, m := range p.matches {
+		m.most = max(1, steps/max(1, p.patterns))
+	}
+}
 
 // Compile checks e and compiles it. Diagnostics have the place of what is
 // wrong.
@@ -77,6 +87,7 @@ func Compile(e hcl.Expression, s Scope) (*Program, hcl.Diagnostics) {
 	}
 	p := &Program{root: root, patterns: c.patterns}
 	p.terms = c.terms(syntax)
+	p.matches = c.matches
 	return p, c.diags
 }
 

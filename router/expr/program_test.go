@@ -376,3 +376,28 @@ func TestDidYouMean(t *testing.T) {
 		}
 	}
 }
+
+// A pattern of a stranger does not look at a text that would keep it busy.
+func TestBoundPatterns(t *testing.T) {
+	p, err := Parse(`event.type == "a" && can(regex("^(.?){20}$", event.data.text))`, EventScope)
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := p.PatternSize()
+	if size < 40 || size > 200 {
+		t.Fatalf("the pattern has %d instructions", size)
+	}
+	p.BoundPatterns(20 * size)
+	for text, want := range map[string]bool{strings.Repeat("x", 20): true, strings.Repeat("x", 21): false} {
+		in := &Input{Message: event.NewMessage(&event.Event{Type: "a", ContentType: "application/json", Data: []byte(`{"text":"` + text + `"}`)})}
+		got, err := p.Bool(in)
+		if err != nil || got != want {
+			t.Errorf("a text of %d bytes: %v, %v, want %v", len(text), got, err, want)
+		}
+	}
+	for _, m := range p.matches {
+		if _, err := m.eval(&Input{Message: event.NewMessage(&event.Event{ContentType: "application/json", Data: []byte(`{"text":"` + strings.Repeat("x", 21) + `"}`)})}); err == nil || !strings.Contains(err.Error(), "21 bytes") {
+			t.Errorf("a text that is too long: %v", err)
+		}
+	}
+}

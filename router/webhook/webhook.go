@@ -94,6 +94,11 @@ func (w *Webhook) takes(eventType string) bool {
 	return slices.ContainsFunc(w.Rule().Events, func(p string) bool { return event.MatchType(p, eventType) })
 }
 
+// patternSteps bounds what the patterns of a filter may do for one event: some 20 ms
+// at worst, while all others wait for their routing. It leaves 8 KiB of text to a
+// pattern of 32 instructions.
+const patternSteps = 256 << 10
+
 // rules compiles what it takes.
 func (w *Webhook) rules() ([]*routing.Rule, error) {
 	list := make([]*routing.Rule, len(w.Rules))
@@ -107,6 +112,7 @@ func (w *Webhook) rules() ([]*routing.Rule, error) {
 		if err != nil {
 			return nil, fmt.Errorf("the filter of webhook %s: %w", w.ID, err)
 		}
+		filter.BoundPatterns(patternSteps)
 		list[i].Filter = filter
 	}
 	return list, nil
