@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,6 +57,9 @@ func (h *Host) acquire(ctx context.Context, key buildKey, wasm []byte) (*build, 
 	if mine {
 		b.err = b.compile(h, wasm)
 		close(b.done)
+		if h.folder != "" {
+			h.tidy()
+		}
 	}
 	<-b.done
 	err := b.err
@@ -158,28 +162,84 @@ func (b *build) free() error {
 // cacheAge is how long a compiled module that nobody loads is kept.
 const cacheAge = 30 * 24 * time.Hour
 
+// cacheFresh is how long a folder is left alone whatever the cache's size: another
+// process may be writing there.
+const cacheFresh = 10 * time.Minute
+
 // tidyCache removes compiled modules that nobody loaded for long, or that another
-// version of Weir made.
-func tidyCache(folder string, now time.Time) error {
-	entries, err := os.ReadDir(folder)
+// version of Weir made, and then, until they take most bytes at the most, those that
+// nobody loaded for the longest time. Several processes may do so at once: a module
+// that is gone is compiled again, and one that is loaded needs its file no more.
+func (h *Host) tidyCache(now time.Time) error {
+	entries, err := os.ReadDir(h.folder)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
+	type kept struct {
+		path string
+		used time.Time
+		size int64
+	}
+	var list []kept
+	var total int64
 	var errs []error
 	for _, e := range entries {
 		if !e.IsDir() || !ourCache(e.Name()) {
 			continue
 		}
 		info, err := e.Info()
-		if err != nil || now.Sub(info.ModTime()) < cacheAge && strings.HasSuffix(e.Name(), fmt.Sprintf("-v%d", meter.Version)) {
-			continue // it is gone, or wanted
+		if err != nil {
+			continue // it is gone
 		}
-		errs = append(errs, os.RemoveAll(filepath.Join(folder, e.Name())))
+		path := filepath.Join(h.folder, e.Name())
+		if now.Sub(info.ModTime()) >= cacheAge || !strings.HasSuffix(e.Name(), fmt.Sprintf("-v%d", meter.Version)) {
+			errs = append(errs, os.RemoveAll(path))
+			continue
+		}
+		size := folderSize(path)
+		total += size
+		if now.Sub(info.ModTime()) >= cacheFresh && !h.uses(e.Name()) {
+			list = append(list, kept{path, info.ModTime(), size})
+		}
+	}
+	slices.SortFunc(list, func(a, b kept) int { return a.used.Compare(b.used) })
+	for _, k := range list {
+		if total <= h.cacheBytes {
+			break
+		}
+		errs = append(errs, os.RemoveAll(k.path))
+		total -= k.size
 	}
 	return errors.Join(errs...)
+}
+
+// uses reports whether a plugin of this host was compiled to a folder of the cache.
+func (h *Host) uses(folder string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for key := range h.builds {
+		if key.folder() == folder {
+			return true
+		}
+	}
+	return false
+}
+
+// folderSize is the bytes of the files in a folder, as far as they can be seen.
+func folderSize(path string) (size int64) {
+	_ = filepath.WalkDir(path, func(_ string, e os.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return nil // another process may be taking it away
+		}
+		if info, err := e.Info(); err == nil {
+			size += info.Size()
+		}
+		return nil
+	})
+	return size
 }
 
 // ourCache reports whether a folder has a name that this or an earlier version

@@ -44,12 +44,19 @@ var ErrClosed = errors.New("the plugin is closed")
 // DefaultIdle is the memory of instances that wait for events, in bytes.
 const DefaultIdle = 256 << 20
 
+// DefaultCacheBytes is what compiled modules may take on disk: a hundred of Go, about.
+const DefaultCacheBytes = 1 << 30
+
 // Options of a [Host]. The zero value is ready to use.
 type Options struct {
 	// CacheDir keeps compiled modules between runs of the process, where it is
 	// not empty. It is made if it is missing. Whoever can write there can run
 	// code in the host. Modules that were not loaded for 30 days are removed.
 	CacheDir string
+	// CacheBytes is how much compiled modules may take there, in bytes; 0 means
+	// [DefaultCacheBytes]. Those that nobody loaded for the longest time go first,
+	// and none that is in use here or was loaded in the last ten minutes.
+	CacheBytes int64
 	// Idle is how much memory instances that wait for events may take together,
 	// in bytes; 0 means [DefaultIdle]. Plugins that were not called for the
 	// longest time lose theirs, and make new ones when they are called.
@@ -61,9 +68,11 @@ type Options struct {
 
 // Host compiles and holds plugins. It is safe for concurrent use.
 type Host struct {
-	folder string
-	idle   int64
-	logger hclog.Logger
+	folder     string
+	cacheBytes int64
+	idle       int64
+	logger     hclog.Logger
+	tidying    sync.Mutex
 
 	mu      sync.Mutex
 	closed  bool
@@ -81,7 +90,7 @@ func NewHost(ctx context.Context, o Options) (*Host, error) {
 		return nil, fmt.Errorf("start of the plugin host: %w", err)
 	}
 	h := &Host{
-		folder: o.CacheDir, idle: o.Idle, logger: o.Logger,
+		folder: o.CacheDir, cacheBytes: o.CacheBytes, idle: o.Idle, logger: o.Logger,
 		plugins: map[*Plugin]struct{}{}, builds: map[buildKey]*build{},
 	}
 	if h.logger == nil {
@@ -90,15 +99,25 @@ func NewHost(ctx context.Context, o Options) (*Host, error) {
 	if h.idle == 0 {
 		h.idle = DefaultIdle
 	}
+	if h.cacheBytes == 0 {
+		h.cacheBytes = DefaultCacheBytes
+	}
 	if h.folder != "" {
 		if err := os.MkdirAll(h.folder, 0o755); err != nil {
 			return nil, fmt.Errorf("cache of compiled plugins: %w", err)
 		}
-		if err := tidyCache(h.folder, time.Now()); err != nil {
-			h.logger.Warn("old compiled plugins stay in the cache", "error", err)
-		}
+		h.tidy()
 	}
 	return h, nil
+}
+
+// tidy keeps the cache in its bounds.
+func (h *Host) tidy() {
+	h.tidying.Lock()
+	defer h.tidying.Unlock()
+	if err := h.tidyCache(time.Now()); err != nil {
+		h.logger.Warn("old compiled plugins stay in the cache", "error", err)
+	}
 }
 
 // Close waits for calls of Load, closes every plugin that is still open, waits

@@ -90,6 +90,7 @@ type Plugin struct {
 	reuse    bool
 	stdio    bool
 	warm     bool // instances bear the warm-up
+	trial    error
 	host     *Host
 	logger   hclog.Logger
 	build    *build
@@ -227,9 +228,13 @@ func (p *Plugin) first() (*instance, error) {
 		return i, err
 	}
 	p.logger.Warn("the warm-up event failed: instances start without it", "error", err)
-	p.warm = false
+	p.warm, p.trial = false, err
 	return p.make()
 }
+
+// Trial returns how the module failed on the warm-up event, an [*Error], or nil where
+// it bore that. What it answered does not count.
+func (p *Plugin) Trial() error { return p.trial }
 
 // Name returns the plugin's name.
 func (p *Plugin) Name() string { return p.name }

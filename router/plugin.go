@@ -70,6 +70,9 @@ func (r *Router) loadPlugins(ctx context.Context, s, old *setup) error {
 		workers.Go(func() {
 			defer func() { <-slots }()
 			loaded[i], errs[i] = r.loadPlugin(ctx, p)
+			if errs[i] == nil {
+				errs[i] = worse(old, loaded[i], p)
+			}
 			done.Add(1)
 		})
 	}
@@ -85,6 +88,20 @@ func (r *Router) loadPlugins(ctx context.Context, s, old *setup) error {
 		return errs[i]
 	}
 	return nil
+}
+
+// worse is an error where a build fails on the warm-up event and the one that runs
+// under its name does not: then the new one is broken, and not just a plugin that
+// makes nothing of an empty event.
+func worse(old *setup, is *loadedPlugin, p *config.Plugin) error {
+	if old == nil {
+		return nil
+	}
+	was := old.plugins[p.Name]
+	if was == nil || was.plugin.Trial() != nil || is.plugin.Trial() == nil {
+		return nil
+	}
+	return fmt.Errorf("plugin %s (%s): the new build fails where the one that runs does not: %w", p.Name, p.Path, is.plugin.Trial())
 }
 
 // tellLoading logs how far the loading is, once it takes long.

@@ -154,6 +154,43 @@ route "all" {
 }
 
 // While no router runs, the plugins of the configuration are told all the same.
+// A build that traps on the empty event is refused where the one that runs does not
+// trap, and else taken.
+func TestWorseBuildIsRefused(t *testing.T) {
+	hcl := func(build, memory string) string {
+		return fmt.Sprintf(`
+plugin "p" {
+  wasm   = %q
+  memory = %q
+}
+destination "out" {
+  url = "stdout:"
+}
+route "all" {
+  through = [plugin.p]
+  to      = [destination.out]
+}
+`, module(t, build), memory)
+	}
+	dir := t.TempDir()
+	r := start(t, dir, hcl("set-all", "1MiB"), Options{Stdout: &safeBuffer{}})
+	build := func() string {
+		var p api.Plugin
+		lookUp(t, r, "/api/plugins/p", &p)
+		return filepath.Base(p.Wasm) + " " + p.Build[:8]
+	}
+	was := build()
+	_, err := r.Reload(context.Background(), parse(t, dir, hcl("trap-filter", "1MiB")), false)
+	if err == nil || !strings.Contains(err.Error(), "warm-up") || !strings.Contains(err.Error(), "unreachable") || build() != was {
+		t.Errorf("%s went on: %v", build(), err)
+	}
+	bad := t.TempDir()
+	r = start(t, bad, hcl("trap-filter", "1MiB"), Options{Stdout: &safeBuffer{}})
+	if _, err := r.Reload(context.Background(), parse(t, bad, hcl("trap-filter", "2MiB")), false); err != nil {
+		t.Errorf("one that is no worse: %v", err)
+	}
+}
+
 func TestPluginStatusOffline(t *testing.T) {
 	dir := t.TempDir()
 	hcl := fmt.Sprintf("plugin \"p\" {\n  wasm = %q\n}\n", module(t, "exit"))
