@@ -151,6 +151,9 @@ func (e engine) destination(ctx context.Context, name string) (*api.Destination,
 	}
 	c := l.Counts
 	out.Waiting, out.Retrying, out.Dead, out.Delivered, out.Cancelled = c.Waiting, c.Retrying, c.Dead, c.Delivered, c.Cancelled
+	// What waits behind another of its key is told as waiting, as the delivery is.
+	parked := min(uint64(st.Parked), c.Retrying)
+	out.Waiting, out.Retrying = c.Waiting+parked, c.Retrying-parked
 	out.Depth = c.Waiting + c.Retrying
 	if out.Depth == 0 {
 		return out, nil

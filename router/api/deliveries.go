@@ -22,7 +22,7 @@ func (s *server) listDeliveries(c *fiber.Ctx) error {
 	q := newQuery(c, "destination", "type", "source", "tenant", "status", "since", "until", "cursor", "limit")
 	ask := store.DeliveryQuery{
 		Destination: q.text("destination"), Type: q.text("type"), Source: q.text("source"), Tenant: q.text("tenant"),
-		State: q.state("status"), Since: q.time("since"), Until: q.time("until"), Page: q.page(),
+		State: q.state("status"), Told: true, Since: q.time("since"), Until: q.time("until"), Page: q.page(),
 	}
 	if q.err != nil {
 		return q.err
@@ -33,11 +33,7 @@ func (s *server) listDeliveries(c *fiber.Ctx) error {
 	}
 	list := DeliveryList{Deliveries: []Delivery{}, Next: next}
 	for _, d := range deliveries {
-		out := s.delivery(d)
-		if ask.State == store.Retrying && out.Status == string(store.Waiting) {
-			continue // it waits for another of its key, and for no time
-		}
-		list.Deliveries = append(list.Deliveries, out)
+		list.Deliveries = append(list.Deliveries, s.delivery(d))
 	}
 	return c.JSON(list)
 }

@@ -20,7 +20,7 @@ func (s *server) listEvents(c *fiber.Ctx) error {
 			Type: q.text("type"), Source: q.text("source"), Tenant: q.text("tenant"),
 			Since: q.time("since"), Until: q.time("until"), Page: q.page(),
 		},
-		Text: q.text("text"), Destination: q.text("destination"), State: q.state("status"),
+		Text: q.text("text"), Destination: q.text("destination"), State: q.state("status"), Told: true,
 	}
 	id := q.text("id")
 	if len(ask.Text) > maxText {

@@ -27,6 +27,9 @@ type Status struct {
 	Until time.Time
 	// Sending counts the attempts in flight.
 	Sending int
+	// Parked counts the deliveries that wait behind another of their key. The store
+	// keeps them as retries, though they wait for no time.
+	Parked int
 }
 
 // Now is the time of schedules.
@@ -54,7 +57,7 @@ func (l *lane) status(now time.Time) Status {
 	h := &l.health
 	st := Status{
 		State: l.state(now), Why: h.disabled, Since: h.changed, Sending: l.trying,
-		Failures: h.failures, FailingSince: h.since, Fault: h.fault,
+		Failures: h.failures, FailingSince: h.since, Fault: h.fault, Parked: l.order.behind,
 	}
 	switch st.State {
 	case Open:

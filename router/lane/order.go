@@ -73,7 +73,9 @@ type keyState struct {
 type order struct {
 	keys  map[uint64]*keyState
 	heads int
-	freed []uint64 // keys with parked deliveries and without a head
+	// behind counts all that is parked, of all keys.
+	behind int
+	freed  []uint64 // keys with parked deliveries and without a head
 	// claiming: the key of the posting claim is being found out. It is one at a
 	// time, so that keys are claimed in the lane's order.
 	claiming bool
@@ -100,6 +102,7 @@ func (o *order) recover(ctx context.Context, st store.Store, lane string, all bo
 			due, ref = y.Due, y.Ref.Next()
 			if key, parked := store.Parked(y.Due); parked {
 				o.state(key).parked++
+				o.behind++
 			} else if y.Key != 0 {
 				o.lead(y.Key, y.Ref)
 			}
@@ -158,6 +161,7 @@ func (o *order) left(key uint64, ref store.Ref) {
 		o.free(key, ref)
 	case k.parked > 0:
 		k.chain = slices.DeleteFunc(k.chain, func(y store.Retry) bool { return y.Ref == ref })
+		o.behind--
 		if k.parked--; k.parked == 0 && !k.led {
 			delete(o.keys, key)
 		}
@@ -179,6 +183,7 @@ func (l *lane) claimKey(j *job, key uint64) bool {
 	k := l.order.keys[key]
 	k.parked++
 	k.fresh++
+	l.order.behind++
 	l.start()
 	l.mu.Unlock()
 	l.add(*j, store.Outcome{
@@ -226,6 +231,7 @@ func (l *lane) takeFreed() (job, bool) {
 		y := k.chain[0]
 		k.chain = k.chain[1:]
 		k.parked--
+		o.behind--
 		o.lead(key, y.Ref)
 		l.busy[y.Ref] = true
 		return job{posting: posting{ref: y.Ref}, retry: true, key: key, tries: y.Tries, attempts: y.Attempts}, true

@@ -431,6 +431,8 @@ type EventSearch struct {
 	// state.
 	Destination string
 	State       State
+	// Told takes states as they are told, see [DeliveryQuery].
+	Told bool
 }
 
 // EventsFound is a page of a search, newest first.
@@ -447,8 +449,20 @@ type EventsFound struct {
 type DeliveryQuery struct {
 	Destination, Type, Source, Tenant string
 	State                             State
-	Since, Until                      time.Time
+	// Told takes states as they are told: what waits behind another of its key, for
+	// no time, is then waiting and not retrying.
+	Told         bool
+	Since, Until time.Time
 	Page
+}
+
+// Fits says whether a delivery is in a state that is asked for; "" is any.
+func (d *DeliveryStatus) Fits(state State, told bool) bool {
+	is := d.State
+	if _, parked := Parked(d.Due); told && parked && is == Retrying {
+		is = Waiting
+	}
+	return state == "" || state == is
 }
 
 // Page asks for part of a list. A store looks at a bounded number of rows for

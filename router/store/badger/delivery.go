@@ -102,6 +102,14 @@ func (v *view) state(ref store.Ref, name string) (*codec.Delivery, error) {
 	if l == nil || !settled(&l.Cursor, ref) {
 		return &codec.Delivery{State: store.Waiting}, nil
 	}
+	// What was settled before this view began is explained by it.
+	line, err := v.history(ref, name)
+	if err != nil {
+		return nil, err
+	}
+	if line != nil {
+		return deliveredBy(line), nil
+	}
 	// The lane is newer than this view: so must be what explains its cursor.
 	now, err := v.refresh()
 	if err != nil {
@@ -112,8 +120,7 @@ func (v *view) state(ref store.Ref, name string) (*codec.Delivery, error) {
 	if !errors.Is(err, store.ErrNotFound) {
 		return d, err
 	}
-	line, err := now.history(ref, name)
-	if err != nil {
+	if line, err = now.history(ref, name); err != nil {
 		return nil, err
 	}
 	return deliveredBy(line), nil
@@ -170,7 +177,15 @@ func (v *view) history(ref store.Ref, name string) (*codec.Settled, error) {
 	return nil, nil
 }
 
+// memoChunks is how many chunks a view remembers: neighbours in a list are in the
+// same ones, a chunk for each lane.
+const memoChunks = 16
+
+// historyChunk reads the chunk that an iterator is at. Nobody changes its lines.
 func (v *view) historyChunk(it *badgerdb.Iterator) ([]codec.Settled, error) {
+	if lines, ok := v.chunks[string(it.Item().Key())]; ok {
+		return lines, nil
+	}
 	key, b, err := itemValue(v.txn, it)
 	if err != nil {
 		return nil, err
@@ -179,5 +194,9 @@ func (v *view) historyChunk(it *badgerdb.Iterator) ([]codec.Settled, error) {
 	if err != nil {
 		return nil, malformed(key, err)
 	}
+	if v.chunks == nil || len(v.chunks) == memoChunks {
+		v.chunks = map[string][]codec.Settled{}
+	}
+	v.chunks[string(key)] = lines
 	return lines, nil
 }

@@ -180,7 +180,7 @@ func (s *Store) ListDeliveries(ctx context.Context, q store.DeliveryQuery) ([]*s
 			if err != nil {
 				return nil, "", err
 			}
-			if q.State != "" && st.State != q.State || q.Destination != "" && st.Delivery.Lane != q.Destination {
+			if !st.Fits(q.State, q.Told) || q.Destination != "" && st.Delivery.Lane != q.Destination {
 				continue
 			}
 			if len(list) == q.Limit {
@@ -365,9 +365,9 @@ func (v *view) deliveries(q store.DeliveryQuery, fits func(position uint64) (boo
 	unfinished := q.State == store.Waiting || q.State == store.Retrying || q.State == store.Dead
 	switch {
 	case q.Destination != "":
-		return merged(v.laneSources(q.Destination, v.lane(q.Destination), q.State))
+		return merged(v.laneSources(q.Destination, v.lane(q.Destination), q.State, q.Told))
 	case unfinished:
-		sources, n := v.allLanes(q.State)
+		sources, n := v.allLanes(q.State, q.Told)
 		// The log has an index by type, which is better than to look at more
 		// deliveries of all types than one page may.
 		if !exactType || n <= uint64(v.s.lookMost) {
@@ -379,25 +379,27 @@ func (v *view) deliveries(q store.DeliveryQuery, fits func(position uint64) (boo
 
 // allLanes gives what finds the deliveries of all lanes that are in an
 // unfinished state, and how many there are.
-func (v *view) allLanes(state store.State) (sources []fetchRefs, n uint64) {
+func (v *view) allLanes(state store.State, told bool) (sources []fetchRefs, n uint64) {
 	v.s.mu.RLock()
 	defer v.s.mu.RUnlock()
 	for name, l := range v.s.lanes {
 		switch c := l.Counts(); state {
 		case store.Waiting:
-			n += c.Waiting
+			if n += c.Waiting; told {
+				n += c.Retrying
+			}
 		case store.Retrying:
 			n += c.Retrying
 		case store.Dead:
 			n += c.Dead
 		}
-		sources = append(sources, v.laneSources(name, l, state)...)
+		sources = append(sources, v.laneSources(name, l, state, told)...)
 	}
 	return sources, n
 }
 
 // laneSources gives what finds a lane's deliveries of a state, or of all.
-func (v *view) laneSources(name string, l *lane, state store.State) []fetchRefs {
+func (v *view) laneSources(name string, l *lane, state store.State, told bool) []fetchRefs {
 	if l == nil {
 		return nil
 	}
@@ -406,7 +408,7 @@ func (v *view) laneSources(name string, l *lane, state store.State) []fetchRefs 
 	if asked(store.Waiting, l.Posted-l.Left) {
 		sources = append(sources, v.waiting(name, l))
 	}
-	if asked(store.Retrying, l.Retrying) {
+	if asked(store.Retrying, l.Retrying) || told && asked(store.Waiting, l.Retrying) { // some may be parked
 		sources = append(sources, v.inState(name, stateRetrying))
 	}
 	if asked(store.Dead, l.Dead) {

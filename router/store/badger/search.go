@@ -138,7 +138,7 @@ func (f *search) byDelivery(ctx context.Context, below store.Ref, q *store.Event
 		known[p], oldest = f.fits(e), e.Received
 		return known[p], nil
 	}
-	fetch := f.v.deliveries(store.DeliveryQuery{Destination: q.Destination, Type: q.Type, State: q.State}, fits)
+	fetch := f.v.deliveries(store.DeliveryQuery{Destination: q.Destination, Type: q.Type, State: q.State, Told: q.Told}, fits)
 	done := uint64(0) // the event that was taken, or ruled out
 	for looked := 0; ; {
 		refs, err := fetch(below, listStep)
@@ -187,7 +187,7 @@ func (f *search) byDelivery(ctx context.Context, below store.Ref, q *store.Event
 				return nil
 			}
 			f.found.Oldest = st.Received
-			if q.State != "" && st.State != q.State || q.Destination != "" && st.Delivery.Lane != q.Destination {
+			if !st.Fits(q.State, q.Told) || q.Destination != "" && st.Delivery.Lane != q.Destination {
 				continue
 			}
 			done = r.Position

@@ -22,6 +22,8 @@ type view struct {
 	last, progress uint64
 	oldest         uint64
 	buckets        []bucket
+	// chunks are those of histories that were read last, by their key.
+	chunks map[string][]codec.Settled
 }
 
 // view must be closed. While it is open the store is not closed.

@@ -1169,6 +1169,14 @@ func retriesFrom(ctx context.Context, e *Env) error {
 	if err := all(look(), e.Crash(ctx), look()); err != nil {
 		return err
 	}
+	// They are told as waiting, and kept as retries.
+	if err := all(
+		e.wantListed(ctx, store.DeliveryQuery{Destination: "a", State: store.Waiting, Told: true}, 5, 4, 3, 2), e.wantListed(ctx, store.DeliveryQuery{State: store.Waiting, Told: true}, 5, 4, 3, 2),
+		e.wantListed(ctx, store.DeliveryQuery{Destination: "a", State: store.Retrying, Told: true}, 6, 1), e.wantListed(ctx, store.DeliveryQuery{Destination: "a", State: store.Retrying}, 6, 5, 4, 3, 2, 1),
+		e.wantFound(ctx, store.EventSearch{State: store.Waiting, Told: true}, 5, 4, 3, 2), e.wantFound(ctx, store.EventSearch{State: store.Waiting}),
+	); err != nil {
+		return err
+	}
 	st, err := e.Store.Delivery(ctx, at(4))
 	if err != nil || st.Key != 9 || !st.Due.Equal(store.Park(9)) {
 		return fmt.Errorf("a parked delivery is %+v, %v", st, err)

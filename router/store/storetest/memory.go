@@ -830,7 +830,7 @@ func (m *Memory) SearchEvents(_ context.Context, q store.EventSearch) (*store.Ev
 			found.Newest = e.Received
 		}
 		found.Oldest = e.Received
-		if !takes(e, q.Type, q.Source, q.Tenant, q.Since, q.Until) || !m.sent(e.Position, q.Destination, q.State) {
+		if !takes(e, q.Type, q.Source, q.Tenant, q.Since, q.Until) || !m.sent(e.Position, q.Destination, q.State, q.Told) {
 			continue
 		}
 		all := strings.ToLower(e.ID + "\n" + e.OriginID + "\n" + e.Subject + "\n" + string(e.Data))
@@ -847,12 +847,12 @@ func (m *Memory) SearchEvents(_ context.Context, q store.EventSearch) (*store.Ev
 }
 
 // sent says whether an event has a delivery to a lane that is in a state.
-func (m *Memory) sent(position uint64, lane string, state store.State) bool {
+func (m *Memory) sent(position uint64, lane string, state store.State, told bool) bool {
 	if lane == "" && state == "" {
 		return true
 	}
 	for _, r := range m.refs(lane) {
-		if r.Position == position && (state == "" || m.deliveries[r].state == state) {
+		if r.Position == position && m.status(r).Fits(state, told) {
 			return true
 		}
 	}
@@ -869,8 +869,7 @@ func (m *Memory) ListDeliveries(_ context.Context, q store.DeliveryQuery) ([]*st
 	}
 	var list []*store.DeliveryStatus
 	for _, r := range slices.Backward(m.refs(q.Destination)) {
-		d := m.deliveries[r]
-		if !r.Less(below) || q.State != "" && q.State != d.state || !takes(m.events[r.Position], q.Type, q.Source, q.Tenant, q.Since, q.Until) {
+		if !r.Less(below) || !m.status(r).Fits(q.State, q.Told) || !takes(m.events[r.Position], q.Type, q.Source, q.Tenant, q.Since, q.Until) {
 			continue
 		}
 		if len(list) == q.Limit {
