@@ -20,7 +20,7 @@ func TestFairShares(t *testing.T) {
 	var mu sync.Mutex
 	var order []string
 	served := map[string]int{}
-	busy := make([]byte, 1<<20)
+	busy := make([]byte, 128<<10)
 	answer := func(_ context.Context, w *Work) Result {
 		if w.Delivery.Lane == "large" {
 			// It takes some time, or it is served from memory a hundred times while a
