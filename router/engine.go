@@ -20,11 +20,21 @@ type engine struct{ *Router }
 
 func (e engine) Source(path string) *source.Source             { return e.setup.Load().sources[path] }
 func (e engine) Metrics(accept string) ([]byte, string, error) { return e.metrics.Text(accept) }
-func (e engine) Keys() *api.Keys                               { return e.setup.Load().keys }
 func (e engine) Store() store.Store                            { return e.store }
 func (e engine) Table() *routing.Table                         { return e.reader.Table() }
 func (e engine) Sending(lane string, ref store.Ref) bool {
 	return e.lanes.Sending(lane, ref)
+}
+
+// Opened reports whether more than Ready and Keys may be asked.
+func (e engine) Opened() bool { return e.opened.Load() }
+
+// Keys are the tokens that open the router.
+func (e engine) Keys() *api.Keys {
+	if s := e.setup.Load(); s != nil {
+		return s.keys
+	}
+	return e.early
 }
 
 func (e engine) Plugins() []api.Plugin { return e.setup.Load().pluginStatus() }

@@ -155,8 +155,8 @@ func (r *Router) serve(d *door, app *fiber.App, l net.Listener) error {
 
 // certificate is that of the configuration that runs now.
 func (r *Router) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	if t := r.setup.Load().config.Server.TLS; t != nil && t.Pair != nil {
-		return t.Pair, nil
+	if s := r.setup.Load(); s != nil && s.config.Server.TLS != nil && s.config.Server.TLS.Pair != nil {
+		return s.config.Server.TLS.Pair, nil
 	}
 	return r.config.Server.TLS.Pair, nil // a reload that took tls away needs a restart
 }

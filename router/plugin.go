@@ -58,6 +58,7 @@ func (r *Router) loadPlugins(ctx context.Context, s, old *setup) error {
 		return nil
 	}
 	var done atomic.Int64
+	r.compiling(0, len(missing))
 	telling := make(chan struct{})
 	var teller sync.WaitGroup
 	teller.Go(func() { r.tellLoading(len(missing), &done, telling) })
@@ -73,7 +74,7 @@ func (r *Router) loadPlugins(ctx context.Context, s, old *setup) error {
 			if errs[i] == nil {
 				errs[i] = worse(old, loaded[i], p)
 			}
-			done.Add(1)
+			r.compiling(int(done.Add(1)), len(missing))
 		})
 	}
 	workers.Wait()
@@ -102,6 +103,11 @@ func worse(old *setup, is *loadedPlugin, p *config.Plugin) error {
 		return nil
 	}
 	return fmt.Errorf("plugin %s (%s): the new build fails where the one that runs does not: %w", p.Name, p.Path, is.plugin.Trial())
+}
+
+// compiling tells who asks a router that is not open.
+func (r *Router) compiling(done, all int) {
+	r.begin(fmt.Sprintf("plugins are being compiled, %d of %d are", done, all))
 }
 
 // tellLoading logs how far the loading is, once it takes long.

@@ -114,30 +114,82 @@ type Router struct {
 	closed      bool
 	ended       chan struct{} // closed when Close is through
 	closeErr    error
+
+	// opening is held by Open. Until opened is set, only what Make has made may be
+	// used; early are the tokens then, and phase says what is being done.
+	opening sync.Mutex
+	opened  atomic.Bool
+	early   *api.Keys
+	phase   atomic.Pointer[string]
 }
 
 // New opens the store, compiles the plugins and starts to route and deliver what
 // the store holds. Close ends it.
 func New(ctx context.Context, c *config.Config, o Options) (*Router, error) {
-	r := &Router{config: c, log: o.Logger, inspect: o.Inspect, stdout: o.Stdout, cacheDir: o.CacheDir, loader: o.Load, stream: stream.NewHub(nil), started: time.Now(), ended: make(chan struct{})}
+	r := Make(c, o)
+	if err := r.Open(ctx); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Make is the first half of New, and [Router.Open] the second, for a program whose
+// addresses are to answer in between: what [Router.Serve] serves says of a router
+// that is not open that it is not ready, and why, and asks for all else to be sent
+// again later. Other methods than Serve, ServeAdmin, Handler, AdminHandler, Ready and
+// Close are for a router that is open. Close ends it in either state.
+func Make(c *config.Config, o Options) *Router {
+	r := &Router{
+		config: c, log: o.Logger, inspect: o.Inspect, stdout: o.Stdout, cacheDir: o.CacheDir, loader: o.Load,
+		stream: stream.NewHub(nil), started: time.Now(), ended: make(chan struct{}), early: api.NewKeys(c.Server.Keys),
+	}
 	if r.log == nil {
 		r.log = hclog.NewNullLogger()
 	}
 	r.health.log = r.log
 	r.metrics = r.newMetrics()
 	r.life, r.endLife = context.WithCancel(context.Background())
-	if err := r.open(ctx, o); err != nil {
-		r.endLife()
-		r.release()
-		return nil, err
-	}
-	return r, nil
+	r.begin("the router is starting")
+	return r
 }
+
+// Open opens the store, compiles the plugins and starts to route and deliver what the
+// store holds. It is called once. After an error, also when Close came meanwhile,
+// nothing is open any more.
+func (r *Router) Open(ctx context.Context) error {
+	if err := r.tryOpen(ctx); err != nil {
+		return errors.Join(err, r.Close(context.Background()))
+	}
+	return nil
+}
+
+func (r *Router) tryOpen(ctx context.Context) error {
+	r.opening.Lock()
+	defer r.opening.Unlock()
+	if err := r.life.Err(); err != nil {
+		return fmt.Errorf("the router was closed: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(r.life, cancel)
+	if err := r.open(ctx, Options{Inspect: r.inspect, CacheDir: r.cacheDir}); err != nil {
+		cancel()
+		return err
+	}
+	if !stop() {
+		return errors.New("the router was closed while it was being opened")
+	}
+	r.opened.Store(true)
+	return nil
+}
+
+// begin tells what the router does before it is open.
+func (r *Router) begin(phase string) { r.phase.Store(&phase) }
 
 // open wires an event's way, from the end to the beginning, so that each part
 // finds the next one ready.
 func (r *Router) open(ctx context.Context, o Options) error {
 	c := r.config
+	r.begin("the store is being opened, and recovers where it was not closed")
 	st, err := badger.Open(ctx, badger.Options{
 		Path: c.Store.Path, Retention: c.Store.Retention, MaxAge: c.Store.MaxAge, MinFree: c.Store.MinFree,
 		Logger: r.log.Named("store"), Synced: r.metrics.Synced,
@@ -452,6 +504,8 @@ func (r *Router) Ready() error {
 	switch {
 	case closed:
 		return errors.New("the router is stopping")
+	case !r.opened.Load():
+		return errors.New(*r.phase.Load())
 	case r.inspect:
 		return errors.New("the store is open for questions only")
 	case !listening:
@@ -475,6 +529,12 @@ func (r *Router) Close(ctx context.Context) error {
 	r.mu.Unlock()
 	defer close(r.ended)
 	r.endLife()
+	r.opening.Lock() // an Open that is under way gives up
+	opened := r.opened.Load()
+	r.opening.Unlock()
+	if !opened {
+		return r.closeUnopened(ctx, doors)
+	}
 
 	r.lanes.Stop()
 	r.stream.Close() // the server waits for those who listen
@@ -499,6 +559,17 @@ func (r *Router) Close(ctx context.Context) error {
 		errs = append(errs, r.archive.Close(context.WithoutCancel(ctx)))
 	}
 	r.closeErr = errors.Join(append(errs, r.release())...)
+	return r.closeErr
+}
+
+// closeUnopened is Close of a router that is not open.
+func (r *Router) closeUnopened(ctx context.Context, doors []door) error {
+	var errs []error
+	for _, d := range doors {
+		errs = append(errs, d.close(ctx))
+	}
+	r.closeErr = errors.Join(append(errs, r.release())...)
+	r.owned.Wait()
 	return r.closeErr
 }
 

@@ -290,11 +290,11 @@ func startNotReady(t *testing.T, rest string) *running {
 	address := freeAddress(t)
 	config := writeFile(t, t.TempDir(), "router.hcl", fmt.Sprintf("server {\n  listen = %q\n}\n", address)+rest)
 	return launch(t, config, address, func(r *running) bool {
-		res, err := http.Get(r.base + "/healthz")
+		res, err := http.Get(r.base + "/api/config") // which a router that is starting does not answer
 		if err != nil {
 			return false
 		}
-		return res.Body.Close() == nil
+		return res.Body.Close() == nil && res.StatusCode == http.StatusOK
 	})
 }
 

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
+	"errors"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -12,6 +16,7 @@ import (
 	"time"
 
 	"github.com/weirhq/weir/router/config"
+	"github.com/weirhq/weir/router/problem"
 )
 
 // remote asks the router that --server names: http://…, https://… or
@@ -67,10 +72,42 @@ func reach(server, token string, trust *tls.Config) *client {
 			if token != "" && r.Header.Get("Authorization") == "" {
 				r.Header.Set("Authorization", "Bearer "+token)
 			}
-			return h.Do(r)
+			return patiently(h, r)
 		}
 	}
 	return &client{do: by(h), stream: by(&endless), base: base, at: at, close: func() error { h.CloseIdleConnections(); return nil }}
+}
+
+// startsWithin is how long a command waits for a router that is starting.
+const startsWithin = time.Minute
+
+// patiently asks again while the router says that it is starting.
+func patiently(h *http.Client, r *http.Request) (*http.Response, error) {
+	for deadline := time.Now().Add(startsWithin); ; {
+		res, err := h.Do(r)
+		if err != nil || res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Content-Type") != problem.ContentType {
+			return res, err
+		}
+		text, err := io.ReadAll(io.LimitReader(res.Body, 64<<10))
+		if err = errors.Join(err, res.Body.Close()); err != nil {
+			return nil, err
+		}
+		res.Body = io.NopCloser(bytes.NewReader(text))
+		var p struct{ Code string }
+		if json.Unmarshal(text, &p) != nil || p.Code != "starting" || time.Now().After(deadline) {
+			return res, nil
+		}
+		select {
+		case <-time.After(time.Second / 4):
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
+		}
+		if r.GetBody != nil {
+			if r.Body, err = r.GetBody(); err != nil {
+				return nil, err
+			}
+		}
+	}
 }
 
 // trusting is for a router on this machine, whose certificate has another name

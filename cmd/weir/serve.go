@@ -78,18 +78,17 @@ func serve(ctx context.Context, c *config.Config, f *files, watching bool) error
 			return errors.Join(fmt.Errorf("listen on %s (server.admin): %w", c.Server.Admin, err), l.Close())
 		}
 	}
-	r, err := router.New(stop, c, router.Options{Logger: log, CacheDir: cacheDir(c), Load: f.again})
-	if err != nil {
-		err = errors.Join(err, l.Close())
-		if admin != nil {
-			err = errors.Join(err, admin.Close())
-		}
-		return err
-	}
+	r := router.Make(c, router.Options{Logger: log, CacheDir: cacheDir(c), Load: f.again})
+	// They answer before the store is open: who asks then is told to come again.
 	served := make(chan error, 2)
 	go func() { served <- r.Serve(l) }()
 	if admin != nil {
 		go func() { served <- r.ServeAdmin(admin) }()
+	}
+	if err := r.Open(stop); err != nil {
+		return err
+	}
+	if admin != nil {
 		log.Info("everything but ingest is at", "address", shown(c, admin))
 	}
 	log.Info("ready", "address", shown(c, l), "sources", len(c.Sources), "routes", len(c.Routes),

@@ -46,6 +46,9 @@ type Engine interface {
 	// Metrics is what Prometheus reads, in the format that an Accept header asks
 	// for, with its content type.
 	Metrics(accept string) (text []byte, contentType string, err error)
+	// Opened reports whether the engine is open. Until it is, only Ready and Keys may
+	// be asked.
+	Opened() bool
 	// Ready is nil when events are taken and delivered, else why not.
 	Ready() error
 	// Store to look things up in.
@@ -182,6 +185,7 @@ func New(e Engine, o Options) *fiber.App {
 	})
 	app.Use(s.read)
 	app.Use(s.guard)
+	app.Use(s.opened)
 
 	if o.Part != IngestOnly {
 		app.Get("/healthz", s.healthz)
@@ -266,6 +270,17 @@ func New(e Engine, o Options) *fiber.App {
 	}
 	app.Use(nothing)
 	return app
+}
+
+// opened asks to come again later while the router is not open, but for who asks
+// about that.
+func (s *server) opened(c *fiber.Ctx) error {
+	if s.engine.Opened() || c.Path() == "/healthz" || c.Path() == "/readyz" {
+		return c.Next()
+	}
+	p := problem.New(http.StatusServiceUnavailable, "starting", "the router is starting; /readyz says what it waits for")
+	p.RetryAfter = 1
+	return p
 }
 
 func nothing(c *fiber.Ctx) error {

@@ -28,6 +28,7 @@ type refusing struct {
 }
 
 func (*refusing) Traces() bool           { return false }
+func (*refusing) Opened() bool           { return true }
 func (r *refusing) Tally() *source.Tally { return &r.tally }
 
 func (r *refusing) Source(path string) *source.Source {
