@@ -22,7 +22,7 @@
 // Structs are decoded by the package typed beside this one, which says what that
 // costs.
 //
-// The package needs nothing that TinyGo lacks. On platforms other than wasip1
+// The package uses nothing that TinyGo is known to lack. On platforms other than wasip1
 // it compiles, for go vet and for tests of your own functions, but there is no
 // host: every read finds nothing and every change fails.
 package weir
