@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -185,7 +186,12 @@ func (i *instance) instantiate() error {
 	}
 	i.mod, err = p.build.runtime.InstantiateModule(experimental.WithMemoryAllocator(i.ctx, i.linear), p.build.compiled, config)
 	if err != nil {
-		return i.initFault("start", err, nil)
+		err = i.initFault("start", err, nil)
+		// The engine leaves nothing of the instance to read its fuel from.
+		if e, ok := errors.AsType[*Error](err); ok && strings.Contains(e.Text, "unreachable") {
+			e.Text += fmt.Sprintf(" (it trapped, or is out of fuel: a start section may use %d units)", int64(DefaultInitFuel))
+		}
+		return err
 	}
 	i.fuel = i.mod.ExportedGlobal(meter.FuelGlobal).(api.MutableGlobal)
 	i.reserve = i.mod.ExportedGlobal(meter.ReserveGlobal).(api.MutableGlobal)
