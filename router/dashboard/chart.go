@@ -47,7 +47,7 @@ func (c *chart) columns() template.HTML {
 	}
 	// The scale is beside the picture, which is stretched, so that it can be read on
 	// a narrow screen.
-	fmt.Fprintf(&b, `<p class="scale top" aria-hidden="true"><span></span><span>%[3]s</span></p><svg class="chart columns" viewBox="0 0 %.0[1]f %.0[2]f" preserveAspectRatio="none" role="img" aria-label="%[4]s">`,
+	fmt.Fprintf(&b, `<p class="scale" aria-hidden="true"><span></span><span>%[3]s</span></p><svg class="chart columns" viewBox="0 0 %.0[1]f %.0[2]f" preserveAspectRatio="none" role="img" aria-label="%[4]s">`,
 		width, height, top, template.HTMLEscapeString(c.label))
 	step := width / float64(len(c.times))
 	for i, at := range c.times {
