@@ -118,6 +118,7 @@ type module struct {
 type Archive struct {
 	store store.Store
 	keys  Sealer // nil where there is no key
+	salt  []byte // the list's, which never changes
 
 	mu    sync.Mutex
 	list  list
@@ -139,6 +140,7 @@ func Open(ctx context.Context, st store.Store, keys Sealer) (*Archive, error) {
 			return nil, fmt.Errorf("read which configurations are kept: %w", err)
 		}
 	}
+	a.salt = a.list.Salt
 	return a, nil
 }
 
@@ -401,7 +403,7 @@ func (a *Archive) ID(c *config.Config) (string, error) {
 // decisive gives what of c decides, with the hashes of its secrets, and the id,
 // which is the digest of that.
 func (a *Archive) decisive(c *config.Config) (id string, b []byte, err error) {
-	b, err = c.MarshalRouting(a.list.Salt)
+	b, err = c.MarshalRouting(a.salt)
 	return digest(b), b, err
 }
 

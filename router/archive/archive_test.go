@@ -261,6 +261,48 @@ func TestSealed(t *testing.T) {
 	}
 }
 
+// cut is a store that is gone after so many commits.
+type cut struct {
+	store.Store
+	left int
+}
+
+var errCut = errors.New("it is cut off")
+
+func (c *cut) Commit(ctx context.Context, r *store.Record) (store.Result, error) {
+	if c.left == 0 {
+		return store.Result{}, errCut
+	}
+	c.left--
+	return c.Store.Commit(ctx, r)
+}
+
+// Wherever a crash cuts off the first start, the next one keeps the module whole.
+func TestCutOffWhileKept(t *testing.T) {
+	a := made("a", []byte("module a"))
+	for commits, done := 0, false; !done; commits++ {
+		b := newBench(t, ring(t, 1))
+		first, err := archive.Open(t.Context(), &cut{b.store, commits}, ring(t, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = first.Begin(t.Context(), a, 0)
+		if done = err == nil; !done && !errors.Is(err, errCut) {
+			t.Fatal(err)
+		}
+		b.open(ring(t, 1))
+		b.begin(a)
+		b.route(1, false)
+		id, err := b.Find(1, "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c, err := b.Config(t.Context(), id); err != nil || string(c.Plugins[0].Wasm) != "module a" {
+			t.Errorf("cut off after %d commits: %v", commits, err)
+		}
+	}
+}
+
 // A key that is lost costs explanations of the past, and nothing else.
 func TestKeyIsLost(t *testing.T) {
 	b := newBench(t, ring(t, 1))

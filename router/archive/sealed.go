@@ -167,7 +167,7 @@ func (a *Archive) ChangedSecrets(ctx context.Context, id string, c *config.Confi
 		return nil, err
 	}
 	var changed []string
-	for name, now := range c.SecretHashes(a.list.Salt) {
+	for name, now := range c.SecretHashes(a.salt) {
 		if before, ok := was[name]; ok && before != now {
 			changed = append(changed, name)
 		}
@@ -209,6 +209,9 @@ func (a *Archive) reseal(ctx context.Context, next *list, record *store.Record) 
 	}
 	for _, sum := range slices.Sorted(maps.Keys(next.Modules)) {
 		was := next.Modules[sum]
+		if was.Key == a.key() { // begun with this key before a crash: there is nothing to replace
+			continue
+		}
 		wasm, err := a.module(ctx, sum, was)
 		if err != nil {
 			continue
