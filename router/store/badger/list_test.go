@@ -162,6 +162,39 @@ func TestSearchPagesEnd(t *testing.T) {
 	}
 }
 
+// A page of a search for a text looks at no more data than it may, whichever way it
+// looks, and goes on however little that is.
+func TestSearchPagesAreBoundedByData(t *testing.T) {
+	s := open(t)
+	appendRouted(t, s, 50, "t", "a", "b")
+	settleAll(t, s, "a")
+	size := len(record(10).Events[0].Event.Data)
+	for _, q := range []store.EventSearch{{State: store.Delivered}, {State: store.Cancelled}, {Destination: "a"}, {Destination: "b", State: store.Waiting}, {}} {
+		for _, text := range []string{"x", "nowhere"} { // in all, and in none
+			q.Text, q.Limit, s.lookMostData = text, 1000, 3*size
+			q.Cursor = ""
+			looked := 0
+			for pages := 1; ; pages++ {
+				found, err := s.SearchEvents(t.Context(), q)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if found.Looked > 3 || pages > 100 {
+					t.Fatalf("%+v: page %d looked at %d events, and 3 are all that it may", q, pages, found.Looked)
+				}
+				looked += found.Looked
+				if found.Next == "" {
+					break
+				}
+				q.Cursor = found.Next
+			}
+			if looked < 50 {
+				t.Errorf("%+v: %d events were looked at, of 50", q, looked)
+			}
+		}
+	}
+}
+
 func TestNeedle(t *testing.T) {
 	for _, c := range []struct {
 		text, in string

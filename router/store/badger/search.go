@@ -51,7 +51,7 @@ type search struct {
 }
 
 // full says that the page may look no further.
-func (f *search) full() bool { return f.found.Looked >= f.v.s.lookMost || f.data >= lookMostData }
+func (f *search) full() bool { return f.found.Looked >= f.v.s.lookMost || f.data >= f.v.s.lookMostData }
 
 // stop ends the page before a place of the log, in whose sight nothing is yet.
 func (f *search) stop(next store.Ref) { f.found.Next = pageCursor(cursorEvents, next) }
@@ -127,6 +127,9 @@ func (f *search) byDelivery(ctx context.Context, below store.Ref, q *store.Event
 		if seen {
 			return ok, nil
 		}
+		if f.data >= f.v.s.lookMostData {
+			return false, lookedEnough{store.Ref{Position: p + 1}}
+		}
 		e, err := status.at(p)
 		if err != nil {
 			return false, err
@@ -161,13 +164,18 @@ func (f *search) byDelivery(ctx context.Context, below store.Ref, q *store.Event
 			if r.Position == done {
 				continue
 			}
-			if looked >= f.v.s.lookMost || f.data >= lookMostData {
+			if looked >= f.v.s.lookMost {
 				f.stop(r.Next())
 				return nil
 			}
 			looked++
-			below = r
 			ok, err := fits(r.Position)
+			if errors.As(err, new(lookedEnough)) {
+				f.stop(r.Next())
+				f.found.Oldest = oldest
+				return nil
+			}
+			below = r
 			if err != nil && !errors.Is(err, store.ErrNotFound) {
 				return err
 			}

@@ -102,8 +102,9 @@ type Store struct {
 	width   uint32 // of a bucket, in minutes
 	// commitTxn makes a transaction durable. Tests put theirs in its place.
 	commitTxn func(*badgerdb.Txn) error
-	// lookMost is as the constant of that name. Tests put a smaller one here.
-	lookMost int
+	// lookMost and lookMostData are as the constants of those names. Tests put
+	// smaller ones here.
+	lookMost, lookMostData int
 
 	advice *logAdvice // the committer's
 	tail   tail
@@ -200,8 +201,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		news:     make(chan struct{}),
 		lanes:    map[string]*lane{},
 
-		commitTxn: (*badgerdb.Txn).Commit,
-		lookMost:  lookMost,
+		commitTxn:    (*badgerdb.Txn).Commit,
+		lookMost:     lookMost,
+		lookMostData: lookMostData,
 
 		reclaimLeast: reclaimLeast,
 	}
