@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -64,7 +65,7 @@ func (f completion) once() completion {
 func (g *globals) destinationNames() completion {
 	return g.names(func(ctx context.Context, c *client) ([]string, error) {
 		var list api.DestinationList
-		err := c.get(ctx, "/api/destinations", nil, &list)
+		err := c.get(ctx, "/api/destinations", url.Values{"limit": {strconv.Itoa(pageLimit)}}, &list)
 		var names []string
 		for _, d := range list.Destinations {
 			names = append(names, d.Name+"\t"+d.Status)
@@ -76,7 +77,7 @@ func (g *globals) destinationNames() completion {
 func (g *globals) webhookIDs() completion {
 	return g.names(func(ctx context.Context, c *client) ([]string, error) {
 		var list api.WebhookList
-		err := c.get(ctx, "/api/webhooks", url.Values{"limit": {"1000"}}, &list)
+		err := c.get(ctx, "/api/webhooks", url.Values{"limit": {strconv.Itoa(pageLimit)}}, &list)
 		var names []string
 		for _, w := range list.Webhooks {
 			names = append(names, w.ID+"\t"+w.URL)
@@ -89,7 +90,7 @@ func (g *globals) webhookIDs() completion {
 func (g *globals) eventIDs() completion {
 	return g.names(func(ctx context.Context, c *client) ([]string, error) {
 		var list api.EventList
-		err := c.get(ctx, "/api/events", url.Values{"limit": {"1000"}}, &list)
+		err := c.get(ctx, "/api/events", url.Values{"limit": {strconv.Itoa(pageLimit)}}, &list)
 		var names []string
 		for _, e := range list.Events {
 			names = append(names, e.ID+"\t"+e.Type)
@@ -104,7 +105,7 @@ func (g *globals) deliveryIDs(path string) completion {
 			Deliveries  []api.Delivery `json:"deliveries"`
 			DeadLetters []api.Delivery `json:"dead_letters"`
 		}
-		err := c.get(ctx, path, url.Values{"limit": {"1000"}}, &list)
+		err := c.get(ctx, path, url.Values{"limit": {strconv.Itoa(pageLimit)}}, &list)
 		var names []string
 		for _, d := range append(list.Deliveries, list.DeadLetters...) {
 			names = append(names, d.ID+"\t"+d.Status+" to "+destinationOf(&d)+", "+d.EventID)
@@ -129,7 +130,7 @@ func (g *globals) replayIDs() completion {
 func (g *globals) seen(of func(*api.Event) string) completion {
 	return g.names(func(ctx context.Context, c *client) ([]string, error) {
 		var list api.EventList
-		err := c.get(ctx, "/api/events", url.Values{"limit": {"1000"}}, &list)
+		err := c.get(ctx, "/api/events", url.Values{"limit": {strconv.Itoa(pageLimit)}}, &list)
 		var names []string
 		known := map[string]bool{}
 		for i := range list.Events {
@@ -171,12 +172,19 @@ func completeNames(root *cobra.Command, g *globals) {
 		"type": g.seen(func(e *api.Event) string { return e.Type }), "events": g.seen(func(e *api.Event) string { return e.Type }),
 		"status": fixedWords(states...), "output": fixedWords("text", "json"),
 	}
+	// Words of which other commands know others.
+	ofDestinations := fixedWords("active", "failing", "open", "held", "paused", "disabled", "orphaned")
+	own := map[string]completion{"destinations": ofDestinations, "webhooks": ofDestinations, "dead-letters": fixedWords("dead"), "sink": fixedWords()}
 	var each func(cmd *cobra.Command, path string)
 	each = func(cmd *cobra.Command, path string) {
 		if f, ok := args[path]; ok {
 			cmd.ValidArgsFunction = f
 		}
+		group, _, _ := strings.Cut(path, " ")
 		for name, f := range flags {
+			if words, ok := own[group]; ok && name == "status" {
+				f = words
+			}
 			if cmd.Flags().Lookup(name) != nil || cmd.PersistentFlags().Lookup(name) != nil {
 				_ = cmd.RegisterFlagCompletionFunc(name, f) // fails only where the flag is not, or has one
 			}

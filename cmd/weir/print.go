@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -180,7 +179,9 @@ func (t *table) line(s string) {
 
 func (t *table) write(s string) {
 	_, err := fmt.Fprintln(t.w, s)
-	t.err = errors.Join(t.err, err)
+	if t.err == nil {
+		t.err = err
+	}
 }
 
 // printable keeps what strangers sent from driving the terminal.

@@ -33,7 +33,6 @@ func terminalOf(w io.Writer) terminal {
 // The styles of a terminal (ECMA-48, select graphic rendition).
 const (
 	bold   = "1"
-	faint  = "2"
 	red    = "31"
 	green  = "32"
 	yellow = "33"

@@ -136,6 +136,8 @@ route "all" {
 		{"events ls --type ", "order.paid", "crm"},
 		{"replay --to a", "archive", "crm"},
 		{"deliveries ls --status d", "dead", "crm"},
+		{"destinations ls --status ", "failing", "retrying"},
+		{"dead-letters ls --status ", "dead", "waiting"},
 		{"deliveries show ", "dlv_", "crm\tactive"},
 		{"replay order-7 --routes ", "original", "crm"},
 	} {
