@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/tetratelabs/wazero/api"
+
 	"github.com/weirhq/weir/plugins/meter"
 )
 

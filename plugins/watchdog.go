@@ -14,10 +14,10 @@ const stopped = -1
 // errDeadline says that a call took longer than its deadline.
 var errDeadline = errors.New("deadline")
 
-// watchdog ends a call that takes too long by its stop (see package meter), at the end
-// of its slice of fuel. Fuel ends nearly all endless work before; this is for what is slow on a machine that is too busy,
-// or for what costs the host more than it charges. It costs a call two settings
-// of a timer.
+// watchdog ends a call that takes too long by its stop (see package meter), at the
+// end of its slice of fuel. Fuel ends nearly all endless work before; this is for
+// what is slow on a machine that is too busy, or for what costs the host more than it
+// charges. It costs a call two settings of a timer.
 type watchdog struct {
 	mu      sync.Mutex
 	timer   *time.Timer

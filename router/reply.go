@@ -43,7 +43,7 @@ func replying(d *config.Destination, log hclog.Logger, try lane.Try) lane.Try {
 		route := w.Routing.Matches[w.Delivery.Match].Route
 		now := time.Now().UTC()
 		result.Reply = &event.Event{
-			ID:    "rep_" + w.Delivery.WebhookID(w.Event.Position, w.Event.ID, route),
+			ID:    event.ReplyID(w.Delivery.WebhookID(w.Event.Position, w.Event.ID, route)),
 			Given: true, Type: d.Lane.ReplyType, Source: event.SourceReply, Subject: w.Event.Subject, Tenant: w.Event.Tenant,
 			Time: now, Received: now, ContentType: contentTypeOf(body), Data: body, Cause: w.Event.ID, Hops: w.Event.Hops + 1,
 		}

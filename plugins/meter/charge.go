@@ -33,8 +33,8 @@ func (m *module) chargeLen(units int64) int {
 }
 
 // appendCharge appends code that takes units off the fuel and traps where nothing is
-// left. It needs nothing on the stack and leaves nothing there, so it
-// may stand anywhere, in code that is never reached too.
+// left. It needs nothing on the stack and leaves nothing there, so it may stand
+// anywhere, in code that is never reached too.
 func (m *module) appendCharge(b []byte, units int64) []byte {
 	b = append(b, m.chargeHead...)
 	b = appendSigned(b, units)

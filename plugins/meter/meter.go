@@ -3,8 +3,9 @@
 //
 // # What is charged
 //
-// The rewritten module has its fuel in globals that are added. Everything that a guest can do without end takes units off
-// it, and the guest traps (unreachable) as soon as nothing is left:
+// The rewritten module has its fuel in globals that are added. Everything that a
+// guest can do without end takes units off it, and the guest traps (unreachable) as
+// soon as nothing is left:
 //
 //   - Every call of a function takes 1 + n/64 units, where n is the number of
 //     instructions in the function that are outside of its loops.

@@ -18,7 +18,7 @@ func (s *server) replies(ctx context.Context, routes []RouteVerdict) ([]Event, e
 			continue // what they answer makes no event
 		}
 		for _, d := range routes[i].Deliveries {
-			id := "rep_" + d.WebhookID
+			id := event.ReplyID(d.WebhookID)
 			if d.Status != string(store.Delivered) || seen[id] {
 				continue
 			}

@@ -65,8 +65,8 @@ func (m *moving) text() string {
 	return text
 }
 
-// go on with a change: by what is moved, the page of what is under way, or the way
-// back.
+// went answers after a step of a change: with the page of what is under way, or the
+// way back where nothing is left.
 func (d *Dashboard) went(c *fiber.Ctx, m *moving, step *api.Moved) error {
 	m.Moved += step.Moved
 	m.Skipped += step.Skipped

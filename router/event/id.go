@@ -87,6 +87,10 @@ func PositionOf(id string) (position uint64, ok bool) {
 	return position, position > 0
 }
 
+// ReplyID is the id of the event that an answer to the delivery with a webhook-id
+// makes. It follows from that, so that an answer to a repetition is a duplicate.
+func ReplyID(webhookID string) string { return "rep_" + webhookID }
+
 // WebhookID returns the webhook-id of message n of an event on a route for a
 // destination. It follows from its arguments alone, so that every attempt,
 // retry and replay by the same route carries the same one.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
 	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/store"
 )

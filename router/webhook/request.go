@@ -75,7 +75,7 @@ type Rotation struct {
 	// Activate is from when on X-Webhook-Signature is by it; zero: now.
 	Activate time.Time
 	// Overlap is how long those before sign beside the new one once it is active, at
-	// most [Overlap]; nil: that long. None cuts off a secret that has leaked.
+	// most [Overlap]; nil: that long. Zero cuts off a secret that has leaked.
 	Overlap *time.Duration
 }
 
