@@ -17,7 +17,8 @@ import (
 )
 
 // stored is how many events the large store has: make pages takes a million. With
-// less than two windows of a search, only what looks at less is measured.
+// less than two windows of a search, only what looks at less is measured, and times
+// are told and not judged: they say more of how busy the machine is.
 var stored = flag.Int("events", 5_000, "events of the store that the pages are measured with")
 
 const (
@@ -116,12 +117,12 @@ func TestPagesOfAMillion(t *testing.T) {
 		}
 		// The machine may have had something else to do.
 		for range 5 {
-			if much > most*beside+noise {
+			if *stored >= 2*window && much > most*beside+noise {
 				much = min(much, desks["all"].takes(c.path))
 			}
 		}
 		t.Logf("%-56s %8.2f ms; with nothing %.2f, with %s %.2f", c.path, ms(much), ms(empty), c.beside, ms(beside))
-		if much > most*beside+noise {
+		if *stored >= 2*window && much > most*beside+noise {
 			t.Errorf("%s takes %s with %d events stored, and %s with %s", c.path, much, *stored, beside, c.beside)
 		}
 	}
