@@ -46,8 +46,9 @@ const step = 500
 // moving is a change of many deliveries that is under way: a form that asks for
 // the next step, and goes on by itself where there are scripts.
 type moving struct {
-	// Title says what is done, Done what becomes of each.
-	Title, Done string
+	// Title says what is done, Done what becomes of each, Section which part of the
+	// dashboard it is in.
+	Title, Done, Section string
 	// Path is where the form goes, Fields what it carries, Back where it leads.
 	Path   string
 	Fields map[string]string
@@ -76,7 +77,7 @@ func (d *Dashboard) went(c *fiber.Ctx, m *moving, step *api.Moved) error {
 	m.Fields["cursor"] = step.Next
 	m.Fields["back"] = m.Back
 	m.Fields["moved"], m.Fields["skipped"], m.Fields["total"] = strconv.Itoa(m.Moved), strconv.Itoa(m.Skipped), strconv.Itoa(m.Total)
-	return d.render(c, http.StatusOK, &view{Page: "moving", Title: m.Title, Section: "dead-letters", Data: m})
+	return d.render(c, http.StatusOK, &view{Page: "moving", Title: m.Title, Section: m.Section, Data: m})
 }
 
 // far reads how far a change is from the form that asks for its next step.
@@ -105,7 +106,7 @@ func (d *Dashboard) moveDeadBy(c *fiber.Ctx, verb, title, past string) error {
 	if err != nil {
 		return problem.New(http.StatusBadRequest, "malformed_form", "the form can't be read: %v", err)
 	}
-	m := &moving{Title: title, Done: past, Path: "/ui/dead-letters/" + verb, Back: form.Get("back"), Fields: map[string]string{"which": "all"}}
+	m := &moving{Title: title, Done: past, Section: "dead-letters", Path: "/ui/dead-letters/" + verb, Back: form.Get("back"), Fields: map[string]string{"which": "all"}}
 	f := api.DeadLetterFilter{IDs: form["one"]}
 	switch {
 	case f.IDs != nil:
@@ -148,7 +149,7 @@ func (d *Dashboard) moveDeadBy(c *fiber.Ctx, verb, title, past string) error {
 func (d *Dashboard) cancelWaiting(c *fiber.Ctx) error {
 	v := &visit{c: c, d: d}
 	path := "/destinations/" + v.param("name") + "/cancel"
-	m := &moving{Title: "Cancelling what waits", Done: "cancelled", Path: "/ui" + path, Fields: map[string]string{}}
+	m := &moving{Title: "Cancelling what waits", Done: "cancelled", Section: "destinations", Path: "/ui" + path, Fields: map[string]string{}}
 	form := v.form("back", "moved", "skipped", "total")
 	m.Back = form.Get("back")
 	m.far(form)
