@@ -188,7 +188,7 @@ func (b *Book) Fold(ctx context.Context) error {
 	b.folded = append(b.folded, deltas...)
 	for _, d := range r.Documents {
 		if d.Kind == kindQueue && d.Value != nil {
-			b.sampled = append(b.sampled, d.Name)
+			b.changed(d.Name)
 		}
 	}
 	return fmt.Errorf("fold statistics: %w", err)

@@ -521,6 +521,9 @@ func TestQueues(t *testing.T) {
 	d.Sample(d.at.Add(time.Minute), 0, 0)
 	d.at = d.at.Add(2 * time.Minute)
 	d.Sample(d.at, 3, time.Second)
+	if n := len(d.sampled); n != len(slices.Compact(slices.Sorted(slices.Values(d.sampled)))) {
+		t.Errorf("%d slots are to be folded, some twice: %v", n, d.sampled)
+	}
 	want := []Queue{{noon, 7, 100 * time.Second}, {noon.Add(2 * time.Minute), 3, time.Second}}
 	if got := ask(); !slices.Equal(got, want) {
 		t.Errorf("%+v, want %+v", got, want)

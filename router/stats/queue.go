@@ -3,6 +3,7 @@ package stats
 import (
 	"context"
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/weirhq/weir/router/store"
@@ -85,7 +86,15 @@ func (b *Book) Sample(at time.Time, depth uint64, oldest time.Duration) {
 			b.queues[i][begin] = q
 		}
 		q.merge(depth, oldest)
-		b.sampled = append(b.sampled, slotName(i, begin))
+		b.changed(slotName(i, begin))
+	}
+}
+
+// changed notes a slot for the next fold, once, however many folds have failed. The
+// mutex is held.
+func (b *Book) changed(name string) {
+	if !slices.Contains(b.sampled, name) {
+		b.sampled = append(b.sampled, name)
 	}
 }
 

@@ -689,6 +689,7 @@ func (m *Memory) Deliveries(ctx context.Context, position uint64) ([]*store.Deli
 	return m.DeliveriesFrom(ctx, position, 0, math.MaxInt)
 }
 
+// DeliveriesFrom returns the statuses of some of them.
 func (m *Memory) DeliveriesFrom(_ context.Context, position uint64, from uint32, max int) ([]*store.DeliveryStatus, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
