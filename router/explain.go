@@ -31,9 +31,9 @@ func (e engine) TableOf(ctx context.Context, position uint64, hash string) (*rou
 	case now == id && !e.inspect && running.Hash() == hash:
 		return running, func() {}, nil
 	case now == id:
-		return e.past.use(id, func() (*routing.Table, func(), error) { return e.loadTable(ctx, s.config) })
+		return e.past.use(ctx, id, func() (*routing.Table, func(), error) { return e.loadTable(ctx, s.config) })
 	}
-	return e.past.use(id, func() (*routing.Table, func(), error) { return e.earlierTable(ctx, id) })
+	return e.past.use(ctx, id, func() (*routing.Table, func(), error) { return e.earlierTable(ctx, id) })
 }
 
 // ChangedSecrets names the destinations whose secrets are others now than they were

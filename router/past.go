@@ -18,9 +18,12 @@ const keptTables = 2
 // past has tables of configurations that do not run, to explain what they did.
 // Their plugins are loaded when they are asked for.
 type past struct {
-	mu   sync.Mutex // held while one is loaded: one at a time
-	list []*pastTable
+	loading chan struct{} // has room for the one that loads
+	mu      sync.Mutex    // guards list
+	list    []*pastTable
 }
+
+func newPast() *past { return &past{loading: make(chan struct{}, 1)} }
 
 type pastTable struct {
 	id    string
@@ -30,28 +33,51 @@ type pastTable struct {
 }
 
 // use gives the table of an id, and loads it where it has to. done lets go of it.
-func (p *past) use(id string, load func() (*routing.Table, func(), error)) (t *routing.Table, done func(), err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	i := slices.IndexFunc(p.list, func(x *pastTable) bool { return x.id == id })
-	if i < 0 {
+// Tables are loaded one at a time; who wants one that is there does not wait for that.
+func (p *past) use(ctx context.Context, id string, load func() (*routing.Table, func(), error)) (t *routing.Table, done func(), err error) {
+	if x := p.take(id); x != nil {
+		return x.table, func() { p.giveBack(x) }, nil
+	}
+	select {
+	case p.loading <- struct{}{}:
+	case <-ctx.Done():
+		return nil, nil, ctx.Err()
+	}
+	defer func() { <-p.loading }()
+	x := p.take(id) // another one may have loaded it
+	if x == nil {
 		table, free, err := load()
 		if err != nil {
 			return nil, nil, err
 		}
-		p.list, i = append(p.list, &pastTable{id: id, table: table, free: free}), len(p.list)
+		x = &pastTable{id: id, table: table, free: free, users: 1}
+		p.mu.Lock()
+		p.list = append(p.list, x)
+		p.shrink(keptTables)
+		p.mu.Unlock()
+	}
+	return x.table, func() { p.giveBack(x) }, nil
+}
+
+// take gives the table of an id to one more user, nil where it is not loaded.
+func (p *past) take(id string) *pastTable {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := slices.IndexFunc(p.list, func(x *pastTable) bool { return x.id == id })
+	if i < 0 {
+		return nil
 	}
 	x := p.list[i]
 	x.users++
-	// The newest is last.
-	p.list = append(slices.Delete(p.list, i, i+1), x)
+	p.list = append(slices.Delete(p.list, i, i+1), x) // the newest is last
+	return x
+}
+
+func (p *past) giveBack(x *pastTable) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	x.users--
 	p.shrink(keptTables)
-	return x.table, func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		x.users--
-		p.shrink(keptTables)
-	}, nil
 }
 
 // shrink lets go of the oldest that nobody uses, down to a number.

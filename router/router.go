@@ -69,7 +69,7 @@ type Router struct {
 	host    *plugins.Host
 	// cacheDir is for the host, past has tables of configurations that do not run.
 	cacheDir string
-	past     past
+	past     *past
 	// archive keeps the configurations that routed what is stored, encrypted with
 	// keys, which are nil where there is none.
 	archive *archive.Archive
@@ -148,6 +148,7 @@ func Make(c *config.Config, o Options) *Router {
 	}
 	r.health.log = r.log
 	r.metrics = r.newMetrics()
+	r.past = newPast()
 	r.life, r.endLife = context.WithCancel(context.Background())
 	r.begin("the router is starting")
 	return r

@@ -86,6 +86,10 @@ func serve(ctx context.Context, c *config.Config, f *files, watching bool) error
 		go func() { served <- r.ServeAdmin(admin) }()
 	}
 	if err := r.Open(stop); err != nil {
+		if stop.Err() != nil && errors.Is(err, context.Canceled) {
+			log.Info("stopped before the router was ready")
+			return nil
+		}
 		return err
 	}
 	if admin != nil {

@@ -346,3 +346,42 @@ func TestChangedSecrets(t *testing.T) {
 		t.Errorf("the first one is %s now, %v", again, err)
 	}
 }
+
+// unread is a store whose disk fails for one kind of documents.
+type unread struct {
+	store.Store
+	kind string
+}
+
+func (u *unread) Document(ctx context.Context, kind, name string) ([]byte, error) {
+	if kind == u.kind {
+		return nil, errCut
+	}
+	return u.Store.Document(ctx, kind, name)
+}
+
+// What can't be read now is not left behind with a key that is going.
+func TestUnreadIsNotLeftBehind(t *testing.T) {
+	for _, kind := range []string{"archive.config", "archive.module"} {
+		b := newBench(t, ring(t, 1))
+		b.begin(made("a", []byte("module a")))
+		b.route(1, false)
+		failing, err := archive.Open(t.Context(), &unread{b.store, kind}, ring(t, 2, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := failing.Begin(t.Context(), made("b", []byte("module b")), b.store.Last()); !errors.Is(err, errCut) {
+			t.Errorf("%s: %v", kind, err)
+		}
+		b.open(ring(t, 2, 1))
+		b.begin(made("b", []byte("module b")))
+		b.open(ring(t, 2)) // the old key is gone
+		id, err := b.Find(1, "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c, err := b.Config(t.Context(), id); err != nil || string(c.Plugins[0].Wasm) != "module a" {
+			t.Errorf("%s: with the new key: %v", kind, err)
+		}
+	}
+}

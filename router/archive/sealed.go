@@ -119,6 +119,16 @@ func (a *Archive) keepModules(ctx context.Context, next *list, c *config.Config,
 
 // module gives a module that is kept.
 func (a *Archive) module(ctx context.Context, sum string, m module) ([]byte, error) {
+	sealed, err := a.sealedModule(ctx, sum, m)
+	if err != nil {
+		return nil, err
+	}
+	return a.openModule(sum, sealed)
+}
+
+// sealedModule reads the pieces of a module. The error is ErrLost where they are not
+// all there.
+func (a *Archive) sealedModule(ctx context.Context, sum string, m module) ([]byte, error) {
 	var all []byte
 	for i := range m.Pieces {
 		piece, err := a.store.Document(ctx, kindModules, m.piece(sum, i))
@@ -131,9 +141,13 @@ func (a *Archive) module(ctx context.Context, sum string, m module) ([]byte, err
 		all = append(all, piece...)
 	}
 	if len(all) != m.Size || m.Pieces == 0 {
-		return nil, fmt.Errorf("the module %.12s is not kept whole", sum)
+		return nil, fmt.Errorf("the module %.12s is not kept whole: %w", sum, ErrLost)
 	}
-	wasm, err := a.open(all, kindModules+" "+sum)
+	return all, nil
+}
+
+func (a *Archive) openModule(sum string, sealed []byte) ([]byte, error) {
+	wasm, err := a.open(sealed, kindModules+" "+sum)
 	if err != nil {
 		return nil, fmt.Errorf("the module %.12s: %w", sum, err)
 	}
@@ -200,8 +214,11 @@ func (a *Archive) reseal(ctx context.Context, next *list, record *store.Record) 
 	for _, id := range slices.Sorted(maps.Keys(next.Configs)) {
 		owner := kindConfigs + " " + id
 		b, err := a.store.Document(ctx, kindConfigs, id)
-		if err != nil {
+		if errors.Is(err, store.ErrNotFound) {
 			continue
+		}
+		if err != nil {
+			return fmt.Errorf("encrypt what is kept anew: %w", err)
 		}
 		if b, err = a.open(b, owner); err == nil {
 			record.Documents = append(record.Documents, store.Document{Kind: kindConfigs, Name: id, Value: a.seal(b, owner)})
@@ -212,7 +229,14 @@ func (a *Archive) reseal(ctx context.Context, next *list, record *store.Record) 
 		if was.Key == a.key() { // begun with this key before a crash: there is nothing to replace
 			continue
 		}
-		wasm, err := a.module(ctx, sum, was)
+		sealed, err := a.sealedModule(ctx, sum, was)
+		if errors.Is(err, ErrLost) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("encrypt what is kept anew: %w", err)
+		}
+		wasm, err := a.openModule(sum, sealed)
 		if err != nil {
 			continue
 		}
