@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -170,5 +171,33 @@ route "all" {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("there is no %s in the metrics", want)
 		}
+	}
+}
+
+// late is a store that does not say yet how far routing is.
+type late struct{ store.Store }
+
+func (late) Progress() uint64 { return 0 }
+
+// What is routed can be read a moment before progress says so, and then acknowledged.
+func TestAcknowledgeAtOnce(t *testing.T) {
+	r := start(t, t.TempDir(), `
+destination "polled" {
+  url = "pull:"
+}
+route "all" {
+  to = [destination.polled]
+}`, Options{})
+	publish(t, r, "order.paid", "e1")
+	var page api.PullPage
+	lookUp(t, r, "/api/pull/polled?wait=10s", &page)
+	behind := &Router{store: late{r.store}, lanes: r.lanes}
+	behind.setup.Store(r.setup.Load())
+	never := pullCursor{posting: store.Ref{Position: 7}}.String()
+	if _, err := (engine{behind}).Acknowledge(t.Context(), "polled", never); !errors.Is(err, store.ErrCursor) {
+		t.Errorf("a cursor that nobody was given: %v", err)
+	}
+	if out, err := (engine{behind}).Acknowledge(t.Context(), "polled", page.Next); err != nil || out.Acknowledged != 1 {
+		t.Errorf("%+v, %v", out, err)
 	}
 }

@@ -264,7 +264,14 @@ func (e engine) Acknowledge(ctx context.Context, name, cursor string) (*api.Ackn
 	}
 	out := &api.Acknowledged{}
 	if at.posting.Position > e.store.Progress() {
-		return nil, store.ErrCursor // nobody was given it
+		// What is routed can be read, and was perhaps given out, a moment before the
+		// store's progress says so.
+		switch _, err := e.store.Routing(ctx, at.posting.Position); {
+		case errors.Is(err, store.ErrNotFound):
+			return nil, store.ErrCursor // nobody was given it
+		case err != nil:
+			return nil, err
+		}
 	}
 	if at.posting != (store.Ref{}) {
 		if out.Acknowledged, err = e.lanes.Settle(ctx, name, at.posting.Next(), store.Delivered, ""); err != nil {
