@@ -113,6 +113,7 @@ webhooks {
 		{"do": "see", "what": "h1", "text": "Registered"},
 		{"do": "click", "what": "main .button"},
 		{"do": "see", "what": "h1 .badge", "text": "active"},
+		{"do": "look"}, // a webhook
 		{"do": "see", "what": "#live", "text": "live"},
 		// Its receiver breaks, and that of crm.
 		{"do": "tell", "url": stage.URL + "/break"},
@@ -134,6 +135,7 @@ webhooks {
 		{"do": "click", "what": "#list a"},
 		{"do": "click", "what": "form[action$='/retry'] button"},
 		{"do": "see", "what": "h1 .badge", "text": "delivered"},
+		{"do": "look"}, // a delivery
 		{"do": "open", "path": "/"},
 		{"do": "see", "what": ".done", "text": "All destinations work."},
 		{"do": "open", "path": "/ui/dead-letters"},
@@ -151,6 +153,7 @@ webhooks {
 		{"do": "click", "what": "[value=start]"},
 		{"do": "see", "what": "h1 .badge", "text": "done"},
 		{"do": "see", "what": "dd", "text": "3 deliveries of 3 events"},
+		{"do": "look"}, // a replay
 		{"do": "open", "path": "/ui/routes"},
 		{"do": "see", "what": "h1", "text": "Routes", "picture": "routes"},
 	}

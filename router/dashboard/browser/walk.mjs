@@ -44,37 +44,45 @@ const signIn = async (page) => {
   }
 };
 
-try {
-  const looks = [["light", 390], ["dark", 390], ["dark", 1280], ["light", 1280]];
-  const looking = await browser.newContext({ bypassCSP: true });
-  const look = await looking.newPage();
-  watch(look, "pages");
-  await signIn(look);
-  for (const path of plan.pages) {
-    await look.goto(plan.base + path);
-    await look.waitForSelector("h1");
-    await look.evaluate(axe);
-    for (const [colorScheme, width] of looks) {
-      await look.emulateMedia({ colorScheme });
-      await look.setViewportSize({ width, height: 900 });
-      const place = `${path}, ${colorScheme}, ${width} px`;
-      const found = await look.evaluate(() => axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"], resultTypes: ["violations"] }));
-      for (const v of found.violations) {
-        seen.violations.push(`${place}: ${v.id}: ${v.help}: ${v.nodes.map((n) => n.html).slice(0, 3).join(" ")}`);
-      }
-      const narrowest = width === 390 ? 360 : width; // what must be wide enough
-      await look.setViewportSize({ width: narrowest, height: 900 });
-      const overflow = await look.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-      if (overflow > 0) {
-        seen.wide.push(`${path}, ${narrowest} px: ${overflow} px too wide`);
-      }
-      if (plan.shots) {
-        const name = path.replaceAll(/[^a-z0-9]+/gi, "-").replaceAll(/^-|-$/g, "").slice(0, 40) || "overview";
-        await look.screenshot({ path: `${plan.shots}/${name}-${narrowest}-${colorScheme}.png`, fullPage: true });
-      }
+const looks = [["light", 390], ["dark", 390], ["dark", 1280], ["light", 1280]];
+let look; // a page in which others are looked at closely
+
+const audit = async (path) => {
+  await look.goto(plan.base + path);
+  await look.waitForSelector("h1");
+  await look.evaluate(axe);
+  for (const [colorScheme, width] of looks) {
+    await look.emulateMedia({ colorScheme });
+    await look.setViewportSize({ width, height: 900 });
+    const place = `${path}, ${colorScheme}, ${width} px`;
+    const found = await look.evaluate(() => axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"], resultTypes: ["violations"] }));
+    for (const v of found.violations) {
+      seen.violations.push(`${place}: ${v.id}: ${v.help}: ${v.nodes.map((n) => n.html).slice(0, 3).join(" ")}`);
+    }
+    const narrowest = width === 390 ? 360 : width; // what must be wide enough
+    await look.setViewportSize({ width: narrowest, height: 900 });
+    const overflow = await look.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    if (overflow > 0) {
+      seen.wide.push(`${path}, ${narrowest} px: ${overflow} px too wide`);
+    }
+    if (plan.shots) {
+      const name = path.replaceAll(/[^a-z0-9]+/gi, "-").replaceAll(/^-|-$/g, "").slice(0, 40) || "overview";
+      await look.screenshot({ path: `${plan.shots}/${name}-${narrowest}-${colorScheme}.png`, fullPage: true });
     }
   }
-  await looking.close();
+};
+
+try {
+  const looking = await browser.newContext({ bypassCSP: true });
+  look = await looking.newPage();
+  watch(look, "pages");
+  if (plan.token) {
+    await audit("/login");
+  }
+  await signIn(look);
+  for (const path of plan.pages) {
+    await audit(path);
+  }
 
   // The story is told with the policy of the pages in force.
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
@@ -103,6 +111,11 @@ try {
         }
         break;
       }
+      case "look": { // closely, at the page that the story is on
+        const { pathname, search } = new URL(page.url());
+        await audit(pathname + search);
+        break;
+      }
       case "see": // without a reload
         await page.waitForFunction(
           ([what, text]) => [...document.querySelectorAll(what)].some((e) => e.textContent.includes(text)),
@@ -118,6 +131,7 @@ try {
     }
   }
   await context.close();
+  await looking.close();
 } catch (e) {
   seen.error = String(e);
   if (at) {
