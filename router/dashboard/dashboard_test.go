@@ -487,9 +487,24 @@ webhooks {
 	if body := press("edit", url.Values{"url": {receiver.URL + "/other"}, "events": {"user.*"}}); !strings.Contains(body, "/other") || !strings.Contains(body, "user.*") {
 		t.Errorf("edited:\n%s", body)
 	}
+	form := url.Values{"url": {receiver.URL}, "events": {"user.*"}, "filter": {"event.data.total > 100"}, "description": {"big ones"}}
+	if body := press("edit", form); !strings.Contains(body, "<dd><code>event.data.total &gt; 100</code></dd>") || !strings.Contains(body, "<dd>big ones</dd>") {
+		t.Errorf("given a filter:\n%s", body)
+	}
+	form.Set("filter", "")
+	if body := press("edit", form); strings.Contains(body, "<dt>Filter</dt>") || !strings.Contains(body, "<dd>big ones</dd>") {
+		t.Errorf("its filter taken away:\n%s", body)
+	}
 	res, body = d.submit(page+"/rotate", url.Values{}, d.base)
 	if again := regexp.MustCompile(`whsec_[0-9A-Za-z+/=]+`).FindString(body); res.StatusCode != 200 || again == "" || again == secret {
 		t.Errorf("rotated: %s\n%s", res.Status, body)
+	}
+	if !strings.Contains(body, "beside it for a day") {
+		t.Errorf("it does not say how long the old secret is used:\n%s", body)
+	}
+	res, body = d.submit(page+"/rotate", url.Values{"cut": {"yes"}}, d.base)
+	if res.StatusCode != 200 || !strings.Contains(body, "sign nothing any more") {
+		t.Errorf("cut off: %s\n%s", res.Status, body)
 	}
 	if res, _ := d.submit(page+"/delete", url.Values{"back": {"/ui/webhooks"}}, d.base); res.StatusCode != 303 || strings.Contains(d.see("/ui/webhooks"), id) {
 		t.Errorf("deleted: %s", res.Status)

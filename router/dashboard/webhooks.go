@@ -35,8 +35,10 @@ type webhookPage struct {
 	api.Webhook
 	// Lane is its queue.
 	Lane api.Destination
-	// Secret and Tested are what a form has just brought.
+	// Secret and Tested are what a form has just brought, Cut that those before the
+	// secret are cut off.
 	Secret string
+	Cut    bool
 	Tested string
 	Back   string
 }
@@ -76,6 +78,15 @@ func registerWebhook(v *visit) (*view, error) {
 
 func editWebhook(v *visit) (string, error) {
 	body := map[string]any{"url": strings.TrimSpace(v.c.FormValue("url")), "events": words(v.c.FormValue("events"))}
+	for _, name := range []string{"filter", "description"} {
+		if !v.c.Request().PostArgs().Has(name) {
+			continue
+		}
+		body[name] = nil // takes it away
+		if value := strings.TrimSpace(v.c.FormValue(name)); value != "" {
+			body[name] = value
+		}
+	}
 	if err := v.call(http.MethodPatch, "/api/webhooks/"+v.param("id"), nil, body, nil); err != nil {
 		return "", err
 	}
@@ -95,11 +106,16 @@ func testWebhook(v *visit) (string, error) {
 }
 
 func rotateWebhook(v *visit) (*view, error) {
+	cut := v.c.FormValue("cut") != ""
+	body := map[string]any{}
+	if cut {
+		body["overlap"] = "0s"
+	}
 	var w api.Webhook
-	if err := v.call(http.MethodPost, "/api/webhooks/"+v.param("id")+"/rotate", nil, nil, &w); err != nil {
+	if err := v.call(http.MethodPost, "/api/webhooks/"+v.param("id")+"/rotate", nil, body, &w); err != nil {
 		return nil, err
 	}
-	return showWebhook(v, webhookPage{Secret: w.Secret})
+	return showWebhook(v, webhookPage{Secret: w.Secret, Cut: cut})
 }
 
 func changeWebhook(verb, done string) func(*visit) (string, error) {
