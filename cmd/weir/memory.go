@@ -15,9 +15,9 @@ const leastMemory = 192 << 20
 
 // leastRoom is how much garbage may pile up at least, in bytes: with less the
 // collector would run all the time where much lives or many wait.
-const leastRoom = 64 << 20
+const leastRoom = 48 << 20
 
-// paceMemory keeps the collector's soft limit a quarter above what lives, until ctx
+// paceMemory keeps the collector's soft limit a fifth above what lives, until ctx
 // ends. Who sets GOMEMLIMIT or GOGC decides instead.
 func paceMemory(ctx context.Context) {
 	if os.Getenv("GOMEMLIMIT") != "" || os.Getenv("GOGC") != "" {
@@ -52,5 +52,5 @@ func memoryInUse() (live, beside uint64) {
 }
 
 func collectorLimit(live, beside uint64) int64 {
-	return int64(max(leastMemory, live+beside+max(leastRoom, live/4)))
+	return int64(max(leastMemory, live+beside+max(leastRoom, live/5)))
 }

@@ -14,7 +14,7 @@ import (
 // one is read again by each lane. cacheGone is how many that are gone may stay in
 // its order.
 const (
-	cacheBytes = 16 << 20
+	cacheBytes = 8 << 20
 	cacheBody  = 64 << 10
 	cacheGone  = 1024
 )

@@ -353,7 +353,7 @@ func settings(o *Options) badgerdb.Options {
 		WithNumCompactors(2).
 		WithNumLevelZeroTables(levelZeroTables).
 		WithBlockSize(blockSize).
-		WithBlockCacheSize(32 << 20).
+		WithBlockCacheSize(16 << 20).
 		WithIndexCacheSize(32 << 20).
 		// JSON shrinks to a third, and disk is what retention costs.
 		WithCompression(options.Snappy).
