@@ -48,7 +48,7 @@ microbench: ## benchmarks of the hot paths, with allocations
 pages: ## open every page and run every search of the dashboard with a million events stored
 	$(GO) test ./router/dashboard -run TestPagesOfAMillion -count=1 -v -events 1000000
 
-screenshots: deps ## make the pictures of the dashboard anew that the documentation shows
+screenshots: router-plugins deps ## make the pictures of the dashboard anew that the documentation shows
 	$(GO) test ./router/dashboard -run TestBrowser -count=1 -pictures $(CURDIR)/docs
 
 torture: build router-plugins ## prove that nothing is lost, by hostile tests (ARGS='-proof kill -rounds 300')

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -78,12 +79,19 @@ func (s *seen) judge(t *testing.T, steps int) {
 // repaired, what was lost is sent again and what was stored is replayed, from the
 // pages alone. Every page is accessible in light and dark, at 390 and 1280 px.
 func TestBrowser(t *testing.T) {
-	d := open(t, withTokens+`
+	wasm, err := filepath.Abs("../../examples/plugins/github-slack/github-slack.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := open(t, withTokens+fmt.Sprintf(`
 webhooks {
   allow_http     = true
   allow_networks = ["127.0.0.0/8"]
 }
-`)
+plugin "slack" {
+  wasm = %q
+}
+`, wasm))
 	for i := range 20 {
 		d.publish(fmt.Sprint("user-", i), []string{"user.created", "invoice.sent"}[i%2], fmt.Sprintf(`{"user": "u%d", "total": %d}`, i, i*7))
 	}
@@ -161,7 +169,7 @@ webhooks {
 		"base": d.base, "token": "all-of-it-0123456789", "story": story,
 		"pages": []string{
 			"/", "/ui/events?text=ada", "/ui/events/first", "/ui/events/small", "/ui/deliveries", "/ui/dead-letters", "/ui/replays",
-			"/ui/destinations", "/ui/destinations/crm", "/ui/webhooks", "/ui/routes", "/ui/plugins", "/ui/configuration",
+			"/ui/destinations", "/ui/destinations/crm", "/ui/webhooks", "/ui/routes", "/ui/plugins", "/ui/plugins/slack", "/ui/configuration",
 		},
 	})
 	s.judge(t, len(story))

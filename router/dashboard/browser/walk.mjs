@@ -48,7 +48,10 @@ const looks = [["light", 390], ["dark", 390], ["dark", 1280], ["light", 1280]];
 let look; // a page in which others are looked at closely
 
 const audit = async (path) => {
-  await look.goto(plan.base + path);
+  const answer = await look.goto(plan.base + path);
+  if (!answer.ok()) {
+    throw new Error(`${path}: ${answer.status()}`);
+  }
   await look.waitForSelector("h1");
   await look.evaluate(axe);
   for (const [colorScheme, width] of looks) {
