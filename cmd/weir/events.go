@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
+	"os/signal"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -96,6 +99,20 @@ func ask(cmd *cobra.Command, g *globals, fn func(ctx context.Context, c *client)
 		return err
 	}
 	return errors.Join(fn(cmd.Context(), c), c.close())
+}
+
+// askLive is ask of a running router only, with a context that ends when the command
+// is interrupted.
+func askLive(cmd *cobra.Command, g *globals, fn func(ctx context.Context, c *client) error) error {
+	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	cmd.SetContext(ctx)
+	return ask(cmd, g, func(ctx context.Context, c *client) error {
+		if c.offline {
+			return errors.New("no router runs: start one with weir serve, or name one with --server")
+		}
+		return fn(ctx, c)
+	})
 }
 
 func newEvents(g *globals) *cobra.Command {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/weirhq/weir/router/api"
 	"github.com/weirhq/weir/router/rawjson"
+	"github.com/weirhq/weir/router/webhook"
 )
 
 func newExplain(g *globals) *cobra.Command {
@@ -202,7 +203,7 @@ func printWould(t *table, w *api.WouldSend) {
 
 // routeName says what a route is: a registered webhook is one, too.
 func routeName(name string) string {
-	if strings.HasPrefix(name, "wh_") {
+	if webhook.IsID(name) {
 		return "webhook " + name
 	}
 	return "route " + name

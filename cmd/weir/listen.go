@@ -4,15 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -69,13 +65,7 @@ func (l *listen) run(cmd *cobra.Command) error {
 			return &exitError{code: 2, err: fmt.Errorf("--forward takes a URL such as http://localhost:3000/hooks, not %q", l.forward)}
 		}
 	}
-	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	cmd.SetContext(ctx)
-	return ask(cmd, l.g, func(ctx context.Context, c *client) error {
-		if c.offline {
-			return errors.New("no router runs: start one with weir serve, or name one with --server")
-		}
+	return askLive(cmd, l.g, func(ctx context.Context, c *client) error {
 		l.client = c
 		if l.listener == "" {
 			if err := l.begin(ctx); err != nil {

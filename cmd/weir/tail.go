@@ -9,10 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -64,13 +61,7 @@ missed if that takes less than a minute. With -o json, each line is a JSON objec
 }
 
 func (t *tail) run(cmd *cobra.Command) error {
-	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	cmd.SetContext(ctx)
-	return ask(cmd, t.g, func(ctx context.Context, c *client) error {
-		if c.offline {
-			return errors.New("no router runs: start one with weir serve, or name one with --server")
-		}
+	return askLive(cmd, t.g, func(ctx context.Context, c *client) error {
 		t.client = c
 		said := false
 		for {

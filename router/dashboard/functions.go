@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/weirhq/weir/router/api"
+	"github.com/weirhq/weir/router/webhook"
 )
 
 // functions are what templates call.
@@ -269,7 +270,7 @@ func diffLines(diff string) []diffLine {
 
 // routeName says what a route is: a registered webhook is one, too.
 func routeName(name string) string {
-	if strings.HasPrefix(name, "wh_") {
+	if webhook.IsID(name) {
 		return "webhook " + name
 	}
 	return "route " + name
