@@ -152,7 +152,7 @@ source "other" {
 				t.Errorf("%s did not get %s: %s", path, id, got)
 			}
 		}
-		if strings.Contains(got, "another") || strings.Contains(got, "1000") {
+		if strings.Contains(got, `"event_id":"another"`) || strings.Contains(got, `"total":1000`) {
 			t.Errorf("%s got more: %s", path, got)
 		}
 	}
