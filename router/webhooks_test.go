@@ -632,7 +632,7 @@ route "rest" {
 	}
 	pay("order.paid", "first")
 	await(t, "the deliveries", func() bool { return len(in.at("/all")) == 1 && len(in.at("/redacted")) == 1 })
-	if body := in.at("/redacted")[0].body; strings.Contains(body, "4242") || !strings.Contains(body, `"a":1`) {
+	if body := in.at("/redacted")[0].body; strings.Contains(body, `"4242"`) || !strings.Contains(body, `"a":1`) {
 		t.Errorf("the plugin did not run: %s", body)
 	}
 	if status, result, _ := call(t, r, "POST", "/api/webhooks/"+id+"/test", ""); status != 200 || result["outcome"] != "delivered" {
@@ -695,7 +695,7 @@ route "rest" {
 		t.Fatal(status, p)
 	}
 	await(t, "what was dead", func() bool { return len(in.at("/redacted")) == 3 })
-	if body := in.at("/redacted")[2].body; strings.Contains(body, "4242") {
+	if body := in.at("/redacted")[2].body; strings.Contains(body, `"4242"`) {
 		t.Errorf("routed again without the plugin: %s", body)
 	}
 }
