@@ -48,7 +48,9 @@ func (s *server) recompute(ctx context.Context) (r *recomputing, end func(), err
 	case <-ctx.Done():
 		return nil, nil, ctx.Err()
 	}
-	ctx, cancel := context.WithTimeout(ctx, rehearseFor)
+	// A context that is made from fasthttp's watches it in a goroutine, which reads
+	// what the server's end writes. The time is bound enough.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rehearseFor)
 	return &recomputing{ctx: ctx, left: shownAll}, func() { cancel(); <-s.rehearsing }, nil
 }
 
