@@ -234,7 +234,7 @@ func (r *Router) open(ctx context.Context, o Options) error {
 		return err
 	}
 	for _, d := range c.Destinations {
-		if err := r.lanes.Add(ctx, d.Name, policyOf(d), replying(d, r.log, r.send(d.Name, current.senders[d.Name]))); err != nil {
+		if err := r.lanes.Add(ctx, d.Name, r.policyOf(d), replying(d, r.log, r.send(d.Name, current.senders[d.Name]))); err != nil {
 			return err
 		}
 	}
@@ -353,7 +353,7 @@ func (r *Router) routeAgain(ctx context.Context, w *lane.Work) lane.Result {
 
 // retain applies retention once an hour, or more often where it is short.
 func (r *Router) retain(ctx context.Context) {
-	every := min(time.Hour, max(r.config.Store.Retention/24, time.Minute))
+	every := min(time.Hour, max(r.config.Store.Retention/24, time.Minute), max(r.config.Store.MaxAge/10, time.Second))
 	var expired store.Expired
 	var err error
 	for next := time.Now(); ; {
@@ -402,28 +402,39 @@ func (r *Router) retain(ctx context.Context) {
 func (r *Router) laneAges() time.Duration {
 	wait := time.Minute // listeners live by the minute
 	for _, d := range r.setup.Load().config.Destinations {
-		if d.Lane.MaxAge > 0 {
-			wait = min(wait, max(d.Lane.MaxAge/10, time.Second))
+		if age := r.maxAge(d); age > 0 {
+			wait = min(wait, max(age/10, time.Second))
 		}
 	}
 	return wait
 }
 
-// expireLanes ends what is older than its destination's max_age, wherever it is:
+// maxAge is how old what waits for a destination becomes, 0 where the store's
+// own retention finds it soon enough.
+func (r *Router) maxAge(d *config.Destination) time.Duration {
+	own, most := d.Lane.MaxAge, r.config.Store.MaxAge
+	if most < config.DefaultMaxAge && (own == 0 || own > most) {
+		return most
+	}
+	return own
+}
+
+// expireLanes ends what is older than max_age, wherever it is:
 // a lane that sends nothing has no other to end it.
 func (r *Router) expireLanes(ctx context.Context) error {
 	for _, d := range r.setup.Load().config.Destinations {
-		if d.Lane.MaxAge == 0 {
+		age := r.maxAge(d)
+		if age == 0 {
 			continue
 		}
-		events, _, err := r.store.ListEvents(ctx, store.EventQuery{Until: r.lanes.Now().Add(-d.Lane.MaxAge), Page: store.Page{Limit: 1}})
+		events, _, err := r.store.ListEvents(ctx, store.EventQuery{Until: r.lanes.Now().Add(-age), Page: store.Page{Limit: 1}})
 		if err != nil {
 			return err
 		}
 		if len(events) == 0 {
 			continue
 		}
-		n, err := r.lanes.End(ctx, d.Name, store.Ref{Position: events[0].Position + 1}, store.Dead, "it could not be delivered within the destination's max_age")
+		n, err := r.lanes.End(ctx, d.Name, store.Ref{Position: events[0].Position + 1}, store.Dead, "it could not be delivered within max_age")
 		if n > 0 {
 			r.log.Warn("deliveries have ended by age before they could be sent", "destination", d.Name, "deliveries", n)
 			r.tellOverflow(d.Name, n)

@@ -120,14 +120,24 @@ func TestToldToNobody(t *testing.T) {
 	}
 }
 
-// What ends by max_age while its destination is paused is told as an overflow.
+// What ends by max_age while its destination is paused, be it the destination's own
+// or the store's, is told as an overflow.
 func TestToldOverflow(t *testing.T) {
-	var out safeBuffer
-	dir := t.TempDir()
-	r := start(t, dir, `
+	for name, c := range map[string]struct{ store, destination string }{
+		"destination's":      {"", `max_age = "1s"`},
+		"store's":            {`max_age = "1s"`, ""},
+		"store's is shorter": {`max_age = "1s"`, `max_age = "1h"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out safeBuffer
+			r := start(t, t.TempDir(), fmt.Sprintf(`
+store "badger" {
+  %s
+}
 destination "crm" {
-  url     = "stdout:"
-  max_age = "1s"
+  url = "stdout:"
+  %s
 }
 destination "out" {
   url = "stdout:"
@@ -139,19 +149,23 @@ route "told" {
   from = [source.weir]
   to   = [destination.out]
 }
-`, Options{Stdout: &out})
-	if err := r.lanes.Pause(context.Background(), "crm"); err != nil {
-		t.Fatal(err)
-	}
-	publish(t, r, "order.paid", "o-1")
-	publish(t, r, "order.paid", "o-2")
-	await(t, "the overflow", func() bool { return strings.Contains(out.String(), `weir.destination.overflow`) })
-	await(t, "both to be dead", func() bool {
-		l, err := r.store.Lane(context.Background(), "crm")
-		return err == nil && l.Counts.Dead == 2
-	})
-	if strings.Contains(out.String(), "o-1") {
-		t.Errorf("it was sent:\n%s", out.String())
+`, c.store, c.destination), Options{Stdout: &out})
+			if err := r.lanes.Pause(context.Background(), "crm"); err != nil {
+				t.Fatal(err)
+			}
+			publish(t, r, "order.paid", "o-1")
+			publish(t, r, "order.paid", "o-2")
+			await(t, "both to be dead", func() bool {
+				l, err := r.store.Lane(context.Background(), "crm")
+				return err == nil && l.Counts.Dead == 2
+			})
+			await(t, "the overflow", func() bool {
+				return strings.Contains(typesOf(eventsOf(t, r, "weir")), "destination.overflow")
+			})
+			if strings.Contains(out.String(), `{"event_id":"o-1"`) {
+				t.Errorf("it was sent:\n%s", out.String())
+			}
+		})
 	}
 }
 

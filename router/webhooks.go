@@ -136,7 +136,7 @@ func guardOf(c *config.Config) *guard.Guard {
 // Open makes the lane of a webhook ready.
 func (w *webhooks) Open(ctx context.Context, x *webhook.Webhook) error {
 	h := &hook{webhooks: w, webhook: x}
-	if err := w.lanes.Add(ctx, x.ID, policyOf(&w.setup.Load().config.Webhooks.Destination), h.try); err != nil {
+	if err := w.lanes.Add(ctx, x.ID, w.policyOf(&w.setup.Load().config.Webhooks.Destination), h.try); err != nil {
 		return err
 	}
 	w.mu.Lock()
@@ -159,7 +159,7 @@ func (w *webhooks) Changed(x *webhook.Webhook) {
 }
 
 func (w *webhooks) putLane(id string, h *hook) {
-	if err := w.lanes.Put(id, policyOf(&w.setup.Load().config.Webhooks.Destination), h.try, nil); err != nil {
+	if err := w.lanes.Put(id, w.policyOf(&w.setup.Load().config.Webhooks.Destination), h.try, nil); err != nil {
 		w.log.Error("the webhook's lane does not go on", "webhook", id, "error", err) // it was added: this can't be
 	}
 }

@@ -129,7 +129,7 @@ type Store struct {
 	Retention time.Duration
 	// MinFree is the free space, in bytes, below which events are refused.
 	MinFree int64
-	// MaxAge is how long what still waits or is dead is kept beyond Retention.
+	// MaxAge is how old an event becomes before what still waits of it is dead.
 	MaxAge time.Duration
 }
 

@@ -56,6 +56,9 @@ func (l *loader) decodeDefaults(b *hclsyntax.Block) Destination {
 			l.check(b.Body, defaultsSchema, "defaults")
 		}
 		l.delivery(b, &d)
+		if a := attribute(b, "token"); a != nil {
+			d.Token = l.secret(a)
+		}
 	}
 	return d
 }
@@ -78,8 +81,11 @@ func (l *loader) decodeDestination(b *hclsyntax.Block, defaults Destination) {
 			l.fail(a.NameRange, "No use for a token", `A token opens a destination with the url "pull:". What this one is sent is signed by its secret.`)
 		}
 	}
+	// Some of the defaults are for destinations of another kind.
 	if d.Kind == "pull" {
-		d.Lane.ReplyType, d.Lane.OrderBy, d.Lane.OrderAll = "", nil, false // the defaults are for the others
+		d.Lane.ReplyType, d.Lane.OrderBy, d.Lane.OrderAll = "", nil, false
+	} else {
+		d.Token = ""
 	}
 	l.fits(b, &d)
 	if d.Kind == "http" && !d.Signed() && attribute(b, "secret") == nil && !hasBlock(b, "sign") && !loopback(d.Parsed.Hostname()) {

@@ -75,7 +75,7 @@ func (l *loader) lane(b *hclsyntax.Block, d *Lane) {
 		}
 	}
 	d.DisableAfter = l.duration(attribute(b, "disable_after"), d.DisableAfter, time.Second, 365*24*time.Hour)
-	d.MaxAge = l.duration(attribute(b, "max_age"), d.MaxAge, time.Second, DefaultMaxAge)
+	d.MaxAge = l.duration(attribute(b, "max_age"), d.MaxAge, time.Second, max(DefaultMaxAge, l.config.Store.MaxAge))
 	var breaker []*hclsyntax.Block
 	for _, x := range b.Body.Blocks {
 		if x.Type == "breaker" {

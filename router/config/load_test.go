@@ -516,3 +516,30 @@ func TestConditionsMustBeConditions(t *testing.T) {
 		}
 	}
 }
+
+// A token among the defaults is that of the pull destinations that have none.
+func TestDefaultToken(t *testing.T) {
+	c, r := Parse("x.hcl", []byte(`
+defaults {
+  token = "for-all-that-pull"
+}
+destination "a" {
+  url = "pull:"
+}
+destination "b" {
+  url   = "pull:"
+  token = "for-b-alone"
+}
+destination "c" {
+  url = "stdout:"
+}
+`), Options{LookupEnv: environment})
+	if c == nil {
+		t.Fatal(r.Err())
+	}
+	for i, want := range []string{"for-all-that-pull", "for-b-alone", ""} {
+		if got := c.Destinations[i].Token; string(got) != want {
+			t.Errorf("the token of %s is %q", c.Destinations[i].Name, string(got))
+		}
+	}
+}

@@ -29,16 +29,13 @@ var (
 	}
 	serverTLSSchema = schema{attributes: []string{"cert", "key"}}
 	accessSchema    = schema{attributes: []string{"token", "scopes"}}
-	storeSchema     = schema{
-		attributes:      []string{"path", "retention", "min_free"},
-		laterAttributes: []string{"max_age"},
-	}
-	variableSchema = schema{attributes: []string{"type", "default", "description", "sensitive"}}
-	logSchema      = schema{attributes: []string{"level", "json"}}
-	metricsSchema  = schema{attributes: []string{"per_webhook"}}
-	tracingSchema  = schema{attributes: []string{"endpoint", "sample"}}
-	retrySchema    = schema{attributes: []string{"schedule", "jitter"}}
-	sourceSchema   = schema{
+	storeSchema     = schema{attributes: []string{"path", "retention", "min_free", "max_age"}}
+	variableSchema  = schema{attributes: []string{"type", "default", "description", "sensitive"}}
+	logSchema       = schema{attributes: []string{"level", "json"}}
+	metricsSchema   = schema{attributes: []string{"per_webhook"}}
+	tracingSchema   = schema{attributes: []string{"endpoint", "sample"}}
+	retrySchema     = schema{attributes: []string{"schedule", "jitter"}}
+	sourceSchema    = schema{
 		attributes: []string{"path", "format", "type", "id", "subject", "tenant", "dedupe", "dedupe_signature", "schema", "rate", "keep_headers"},
 		blocks:     []string{"verify", "reply", "handshake"},
 	}
@@ -48,10 +45,10 @@ var (
 	}
 	// What a destination and the defaults have in common.
 	deliveryAttributes = []string{"secret", "previous_secrets", "format", "headers", "forward_headers", "proxy", "compress", "http2",
-		"timeout", "concurrency", "rate", "order_by", "disable_after", "max_age", "reply_type"}
+		"timeout", "concurrency", "rate", "order_by", "disable_after", "max_age", "reply_type", "token"}
 	deliveryBlocks    = []string{"sign", "auth", "tls", "retry", "breaker"}
 	destinationSchema = schema{
-		attributes: join([]string{"url", "for_each", "token"}, deliveryAttributes),
+		attributes: join([]string{"url", "for_each"}, deliveryAttributes),
 		blocks:     deliveryBlocks,
 	}
 	// What a destination may say, but for what makes it this destination.

@@ -241,6 +241,7 @@ func (l *loader) decodeStore(b *hclsyntax.Block) {
 		}
 		s.Retention = l.duration(attribute(b, "retention"), s.Retention, time.Hour, 10*365*24*time.Hour)
 		s.MinFree = l.size(attribute(b, "min_free"), s.MinFree, 0, 1<<50)
+		s.MaxAge = l.duration(attribute(b, "max_age"), s.MaxAge, time.Second, 10*365*24*time.Hour)
 	}
 	l.config.Store = s
 }

@@ -630,7 +630,7 @@ func (l *lane) spend(j job, sent bool) {
 func (l *lane) expire(j job, w *Work) {
 	o := store.Outcome{
 		Ref: j.ref, From: store.Waiting, To: store.Dead, Tries: j.tries, Reason: store.ReasonExpired, Type: w.Event.Type, Received: w.Event.Received,
-		Note: "it could not be delivered within the destination's max_age",
+		Note: "it could not be delivered within max_age",
 	}
 	if j.retry {
 		o.From = store.Retrying

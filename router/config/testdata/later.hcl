@@ -1,5 +1,5 @@
 store "nats" {
-  max_age = "30d"
+  max_age = "0s"
 }
 
 plugin "p" {
