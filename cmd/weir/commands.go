@@ -12,7 +12,7 @@ func commands(g *globals) []*cobra.Command {
 	return []*cobra.Command{
 		newServe(g), newReload(g), newValidate(g), newFmt(g), newSend(g), newListen(g), newTail(g), newSink(g),
 		newEvents(g), newDeliveries(g), newDeadLetters(g), newDestinations(g), newWebhooks(g), newExplain(g), newReplay(g),
-		newPlugin(), newDoctor(g), newVersion(g),
+		newPlugin(g), newDoctor(g), newVersion(g),
 	}
 }
 

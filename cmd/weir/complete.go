@@ -9,8 +9,12 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"github.com/weirhq/weir/plugins"
 	"github.com/weirhq/weir/router/api"
+	"github.com/weirhq/weir/router/source/verify"
+	"github.com/weirhq/weir/sdk"
 )
 
 // completeFor is how long a shell waits for the running router's names, and
@@ -143,52 +147,169 @@ func (g *globals) seen(of func(*api.Event) string) completion {
 	})
 }
 
-// fixedWords offers fixed words.
+// sourceNames are those of the configuration that runs.
+func (g *globals) sourceNames() completion {
+	return g.names(func(ctx context.Context, c *client) ([]string, error) {
+		var list api.RouteList
+		err := c.get(ctx, "/api/routes", nil, &list)
+		var names []string
+		for _, s := range list.Sources {
+			names = append(names, s.Name+"\t"+s.Path)
+		}
+		return names, err
+	})
+}
+
+func (g *globals) pluginNames() completion {
+	return g.names(func(ctx context.Context, c *client) ([]string, error) {
+		var list api.PluginList
+		err := c.get(ctx, "/api/plugins", nil, &list)
+		var names []string
+		for _, p := range list.Plugins {
+			names = append(names, p.Name+"\t"+p.Wasm)
+		}
+		return names, err
+	})
+}
+
+// pulled are what listen can go on with.
+func (g *globals) pulled() completion {
+	return g.names(func(ctx context.Context, c *client) ([]string, error) {
+		var list api.DestinationList
+		err := c.get(ctx, "/api/destinations", url.Values{"limit": {strconv.Itoa(pageLimit)}}, &list)
+		var names []string
+		for _, d := range list.Destinations {
+			if d.Kind == "pull" {
+				names = append(names, d.Name+"\t"+d.Status)
+			}
+		}
+		return names, err
+	})
+}
+
+func (g *globals) webhookUIDs() completion {
+	return g.names(func(ctx context.Context, c *client) ([]string, error) {
+		var list api.WebhookList
+		err := c.get(ctx, "/api/webhooks", url.Values{"limit": {strconv.Itoa(pageLimit)}}, &list)
+		var names []string
+		for _, w := range list.Webhooks {
+			if w.UID != "" {
+				names = append(names, w.UID+"\t"+w.URL)
+			}
+		}
+		return names, err
+	})
+}
+
+// eventOrDelivery offers deliveries to who has begun to type the id of one.
+func (g *globals) eventOrDelivery() completion {
+	event, delivery := g.eventIDs(), g.deliveryIDs("/api/deliveries")
+	return func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+		if strings.HasPrefix(typed, "dlv") {
+			return delivery(cmd, args, typed)
+		}
+		return event(cmd, args, typed)
+	}
+}
+
+// fixedWords offers fixed words: none, for what is free text.
 func fixedWords(words ...string) completion {
 	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return words, cobra.ShellCompDirectiveNoFileComp
 	}
 }
 
+// fileNames offers files of these endings, any where there is none, and folders.
+func fileNames(endings ...string) completion {
+	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		if len(endings) == 0 {
+			return nil, cobra.ShellCompDirectiveDefault
+		}
+		return endings, cobra.ShellCompDirectiveFilterFileExt
+	}
+}
+
+// folderNames offers folders.
+func folderNames(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveFilterDirs
+}
+
+// argumentNames are what the arguments of a command are names of. Those that are
+// not here are free text, or there are none.
+func (g *globals) argumentNames() map[string]completion {
+	delivery, dead := g.deliveryIDs("/api/deliveries"), g.deliveryIDs("/api/dead-letters")
+	of := map[string]completion{
+		"events show": g.eventIDs().once(), "explain": g.eventOrDelivery().once(),
+		"replay": g.eventIDs().once(), "replay show": g.replayIDs().once(), "replay cancel": g.replayIDs().once(),
+		"deliveries show": delivery.once(), "deliveries retry": delivery, "deliveries cancel": delivery,
+		"dead-letters show": dead.once(), "dead-letters retry": dead, "dead-letters cancel": dead,
+		"webhooks delete": g.webhookIDs(), "fmt": fileNames("hcl"),
+		"plugin build": completion(folderNames).once(), "plugin test": completion(folderNames).once(),
+		"plugin bench": fileNames("wasm").once(), "plugin inspect": fileNames("wasm").once(),
+	}
+	for _, verb := range []string{"show", "pause", "resume", "recover", "cancel"} {
+		of["destinations "+verb] = g.destinationNames().once()
+	}
+	for _, verb := range []string{"show", "update", "test", "rotate", "pause", "resume"} {
+		of["webhooks "+verb] = g.webhookIDs().once()
+	}
+	return of
+}
+
+// flagNames are what a flag's value is a name of, by the flag's name, or by the
+// command's first word and that where commands differ. Those that are not here are
+// free text.
+func (g *globals) flagNames() map[string]completion {
+	kind := g.seen(func(e *api.Event) string { return e.Type })
+	conditions := fixedWords("active", "failing", "open", "held", "paused", "disabled", "orphaned")
+	var languages []string
+	for _, l := range sdk.Languages() {
+		languages = append(languages, l.Name+"\t"+l.Title)
+	}
+	return map[string]completion{
+		"destination": g.destinationNames(), "to": g.destinationNames(), "listener": g.pulled(),
+		"source": g.sourceNames(), "plugin": g.pluginNames(), "uid": g.webhookUIDs(),
+		"tenant": g.seen(func(e *api.Event) string { return e.Tenant }),
+		"type":   kind, "events": kind, "event": kind,
+		"events id": g.eventIDs(),
+
+		"status": fixedWords(states...), "destinations status": conditions, "webhooks status": conditions,
+		"dead-letters status": fixedWords("dead"), "sink status": fixedWords(),
+		"routes": fixedWords("original", "current"), "kinds": fixedWords("event", "attempt", "state"), "output": fixedWords("text", "json"),
+		"format": fixedWords("envelope", "raw", "cloudevents", "cloudevents-binary"),
+		"sign":   fixedWords(verify.Kinds()...), "sink sign": fixedWords("hmac", "standard", "ed25519"),
+		"lang": fixedWords(languages...), "abi": fixedWords(string(plugins.ABIWeir), string(plugins.ABIStdio)),
+		"isolation": fixedWords(string(plugins.Pure), string(plugins.Reuse)),
+
+		"config": fileNames("hcl"), "plugin config": fixedWords(), "plugin event": fileNames("json"),
+		"wasm": fileNames("wasm"), "log": fileNames(), "dir": folderNames,
+	}
+}
+
 // completeNames tells the shell what to offer for the arguments and flags of every
 // command below root.
 func completeNames(root *cobra.Command, g *globals) {
-	destination, delivery := g.destinationNames(), g.deliveryIDs("/api/deliveries")
-	args := map[string]completion{
-		"events show": g.eventIDs().once(), "explain": g.eventIDs().once(), "replay": g.eventIDs().once(),
-		"replay show": g.replayIDs().once(), "replay cancel": g.replayIDs().once(),
-		"deliveries show": delivery.once(), "deliveries retry": delivery, "deliveries cancel": delivery,
-		"dead-letters show": g.deliveryIDs("/api/dead-letters").once(), "dead-letters retry": g.deliveryIDs("/api/dead-letters"), "dead-letters cancel": g.deliveryIDs("/api/dead-letters"),
-	}
-	for _, verb := range []string{"show", "pause", "resume", "recover", "cancel"} {
-		args["destinations "+verb] = destination.once()
-	}
-	for _, verb := range []string{"show", "update", "test", "rotate", "pause", "resume", "delete"} {
-		args["webhooks "+verb] = g.webhookIDs()
-	}
-	flags := map[string]completion{
-		"destination": destination, "to": destination, "routes": fixedWords("original", "current"), "kinds": fixedWords("event", "attempt", "state"),
-		"source": g.seen(func(e *api.Event) string { return e.Source }), "tenant": g.seen(func(e *api.Event) string { return e.Tenant }),
-		"type": g.seen(func(e *api.Event) string { return e.Type }), "events": g.seen(func(e *api.Event) string { return e.Type }),
-		"status": fixedWords(states...), "output": fixedWords("text", "json"),
-	}
-	// Words of which other commands know others.
-	ofDestinations := fixedWords("active", "failing", "open", "held", "paused", "disabled", "orphaned")
-	own := map[string]completion{"destinations": ofDestinations, "webhooks": ofDestinations, "dead-letters": fixedWords("dead"), "sink": fixedWords()}
+	arguments, flags := g.argumentNames(), g.flagNames()
 	var each func(cmd *cobra.Command, path string)
 	each = func(cmd *cobra.Command, path string) {
-		if f, ok := args[path]; ok {
+		// Else a shell offers files.
+		cmd.ValidArgsFunction = fixedWords()
+		if f, ok := arguments[path]; ok {
 			cmd.ValidArgsFunction = f
 		}
 		group, _, _ := strings.Cut(path, " ")
-		for name, f := range flags {
-			if words, ok := own[group]; ok && name == "status" {
-				f = words
+		tell := func(flag *pflag.Flag) {
+			f, ok := flags[group+" "+flag.Name]
+			if !ok {
+				f, ok = flags[flag.Name]
 			}
-			if cmd.Flags().Lookup(name) != nil || cmd.PersistentFlags().Lookup(name) != nil {
-				_ = cmd.RegisterFlagCompletionFunc(name, f) // fails only where the flag is not, or has one
+			if !ok {
+				f = fixedWords()
 			}
+			_ = cmd.RegisterFlagCompletionFunc(flag.Name, f) // fails only where the flag has one
 		}
+		cmd.Flags().VisitAll(tell)
+		cmd.PersistentFlags().VisitAll(tell)
 		for _, sub := range cmd.Commands() {
 			each(sub, strings.TrimSpace(path+" "+sub.Name()))
 		}

@@ -54,6 +54,8 @@ func newDeadLetters(g *globals) *cobra.Command {
 	f := &filters{}
 	ls := &cobra.Command{
 		Use: "ls", Short: "List dead letters, newest event first", Args: cobra.NoArgs,
+		Example: `  weir dead-letters ls --destination crm --since 2h
+  weir dead-letters ls --destination @routing -o json`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q, err := f.deadQuery(time.Now())
 			if err != nil {
@@ -77,7 +79,7 @@ func newDeadLetters(g *globals) *cobra.Command {
 	}
 	f.registerDead(ls)
 	show := newDeliveryShow(g)
-	show.Use, show.Short = "show DEAD-LETTER", "Show one dead letter with every attempt"
+	show.Use, show.Short, show.Example = "show DEAD-LETTER", "Show one dead letter with every attempt", "  weir dead-letters show dlv_00000000010000"
 	cmd.AddCommand(ls, show,
 		newDeadLetterMove(g, "retry", "Send dead letters again, by id or by filter, or run their route again", "to be sent again"),
 		newDeadLetterMove(g, "cancel", "Give dead letters up, by id or by filter", "cancelled"))
@@ -99,6 +101,7 @@ func newDeadLetterMove(g *globals, name, short, done string) *cobra.Command {
 	all := false
 	cmd := &cobra.Command{
 		Use: name + " [DEAD-LETTER…]", Short: short,
+		Example: "  weir dead-letters " + name + " dlv_00000000010000\n  weir dead-letters " + name + " --destination crm --since 2h\n  weir dead-letters " + name + " --all",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q, err := f.deadQuery(time.Now())
 			if err != nil {

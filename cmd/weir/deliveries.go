@@ -21,6 +21,8 @@ func newDeliveries(g *globals) *cobra.Command {
 	f := &filters{}
 	ls := &cobra.Command{
 		Use: "ls", Short: "List deliveries, newest event first", Args: cobra.NoArgs,
+		Example: `  weir deliveries ls --destination crm --status retrying
+  weir deliveries ls --type 'order.*' --since 2h -o json`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q, err := f.query(time.Now())
 			if err != nil {
@@ -54,6 +56,7 @@ func newDeliveries(g *globals) *cobra.Command {
 func newDeliveryShow(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use: "show DELIVERY", Short: "Show one delivery with every attempt", Args: cobra.ExactArgs(1),
+		Example: "  weir deliveries show dlv_00000000010000",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return ask(cmd, g, func(ctx context.Context, c *client) error {
 				var d api.Delivery
@@ -69,7 +72,8 @@ func newDeliveryShow(g *globals) *cobra.Command {
 func newDeliveryRetry(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use: "retry DELIVERY…", Short: "Send deliveries again that are dead, cancelled or wait for their next attempt",
-		Args: cobra.MinimumNArgs(1),
+		Args:    cobra.MinimumNArgs(1),
+		Example: "  weir deliveries retry dlv_00000000010000",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return ask(cmd, g, func(ctx context.Context, c *client) error {
 				var all []api.Delivery
@@ -100,6 +104,8 @@ func newDeliveryCancel(g *globals) *cobra.Command {
 		Short: "End deliveries that wait, are retrying or dead, by id or by filter",
 		Long: `End deliveries that wait, are retrying or dead: by id, or those that a list with
 the same flags shows, and that are not ended already.`,
+		Example: `  weir deliveries cancel dlv_00000000010000
+  weir deliveries cancel --destination crm --type 'cart.*'`,
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			q, err := f.query(time.Now())
 			if err != nil {

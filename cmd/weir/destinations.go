@@ -19,6 +19,8 @@ func newDestinations(g *globals) *cobra.Command {
 	status := ""
 	ls := &cobra.Command{
 		Use: "ls", Short: "List destinations with their state and depth", Args: cobra.NoArgs,
+		Example: `  weir destinations ls
+  weir destinations ls --status failing,open,held -o json`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return ask(cmd, g, func(ctx context.Context, c *client) error {
 				list, err := listDestinations(ctx, c, status)
@@ -69,6 +71,7 @@ func destinationPath(name, call string) string {
 func newDestinationCall(g *globals, name, short, call string) *cobra.Command {
 	return &cobra.Command{
 		Use: name + " DESTINATION", Short: short, Args: cobra.ExactArgs(1),
+		Example: "  weir destinations " + name + " crm",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return ask(cmd, g, func(ctx context.Context, c *client) error {
 				var d api.Destination
@@ -91,6 +94,7 @@ func newRecover(g *globals) *cobra.Command {
 	f := &filters{limit: 1}
 	cmd := &cobra.Command{
 		Use: "recover DESTINATION", Short: "Send again what is dead, of events received in a time", Args: cobra.ExactArgs(1),
+		Example: "  weir destinations recover crm --since 2h",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q, err := f.query(time.Now())
 			if err != nil {
@@ -126,6 +130,7 @@ func newRecover(g *globals) *cobra.Command {
 func newEmpty(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use: "cancel DESTINATION", Short: "Cancel all that waits for a destination or is retrying", Args: cobra.ExactArgs(1),
+		Example: "  weir destinations cancel crm",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return ask(cmd, g, func(ctx context.Context, c *client) error {
 				var all api.Moved

@@ -29,9 +29,6 @@ router is asked. Exits with 1 when something fails; warnings are no failure.`,
   weir doctor --deep -o json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := g.check(); err != nil {
-				return err
-			}
 			d := &doctor{machine: thisMachine(), configPath: g.config, vars: g.variables(), server: g.server, token: g.token, deep: deep, now: time.Now}
 			d.examine(cmd.Context())
 			a := d.assessment()

@@ -91,9 +91,6 @@ func when(s string, now time.Time) (time.Time, error) {
 
 // ask runs fn with a client and closes it.
 func ask(cmd *cobra.Command, g *globals, fn func(ctx context.Context, c *client) error) error {
-	if err := g.check(); err != nil {
-		return err
-	}
 	c, err := connect(cmd.Context(), g)
 	if err != nil {
 		return err
@@ -121,6 +118,9 @@ func newEvents(g *globals) *cobra.Command {
 	var id, text string
 	ls := &cobra.Command{
 		Use: "ls", Short: "List events, newest first, or search them", Args: cobra.NoArgs,
+		Example: `  weir events ls --type 'order.*' --since 1h
+  weir events ls --text ada@example.com --since 7d
+  weir events ls --destination crm --status dead -o json`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q, err := f.query(time.Now())
 			if err != nil {
@@ -154,6 +154,8 @@ func newEvents(g *globals) *cobra.Command {
 	var source string
 	show := &cobra.Command{
 		Use: "show EVENT", Short: "Show one event with its headers and data", Args: cobra.ExactArgs(1),
+		Example: `  weir events show order-7
+  weir events show order-7 --source shop -o json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return ask(cmd, g, func(ctx context.Context, c *client) error {
 				var e api.Event

@@ -26,13 +26,21 @@ func newFmt(g *globals) *cobra.Command {
 file, a folder (its *.hcl) or - (standard input to standard output); without one
 it is the configuration. With --check or --diff nothing is written, and the exit
 code is 2 where a file would change.`,
+		Example: `  weir fmt
+  weir fmt --check --diff router.hcl
+  weir fmt - < router.hcl`,
 		RunE: func(cmd *cobra.Command, paths []string) error {
 			if len(paths) == 0 {
 				paths = []string{g.config}
 			}
-			f := &formatter{check: check, diff: diff, in: cmd.InOrStdin(), out: cmd.OutOrStdout(), errs: cmd.ErrOrStderr()}
+			f := &formatter{check: check, diff: diff, json: g.output == "json", in: cmd.InOrStdin(), out: cmd.OutOrStdout(), errs: cmd.ErrOrStderr(), files: []laidOut{}}
 			for _, p := range paths {
 				if err := f.path(p); err != nil {
+					return err
+				}
+			}
+			if f.json {
+				if err := g.print(f.out, map[string][]laidOut{"files": f.files}, nil); err != nil {
 					return err
 				}
 			}
@@ -50,8 +58,21 @@ code is 2 where a file would change.`,
 	return cmd
 }
 
+// laidOut is what is said of a file with -o json.
+type laidOut struct {
+	File    string `json:"file"`
+	Changed bool   `json:"changed"`
+	// Diff is there with --diff, Text is the layout of standard input.
+	Diff string `json:"diff,omitempty"`
+	Text string `json:"text,omitempty"`
+	// Report says why it can't be read, in the shape of validate.
+	Report *config.Report `json:"report,omitempty"`
+}
+
 type formatter struct {
 	check, diff     bool
+	json            bool // files are told at the end, not one by one
+	files           []laidOut
 	changed, failed bool
 	in              io.Reader
 	out, errs       io.Writer
@@ -102,10 +123,17 @@ func (f *formatter) source(name string, src []byte, file string) error {
 	out, report := config.Layout(name, src)
 	if report.HasErrors() {
 		f.failed = true
+		if f.json {
+			f.files = append(f.files, laidOut{File: name, Report: report})
+			return nil
+		}
 		return report.Write(f.errs)
 	}
 	same := bytes.Equal(src, out)
 	f.changed = f.changed || !same
+	if f.json {
+		return f.note(name, file, src, out)
+	}
 	switch {
 	case f.check || f.diff:
 		if same {
@@ -132,6 +160,24 @@ func (f *formatter) source(name string, src []byte, file string) error {
 	}
 	_, err := fmt.Fprintln(f.out, name)
 	return err
+}
+
+// note is source where the files are told as JSON.
+func (f *formatter) note(name, file string, src, out []byte) error {
+	note := laidOut{File: name, Changed: !bytes.Equal(src, out)}
+	switch {
+	case f.diff:
+		note.Diff = udiff.Unified(name, name+" (formatted)", string(src), string(out))
+	case f.check:
+	case file == "":
+		note.Text = string(out)
+	case note.Changed:
+		if err := replaceFile(file, out); err != nil {
+			return err
+		}
+	}
+	f.files = append(f.files, note)
+	return nil
 }
 
 // replaceFile changes a file at once or not at all, and keeps its mode. A link

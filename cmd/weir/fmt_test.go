@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -50,6 +51,46 @@ func TestFmtCheckAndDiff(t *testing.T) {
 	}
 	if b, err := os.ReadFile(path); err != nil || string(b) != untidy {
 		t.Errorf("the file was changed: %q, %v", b, err)
+	}
+}
+
+// With -o json each file has its entry, and a mistake is in it as validate tells it.
+func TestFmtJSON(t *testing.T) {
+	path, bad := configFile(t, "a.hcl", untidy), configFile(t, "bad.hcl", "route {{\n")
+	var said struct {
+		Files []struct {
+			File, Diff, Text string
+			Changed          bool
+			Report           *struct {
+				Valid       bool
+				Diagnostics []struct{ Summary string }
+			}
+		}
+	}
+	run := func(code int, stdin string, args ...string) {
+		t.Helper()
+		said.Files = nil
+		out, errOut, got := runConfig(t, stdin, append(args, "-o", "json")...)
+		if err := json.Unmarshal([]byte(out), &said); err != nil || got != code || errOut != "" {
+			t.Fatalf("weir %v: code %d, %v\n%s%s", args, got, err, out, errOut)
+		}
+	}
+	run(1, "", "fmt", "--diff", path, bad)
+	if f := said.Files; len(f) != 2 || !f[0].Changed || !strings.Contains(f[0].Diff, "\n-to=") || f[1].Report == nil || f[1].Report.Valid || len(f[1].Report.Diagnostics) == 0 {
+		t.Errorf("a difference and a mistake: %+v", f)
+	}
+	run(0, untidy, "fmt", "-")
+	if f := said.Files; len(f) != 1 || !f[0].Changed || f[0].Text != tidy {
+		t.Errorf("standard input: %+v", f)
+	}
+	for _, changed := range []bool{true, false} {
+		run(0, "", "fmt", path)
+		if f := said.Files; len(f) != 1 || f[0].File != path || f[0].Changed != changed {
+			t.Errorf("written: %+v, want changed %v", f, changed)
+		}
+	}
+	if b, err := os.ReadFile(path); err != nil || string(b) != tidy {
+		t.Errorf("%q, %v", b, err)
 	}
 }
 

@@ -44,6 +44,9 @@ destination would be sent it, so that a receiver on this machine needs no public
 address. It goes on where it was when the connection, or the router, comes back.
 Another listen goes on with --listener; a listener is gone an hour after its last
 request.`,
+		Example: `  weir listen --events 'order.*'
+  weir listen --forward http://localhost:3000/hooks
+  weir listen --count 1 -o json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l.out, l.notes = cmd.OutOrStdout(), cmd.ErrOrStderr()

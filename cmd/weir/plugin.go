@@ -14,17 +14,17 @@ import (
 
 // newPlugin returns the command "plugin": making, building and looking at
 // plugins. None of it needs a running router or a network.
-func newPlugin() *cobra.Command {
+func newPlugin(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plugin",
 		Short: "Make, build, test and measure WebAssembly plugins",
 		Args:  cobra.NoArgs,
 	}
-	cmd.AddCommand(newPluginNew(), newPluginBuild(), newPluginTest(), newPluginBench(), newPluginInspect())
+	cmd.AddCommand(newPluginNew(g), newPluginBuild(g), newPluginTest(g), newPluginBench(g), newPluginInspect(g))
 	return cmd
 }
 
-func newPluginNew() *cobra.Command {
+func newPluginNew(g *globals) *cobra.Command {
 	var lang, dir string
 	cmd := &cobra.Command{
 		Use:   "new NAME",
@@ -40,8 +40,14 @@ func newPluginNew() *cobra.Command {
 			if err := sdk.New(lang, dir, name); err != nil {
 				return fmt.Errorf("plugin new: %w", err)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "wrote %s\nnext: weir plugin build %s\n", dir, dir)
-			return nil
+			made := struct {
+				Dir  string `json:"dir"`
+				Name string `json:"name"`
+				Lang string `json:"lang"`
+			}{dir, name, lang}
+			return g.print(cmd.OutOrStdout(), made, func(t *table) {
+				t.line(fmt.Sprintf("wrote %s\nnext: weir plugin build %s", dir, dir))
+			})
 		},
 	}
 	cmd.Flags().StringVar(&lang, "lang", "go", "language: "+languageNames())
@@ -58,20 +64,31 @@ func languageNames() string {
 	return strings.Join(names, ", ")
 }
 
-func newPluginBuild() *cobra.Command {
-	var out, abi string
+func newPluginBuild(g *globals) *cobra.Command {
+	var out, abi, output string
 	cmd := &cobra.Command{
 		Use:   "build [DIR]",
 		Short: "Build the plugin in a folder and check that the router can use it",
 		Long: `Build compiles the plugin in DIR (default the current folder) to WebAssembly and
 checks its exports and imports. The file is DIR/<name of the folder>.wasm unless
--o says otherwise. With --abi stdio it compiles a program in Go or C that reads the
-event on stdin.`,
+--wasm says otherwise. With --abi stdio it compiles a program in Go or C that reads
+the event on stdin.`,
+		Example: `  weir plugin build redact
+  weir plugin build redact --wasm plugins/redact.wasm -o json
+  weir plugin build total --abi stdio`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir := "."
 			if len(args) == 1 {
 				dir = args[0]
+			}
+			// A file may be given by -o, too, as compilers take it.
+			if strings.HasSuffix(output, ".wasm") && out == "" {
+				out, output = output, "text"
+			}
+			g.output = output
+			if err := g.check(); err != nil {
+				return err
 			}
 			if out == "" {
 				full, err := filepath.Abs(dir)
@@ -96,12 +113,18 @@ event on stdin.`,
 				// Nobody should find a file that the router refuses.
 				return fmt.Errorf("plugin build: %w", errors.Join(err, os.Remove(out)))
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "built %s: %s, %d bytes, sha256 %s\n", out, info.Kind, info.Size, info.SHA256)
-			return nil
+			built := struct {
+				Wasm string `json:"wasm"`
+				*plugins.Info
+			}{out, info}
+			return g.print(cmd.OutOrStdout(), built, func(t *table) {
+				t.line(fmt.Sprintf("built %s: %s, %d bytes, sha256 %s", out, info.Kind, info.Size, info.SHA256))
+			})
 		},
 	}
-	// The name is that of the global flag, which it stands in for here.
-	cmd.Flags().StringVarP(&out, "output", "o", "", "file to write")
+	cmd.Flags().StringVar(&out, "wasm", "", "the file to write (default DIR/<name of the folder>.wasm)")
+	// It stands in for the global flag of this name.
+	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json; or the file to write, where it ends in .wasm")
 	cmd.Flags().StringVar(&abi, "abi", string(plugins.ABIWeir), "weir or stdio")
 	return cmd
 }

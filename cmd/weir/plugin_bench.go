@@ -56,7 +56,7 @@ type benchRow struct {
 // warmUps are calls before those that are measured.
 const warmUps = 200
 
-func newPluginBench() *cobra.Command {
+func newPluginBench(g *globals) *cobra.Command {
 	var o benchOptions
 	cmd := &cobra.Command{
 		Use:   "bench FILE",
@@ -69,10 +69,6 @@ testdata (see weir plugin test); without --event it is an order of 1 KiB.`,
   weir plugin bench redact/redact.wasm --event redact/testdata/card.json --config '{"fields": ["card"]}'`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			g, err := globalsOf(cmd)
-			if err != nil {
-				return err
-			}
 			report, err := benchPlugin(cmd, args[0], o)
 			if err != nil {
 				return fmt.Errorf("plugin bench: %w", err)

@@ -47,7 +47,7 @@ type goldenCase struct {
 	Stderr  string `json:"stderr,omitempty"`
 }
 
-func newPluginTest() *cobra.Command {
+func newPluginTest(g *globals) *cobra.Command {
 	var o goldenOptions
 	cmd := &cobra.Command{
 		Use:   "test [DIR]",
@@ -60,10 +60,6 @@ tests the module that "weir plugin build" wrote, or the one of --wasm.`,
   weir plugin test redact --repeat 100`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			g, err := globalsOf(cmd)
-			if err != nil {
-				return err
-			}
 			dir := "."
 			if len(args) == 1 {
 				dir = args[0]

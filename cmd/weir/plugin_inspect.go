@@ -28,17 +28,15 @@ type inspection struct {
 	Volatile   string `json:"volatile,omitempty"`
 }
 
-func newPluginInspect() *cobra.Command {
+func newPluginInspect(g *globals) *cobra.Command {
 	var abi string
 	cmd := &cobra.Command{
 		Use:   "inspect FILE",
 		Short: "Show what a module exports, imports and needs",
-		Args:  cobra.ExactArgs(1),
+		Example: `  weir plugin inspect redact/redact.wasm
+  weir plugin inspect total/total.wasm --abi stdio -o json`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			g, err := globalsOf(cmd)
-			if err != nil {
-				return err
-			}
 			v, err := inspect(args[0], plugins.ABI(abi))
 			if err != nil {
 				return fmt.Errorf("plugin inspect: %w", err)
@@ -140,14 +138,4 @@ func inspectFile(path string, abi plugins.ABI) (*plugins.Info, error) {
 		return nil, err
 	}
 	return inspectModule(path, wasm, abi)
-}
-
-// globalsOf returns the global flags. The plugin commands are made without them,
-// and find what they need by name once they have a parent.
-func globalsOf(cmd *cobra.Command) (*globals, error) {
-	g := &globals{output: "text"}
-	if f := cmd.Flag("output"); f != nil {
-		g.output = f.Value.String()
-	}
-	return g, g.check()
 }

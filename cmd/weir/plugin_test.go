@@ -69,12 +69,11 @@ func TestPluginOutsideTheCheckout(t *testing.T) {
 
 // runPlugin runs the command in process.
 func runPlugin(args ...string) (string, error) {
-	cmd := newPlugin()
-	cmd.SilenceUsage, cmd.SilenceErrors = true, true
+	cmd := newRoot()
 	var out bytes.Buffer
 	cmd.SetOut(&out)
 	cmd.SetErr(&out)
-	cmd.SetArgs(args)
+	cmd.SetArgs(append([]string{"plugin"}, args...))
 	err := cmd.ExecuteContext(context.Background())
 	return out.String(), err
 }

@@ -23,11 +23,10 @@ func newReload(g *globals) *cobra.Command {
 		Long: `The running router reads again the files that it was started with, its modules
 included, and takes them over without losing an event. What is wrong is refused
 whole, and the old configuration goes on. SIGHUP does the same.`,
+		Example: `  weir validate && weir reload
+  weir reload --orphan`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := g.check(); err != nil {
-				return err
-			}
 			// The store alone has nothing to reload.
 			_, c, err := connectRunning(cmd.Context(), g)
 			if errors.Is(err, errNoRouter) {

@@ -22,7 +22,10 @@ func newReplay(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "replay [EVENT]",
 		Short: "Deliver stored events again, out of order: one by its id, or those that flags choose",
-		Args:  cobra.MaximumNArgs(1),
+		Example: `  weir replay order-7
+  weir replay --type 'order.*' --since 1h --dry-run
+  weir replay --source shop --to crm --rate 100`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("limit") {
 				return usage("a replay has no --limit; --since and --until choose a time")
@@ -124,7 +127,7 @@ func notReplayed(skipped, failed int) string {
 
 func newReplayLs(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use: "ls", Short: "List replays, newest first", Args: cobra.NoArgs,
+		Use: "ls", Short: "List replays, newest first", Args: cobra.NoArgs, Example: "  weir replay ls -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return ask(cmd, g, func(ctx context.Context, c *client) error {
 				var list api.ReplayList
@@ -140,6 +143,7 @@ func newReplayLs(g *globals) *cobra.Command {
 func newReplayOne(g *globals, name, method, short string) *cobra.Command {
 	return &cobra.Command{
 		Use: name + " REPLAY", Short: short, Args: cobra.ExactArgs(1),
+		Example: "  weir replay " + name + " rpl_01JDQ5ZC8B6S0F4M9T2V7X1A3E",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return ask(cmd, g, func(ctx context.Context, c *client) error {
 				var r api.Replay

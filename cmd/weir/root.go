@@ -100,7 +100,7 @@ func newRoot() *cobra.Command {
 				return usage("--var %q is not name=value", v)
 			}
 		}
-		return nil
+		return g.check()
 	}
 	f.StringVarP(&g.output, "output", "o", "text", "text or json")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{code: 2, err: err} })

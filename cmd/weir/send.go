@@ -304,6 +304,14 @@ type answer struct {
 	Detail  string `json:"detail"`
 }
 
+// foreign is an answer that is no JSON, as a source may give its provider, with
+// -o json.
+type foreign struct {
+	Status      int    `json:"http_status"`
+	ContentType string `json:"content_type,omitempty"`
+	Body        string `json:"body,omitempty"`
+}
+
 // post sends the request and prints the answer.
 func (r *outgoing) post(cmd *cobra.Command, g *globals, router *client) error {
 	parent := cmd.Context()
@@ -330,7 +338,13 @@ func (r *outgoing) post(cmd *cobra.Command, g *globals, router *client) error {
 	}
 	ok := response.StatusCode >= 200 && response.StatusCode < 300
 	if g.output == "json" {
-		if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\n", bytes.TrimSpace(raw)); err != nil {
+		raw = bytes.TrimSpace(raw)
+		if rawjson.Valid(raw) != nil { // what a provider is answered
+			if raw, err = json.Marshal(foreign{response.StatusCode, response.Header.Get("Content-Type"), string(raw)}); err != nil {
+				return err
+			}
+		}
+		if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\n", raw); err != nil {
 			return err
 		}
 		if !ok {

@@ -32,7 +32,11 @@ func newServe(g *globals) *cobra.Command {
 		Long: `Run the router. SIGTERM or Ctrl-C stops it: attempts in flight finish, and what
 was not sent stays in the store for the next start. A second signal stops at once.
 SIGHUP reloads the configuration, see weir reload. With --watch, so does every change
-of its files and modules; what is wrong with them is logged, and the old ones go on.`,
+of its files and modules; what is wrong with them is logged, and the old ones go on.
+It prints nothing: what it has to say is its log, on standard error, which is JSON with
+log { json = true }.`,
+		Example: `  weir serve
+  weir serve --config /etc/weir --watch`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f := &files{path: g.config, vars: g.variables()}

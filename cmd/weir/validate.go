@@ -18,6 +18,8 @@ func newValidate(g *globals) *cobra.Command {
 		Long: `Reads the configuration as serve would, and tells everything that is wrong with
 it, each with its file and line: syntax, unknown names, types, modules that are
 missing or unusable, secrets that are not set. Exits with 1 when it can't be used.`,
+		Example: `  weir validate
+  weir validate --config /etc/weir -o json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, report := g.load(config.Options{CheckPlugin: checkPlugin})
@@ -43,7 +45,7 @@ missing or unusable, secrets that are not set. Exits with 1 when it can't be use
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print what was found as JSON, in the shape of terraform validate -json")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "the same as -o json: what was found, in the shape of terraform validate -json")
 	return cmd
 }
 

@@ -14,10 +14,8 @@ var version = "dev"
 func newVersion(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Example: "  weir version -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := g.check(); err != nil {
-				return err
-			}
 			v := struct {
 				Version  string `json:"version"`
 				Revision string `json:"revision,omitempty"`

@@ -51,6 +51,8 @@ func listWebhooks(g *globals) *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{
 		Use: "ls", Short: "List registered webhooks, the oldest first", Args: cobra.NoArgs,
+		Example: `  weir webhooks ls --tenant acme
+  weir webhooks ls --status failing,disabled -o json`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if limit < 1 {
 				return &exitError{code: 2, err: errors.New("--limit must be at least 1")}
@@ -181,6 +183,8 @@ func createWebhook(g *globals) *cobra.Command {
 	var secret, tenant string
 	cmd := &cobra.Command{
 		Use: "create URL", Short: "Register a webhook; a secret that is made is shown once", Args: cobra.ExactArgs(1),
+		Example: `  weir webhooks create https://shop.example.com/hooks --event 'order.*'
+  weir webhooks create https://shop.example.com/hooks --tenant acme --filter 'event.data.total > 100'`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r.url = args[0]
 			body, err := r.body(cmd)
@@ -207,6 +211,7 @@ func createWebhook(g *globals) *cobra.Command {
 func showWebhook(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use: "show WEBHOOK", Short: "Show a webhook", Args: cobra.ExactArgs(1),
+		Example: "  weir webhooks show wh_01JDQ5ZC8B6S0F4M9T2V7X1A3E",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return change(cmd, g, http.MethodGet, args[0], "", nil)
 		},
@@ -217,6 +222,8 @@ func updateWebhook(g *globals) *cobra.Command {
 	r := &registration{}
 	cmd := &cobra.Command{
 		Use: "update WEBHOOK", Short: `Change a webhook; what is not given stays, "" takes away`, Args: cobra.ExactArgs(1),
+		Example: `  weir webhooks update wh_01JDQ5ZC8B6S0F4M9T2V7X1A3E --event order.paid --event order.refunded
+  weir webhooks update wh_01JDQ5ZC8B6S0F4M9T2V7X1A3E --filter ""`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body, err := r.body(cmd)
 			if err != nil {
@@ -236,6 +243,7 @@ func updateWebhook(g *globals) *cobra.Command {
 func testWebhook(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use: "test WEBHOOK", Short: "Send a weir.test event to a webhook, and show the attempt", Args: cobra.ExactArgs(1),
+		Example: "  weir webhooks test wh_01JDQ5ZC8B6S0F4M9T2V7X1A3E",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return ask(cmd, g, func(ctx context.Context, c *client) error {
 				path, err := webhookPath(ctx, c, args[0])
@@ -262,6 +270,8 @@ func rotateWebhook(g *globals) *cobra.Command {
 	var secret, after, overlap string
 	cmd := &cobra.Command{
 		Use: "rotate WEBHOOK", Short: "Give a webhook another secret; the old one signs beside it for a day", Args: cobra.ExactArgs(1),
+		Example: `  weir webhooks rotate wh_01JDQ5ZC8B6S0F4M9T2V7X1A3E --activate-after 1h
+  weir webhooks rotate wh_01JDQ5ZC8B6S0F4M9T2V7X1A3E --secret @new-secret --overlap 0s`,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			body := map[string]any{}
 			if secret != "" {
@@ -287,6 +297,7 @@ func rotateWebhook(g *globals) *cobra.Command {
 func pauseWebhook(g *globals, name, short string) *cobra.Command {
 	return &cobra.Command{
 		Use: name + " WEBHOOK", Short: short, Args: cobra.ExactArgs(1),
+		Example: "  weir webhooks " + name + " wh_01JDQ5ZC8B6S0F4M9T2V7X1A3E",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return change(cmd, g, http.MethodPost, args[0], "/"+name, nil)
 		},
@@ -296,6 +307,7 @@ func pauseWebhook(g *globals, name, short string) *cobra.Command {
 func deleteWebhooks(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use: "delete WEBHOOK…", Short: "Take webhooks away; what waits for them is cancelled", Args: cobra.MinimumNArgs(1),
+		Example: "  weir webhooks delete wh_01JDQ5ZC8B6S0F4M9T2V7X1A3E",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return ask(cmd, g, func(ctx context.Context, c *client) error {
 				deleted := []string{}
