@@ -107,11 +107,15 @@ func worse(old *setup, is *loadedPlugin, p *config.Plugin) error {
 
 // compiling tells who asks a router that is not open.
 func (r *Router) compiling(done, all int) {
-	r.begin(fmt.Sprintf("plugins are being compiled, %d of %d are", done, all))
+	r.begin(fmt.Sprintf("plugins are being compiled, %d of %d are", done, all), done, all)
 }
 
-// tellLoading logs how far the loading is, once it takes long.
+// tellLoading logs how far the loading is, once it takes long. Who is told of the
+// start needs no log of it.
 func (r *Router) tellLoading(all int, done *atomic.Int64, over <-chan struct{}) {
+	if r.starting != nil && !r.opened.Load() {
+		return
+	}
 	tick := time.NewTicker(slowLoading)
 	defer tick.Stop()
 	for {

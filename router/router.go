@@ -56,6 +56,10 @@ type Options struct {
 	// there, and only [Router.Reload] reloads. Its error should be a
 	// [*problem.Problem] that says what is wrong.
 	Load func() (*config.Config, error)
+	// Starting is told what Open is doing, and of the plugins how many of all are
+	// compiled; all is 0 for what has no parts. Several goroutines call it, and wait
+	// for it. Nil: the log says how far the plugins are, once that takes long.
+	Starting func(what string, done, all int)
 }
 
 // Router is a running router. Its methods may be called from any goroutine.
@@ -77,10 +81,12 @@ type Router struct {
 	tracer  *tracing.Tracer // nil where nothing is traced
 	stdout  io.Writer
 	loader  func() (*config.Config, error)
-	lanes   *lane.Set
-	reader  *routing.Reader
-	replays *replay.Set
-	health  health
+	// starting is [Options.Starting], or nil.
+	starting func(what string, done, all int)
+	lanes    *lane.Set
+	reader   *routing.Reader
+	replays  *replay.Set
+	health   health
 
 	listeners listeners
 	stream    *stream.Hub
@@ -140,7 +146,7 @@ func New(ctx context.Context, c *config.Config, o Options) (*Router, error) {
 // Close are for a router that is open. Close ends it in either state.
 func Make(c *config.Config, o Options) *Router {
 	r := &Router{
-		config: c, log: o.Logger, inspect: o.Inspect, stdout: o.Stdout, cacheDir: o.CacheDir, loader: o.Load,
+		config: c, log: o.Logger, inspect: o.Inspect, stdout: o.Stdout, cacheDir: o.CacheDir, loader: o.Load, starting: o.Starting,
 		stream: stream.NewHub(nil), started: time.Now(), ended: make(chan struct{}), early: api.NewKeys(c.Server.Keys),
 	}
 	if r.log == nil {
@@ -150,7 +156,7 @@ func Make(c *config.Config, o Options) *Router {
 	r.metrics = r.newMetrics()
 	r.past = newPast()
 	r.life, r.endLife = context.WithCancel(context.Background())
-	r.begin("the router is starting")
+	r.begin("the router is starting", 0, 0)
 	return r
 }
 
@@ -183,14 +189,20 @@ func (r *Router) tryOpen(ctx context.Context) error {
 	return nil
 }
 
-// begin tells what the router does before it is open.
-func (r *Router) begin(phase string) { r.phase.Store(&phase) }
+// begin tells what the router does before it is open, and how much of all is done,
+// where that has parts.
+func (r *Router) begin(phase string, done, all int) {
+	r.phase.Store(&phase)
+	if r.starting != nil && !r.opened.Load() {
+		r.starting(phase, done, all)
+	}
+}
 
 // open wires an event's way, from the end to the beginning, so that each part
 // finds the next one ready.
 func (r *Router) open(ctx context.Context, o Options) error {
 	c := r.config
-	r.begin("the store is being opened, and recovers where it was not closed")
+	r.begin("the store is being opened, and recovers where it was not closed", 0, 0)
 	st, err := badger.Open(ctx, badger.Options{
 		Path: c.Store.Path, Retention: c.Store.Retention, MaxAge: c.Store.MaxAge, MinFree: c.Store.MinFree,
 		Logger: r.log.Named("store"), Synced: r.metrics.Synced,

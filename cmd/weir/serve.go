@@ -52,8 +52,9 @@ log { json = true }.`,
 }
 
 func serve(ctx context.Context, c *config.Config, f *files, watching bool) error {
+	start := newStarting(os.Stderr, terminalOf(os.Stderr).width)
 	log := hclog.New(&hclog.LoggerOptions{
-		Name: "weir", Level: hclog.LevelFromString(c.Log.Level), JSONFormat: c.Log.JSON, Output: os.Stderr,
+		Name: "weir", Level: hclog.LevelFromString(c.Log.Level), JSONFormat: c.Log.JSON, Output: start,
 	})
 	attempt.UserAgent = "Weir/" + version
 	// Libraries that write to the standard log must not write around ours.
@@ -82,14 +83,16 @@ func serve(ctx context.Context, c *config.Config, f *files, watching bool) error
 			return errors.Join(fmt.Errorf("listen on %s (server.admin): %w", c.Server.Admin, err), l.Close())
 		}
 	}
-	r := router.Make(c, router.Options{Logger: log, CacheDir: cacheDir(c), Load: f.again})
+	r := router.Make(c, router.Options{Logger: log, CacheDir: cacheDir(c), Load: f.again, Starting: start.teller()})
 	// They answer before the store is open: who asks then is told to come again.
 	served := make(chan error, 2)
 	go func() { served <- r.Serve(l) }()
 	if admin != nil {
 		go func() { served <- r.ServeAdmin(admin) }()
 	}
-	if err := r.Open(stop); err != nil {
+	err = r.Open(stop)
+	start.end()
+	if err != nil {
 		if stop.Err() != nil && errors.Is(err, context.Canceled) {
 			log.Info("stopped before the router was ready")
 			return nil
