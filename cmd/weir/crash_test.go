@@ -78,7 +78,7 @@ route "all" {
 		}
 		return n, example
 	}
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); {
 		if n, _ := missing(); n == 0 {
 			break
 		}

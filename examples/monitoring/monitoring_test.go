@@ -98,7 +98,7 @@ route "all" {
 		t.Fatal(answer)
 	}
 	text := ""
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		text = ask(http.MethodGet, "/metrics")
 		if strings.Contains(text, `weir_deliveries_total{destination="crm",outcome="dead"} 1`) &&
 			strings.Contains(text, `weir_deliveries_total{destination="crm",outcome="delivered"} 1`) {

@@ -303,7 +303,7 @@ func raw(t *testing.T, app *fiber.App, request string) int {
 		_ = app.Server().ServeConn(server)
 		server.Close()
 	}()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { client.Close() })()
 	go func() { _, _ = io.WriteString(client, request) }()

@@ -95,7 +95,7 @@ store "badger" {
 
 func (d *desk) await(what string, ok func() bool) {
 	d.t.Helper()
-	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			d.t.Fatalf("waited in vain for %s", what)
 		}

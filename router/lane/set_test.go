@@ -59,7 +59,7 @@ func status(t *testing.T, st store.Store, r store.Ref) *store.DeliveryStatus {
 
 func await(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain for %s", what)
 		}
@@ -659,7 +659,7 @@ func TestLargeAnswersStopNothing(t *testing.T) {
 		return r
 	})
 	add(t, s, "good", policy(4, 0), func(context.Context, *Work) Result { return Result{OK: true} })
-	const events = 400
+	const events = 160
 	for _, r := range post(t, st, events, "bad", "good") {
 		s.Posted(r)
 	}

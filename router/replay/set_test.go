@@ -86,7 +86,7 @@ func finish(t *testing.T, s *Set, id string) State {
 	ended := make(chan struct{})
 	go func() { s.Run(ctx); close(ended) }()
 	defer func() { cancel(); <-ended }()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(time.Millisecond) {
 		st, err := s.Get(id)
 		if err != nil {
 			t.Fatal(err)

@@ -41,7 +41,7 @@ func TestCrewDoesEachOnce(t *testing.T) {
 // What is slow is done side by side.
 func TestCrewHelps(t *testing.T) {
 	c := newCrew(t, 1)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var met atomic.Bool
 	for !met.Load() { // the helper may be on its way back to sleep

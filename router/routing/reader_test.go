@@ -49,7 +49,7 @@ func run(t *testing.T, st store.Store, tb *Table, until uint64) {
 		NewReader(st, tb, hclog.NewNullLogger(), deaf{}, nil).Run(ctx)
 		close(ended)
 	}()
-	for deadline := time.Now().Add(time.Minute); st.Progress() < until; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); st.Progress() < until; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("routing stands at %d, want %d", st.Progress(), until)
 		}
@@ -200,7 +200,7 @@ func (f *fails) Commit(ctx context.Context, r *store.Record) (store.Result, erro
 
 func awaitThat(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain for %s", what)
 		}

@@ -35,7 +35,7 @@ func start(t *testing.T, o Options) *Receiver {
 
 func stop(t *testing.T, r *Receiver) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := r.Close(ctx); err != nil {
 		t.Errorf("close: %v", err)
