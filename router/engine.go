@@ -26,6 +26,8 @@ func (e engine) Sending(lane string, ref store.Ref) bool {
 	return e.lanes.Sending(lane, ref)
 }
 
+func (e engine) InFlight(lane string) []store.Ref { return e.lanes.InFlight(lane) }
+
 // Opened reports whether more than Ready and Keys may be asked.
 func (e engine) Opened() bool { return e.opened.Load() }
 

@@ -204,7 +204,8 @@ func TestLookups(t *testing.T) {
 		{"/api/events?since=yesterday", 400, "bad_parameter"},
 		{"/api/events?cursor=rubbish!", 400, "bad_cursor"},
 		{"/api/deliveries?status=lost", 400, "bad_parameter"},
-		{"/api/deliveries/nonsense", 400, "bad_delivery_id"},
+		{"/api/deliveries/nonsense", 404, "delivery_not_found"},
+		{"/api/deliveries/dlv_00000000000020000001", 404, "delivery_not_found"}, // its last bits stand for nothing
 		{"/api/deliveries/dlv_00000000000000000000", 404, "delivery_not_found"},
 		{"/api/events/" + ids[0] + "/deliveries", 200, ""},
 		{"/api/events/" + ids[0] + "/explain", 200, ""},

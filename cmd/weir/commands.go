@@ -13,6 +13,16 @@ func commands(g *globals) []*cobra.Command {
 		newServe(g), newReload(g), newValidate(g), newFmt(g), newSend(g), newListen(g), newTail(g), newSink(g),
 		newEvents(g), newDeliveries(g), newDeadLetters(g), newDestinations(g), newWebhooks(g), newExplain(g), newReplay(g),
 		newPlugin(g), newDoctor(g), newVersion(g),
+		newLater("plan"), newLater("test"), newLater("console"), newLater("graph"), newLater("bench"),
+	}
+}
+
+// newLater is a command that Weir will have: it is refused by its name, whatever
+// follows, and help does not show it.
+func newLater(name string) *cobra.Command {
+	return &cobra.Command{
+		Use: name, Hidden: true, DisableFlagParsing: true,
+		RunE: func(*cobra.Command, []string) error { return usage("weir %s is not supported yet", name) },
 	}
 }
 

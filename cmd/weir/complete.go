@@ -239,7 +239,7 @@ func folderNames(*cobra.Command, []string, string) ([]string, cobra.ShellCompDir
 func (g *globals) argumentNames() map[string]completion {
 	delivery, dead := g.deliveryIDs("/api/deliveries"), g.deliveryIDs("/api/dead-letters")
 	of := map[string]completion{
-		"events show": g.eventIDs().once(), "explain": g.eventOrDelivery().once(),
+		"events show": g.eventIDs().once(), "events retry": g.eventIDs(), "events cancel": g.eventIDs(), "explain": g.eventOrDelivery().once(),
 		"replay": g.eventIDs().once(), "replay show": g.replayIDs().once(), "replay cancel": g.replayIDs().once(),
 		"deliveries show": delivery.once(), "deliveries retry": delivery, "deliveries cancel": delivery,
 		"dead-letters show": dead.once(), "dead-letters retry": dead, "dead-letters cancel": dead,

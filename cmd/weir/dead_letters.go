@@ -62,12 +62,13 @@ func newDeadLetters(g *globals) *cobra.Command {
 				return err
 			}
 			return ask(cmd, g, func(ctx context.Context, c *client) error {
-				all, more, err := listDeadLetters(ctx, c, q, f.limit)
+				list, more, err := listDeadLetters(ctx, c, q, f.limit)
 				if err != nil {
 					return err
 				}
+				all := list.DeadLetters
 				sayMore(cmd, more, len(all))
-				return g.print(cmd.OutOrStdout(), api.DeadLetterList{DeadLetters: all}, func(t *table) {
+				return g.print(cmd.OutOrStdout(), list, func(t *table) {
 					t.head("RECEIVED", "ID", "TYPE", "ROUTE", "DESTINATION", "REASON", "TRIES", "LAST")
 					for i := range all {
 						d := &all[i]
@@ -86,13 +87,13 @@ func newDeadLetters(g *globals) *cobra.Command {
 	return cmd
 }
 
-func listDeadLetters(ctx context.Context, c *client, q url.Values, limit int) (all []api.Delivery, more bool, err error) {
-	all = []api.Delivery{}
+func listDeadLetters(ctx context.Context, c *client, q url.Values, limit int) (list api.DeadLetterList, more bool, err error) {
+	list.DeadLetters = []api.Delivery{}
 	more, err = follow(ctx, c, "/api/dead-letters", q, limit, func(page *api.DeadLetterList) (int, string) {
-		all = append(all, page.DeadLetters...)
-		return len(all), page.Next
+		list.DeadLetters, list.Total = append(list.DeadLetters, page.DeadLetters...), page.Total
+		return len(list.DeadLetters), page.Next
 	})
-	return all, more, err
+	return list, more, err
 }
 
 // newDeadLetterMove is retry or cancel.

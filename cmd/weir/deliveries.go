@@ -46,10 +46,15 @@ func newDeliveries(g *globals) *cobra.Command {
 	}
 	f.register(ls)
 	ls.Flags().StringVar(&f.destination, "destination", "", "name of the destination")
-	ls.Flags().StringVar(&f.status, "status", "", "waiting, retrying, delivered, dead or cancelled")
+	ls.Flags().StringVar(&f.status, "status", "", "waiting, sending, retrying, delivered, dead or cancelled")
 	show := newDeliveryShow(g)
-	retry := newDeliveryRetry(g)
-	cmd.AddCommand(ls, show, retry, newDeliveryCancel(g))
+	cmd.AddCommand(ls, show,
+		newDeliveryMove(g, &deliveryRetry, "Send deliveries again that are dead, cancelled or wait for their next attempt",
+			`Send deliveries again that are dead, cancelled or wait for their next attempt: by
+id, or those that a list with the same flags shows.`),
+		newDeliveryMove(g, &deliveryCancel, "End deliveries that wait, are retrying or dead, by id or by filter",
+			`End deliveries that wait, are retrying or dead: by id, or those that a list with
+the same flags shows, and that are not ended already.`))
 	return cmd
 }
 
@@ -69,43 +74,62 @@ func newDeliveryShow(g *globals) *cobra.Command {
 	}
 }
 
-func newDeliveryRetry(g *globals) *cobra.Command {
-	return &cobra.Command{
-		Use: "retry DELIVERY…", Short: "Send deliveries again that are dead, cancelled or wait for their next attempt",
-		Args:    cobra.MinimumNArgs(1),
-		Example: "  weir deliveries retry dlv_00000000010000",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return ask(cmd, g, func(ctx context.Context, c *client) error {
-				var all []api.Delivery
-				bar := newProgress(cmd.ErrOrStderr(), len(args), "to be sent again")
-				defer bar.end()
-				for _, id := range args {
-					bar.step()
-					var d api.Delivery
-					if err := c.post(ctx, "/api/deliveries/"+url.PathEscape(id)+"/retry", nil, &d); err != nil {
-						return fmt.Errorf("%s: %w (%d of %d are to be sent again)", id, err, len(all), len(args))
-					}
-					all = append(all, d)
-				}
-				return g.print(cmd.OutOrStdout(), api.DeliveryList{Deliveries: all}, func(t *table) {
-					for i := range all {
-						t.row(all[i].ID, all[i].EventID, destinationOf(&all[i]), "out of order, due now")
-					}
-				})
-			})
-		},
-	}
+// deliveryMove is retry or cancel.
+type deliveryMove struct {
+	call, done string
+	// of are the states that it makes sense for.
+	of []store.State
+	// then says what comes next of a delivery.
+	then func(*api.Delivery) string
 }
 
-func newDeliveryCancel(g *globals) *cobra.Command {
+var (
+	deliveryRetry = deliveryMove{
+		"retry", "to be sent again", []store.State{store.Dead, store.Cancelled, store.Retrying},
+		func(*api.Delivery) string { return "out of order, due now" },
+	}
+	deliveryCancel = deliveryMove{
+		"cancel", "cancelled", []store.State{store.Waiting, store.Retrying, store.Dead},
+		func(d *api.Delivery) string { return d.Status },
+	}
+)
+
+// among gives the ids of those of a list, newest first, that it makes sense for,
+// oldest first.
+func (m *deliveryMove) among(list []api.Delivery) (ids []string) {
+	for i := range slices.Backward(list) {
+		if slices.Contains(m.of, store.State(list[i].Status)) {
+			ids = append(ids, list[i].ID)
+		}
+	}
+	return ids
+}
+
+// run moves deliveries one by one, and prints them.
+func (m *deliveryMove) run(ctx context.Context, cmd *cobra.Command, g *globals, c *client, ids []string) error {
+	all := []api.Delivery{}
+	bar := newProgress(cmd.ErrOrStderr(), len(ids), m.done)
+	defer bar.end()
+	for _, id := range ids {
+		bar.step()
+		var d api.Delivery
+		if err := c.post(ctx, "/api/deliveries/"+url.PathEscape(id)+"/"+m.call, nil, &d); err != nil {
+			return fmt.Errorf("%s: %w (%d of %d are %s)", id, err, len(all), len(ids), m.done)
+		}
+		all = append(all, d)
+	}
+	return g.print(cmd.OutOrStdout(), api.DeliveryList{Deliveries: all}, func(t *table) {
+		for i := range all {
+			t.row(all[i].ID, all[i].EventID, destinationOf(&all[i]), m.then(&all[i]))
+		}
+	})
+}
+
+func newDeliveryMove(g *globals, m *deliveryMove, short, long string) *cobra.Command {
 	f := &filters{}
 	cmd := &cobra.Command{
-		Use:   "cancel [DELIVERY…]",
-		Short: "End deliveries that wait, are retrying or dead, by id or by filter",
-		Long: `End deliveries that wait, are retrying or dead: by id, or those that a list with
-the same flags shows, and that are not ended already.`,
-		Example: `  weir deliveries cancel dlv_00000000010000
-  weir deliveries cancel --destination crm --type 'cart.*'`,
+		Use: m.call + " [DELIVERY…]", Short: short, Long: long,
+		Example: fmt.Sprintf("  weir deliveries %[1]s dlv_00000000010000\n  weir deliveries %[1]s --destination crm --type 'cart.*'", m.call),
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			q, err := f.query(time.Now())
 			if err != nil {
@@ -116,44 +140,27 @@ the same flags shows, and that are not ended already.`,
 				return &exitError{code: 2, err: errors.New("name deliveries, or choose them by flags such as --destination")}
 			}
 			return ask(cmd, g, func(ctx context.Context, c *client) error {
-				left := false
 				if len(ids) == 0 {
 					list, more, err := listDeliveries(ctx, c, q, f.limit)
 					if err != nil {
 						return err
 					}
-					left = more
-					for i := range slices.Backward(list) { // oldest first
-						if !store.State(list[i].Status).Final() || list[i].Status == string(store.Dead) {
-							ids = append(ids, list[i].ID)
-						}
+					ids = m.among(list)
+					if more {
+						defer fmt.Fprintf(cmd.ErrOrStderr(), "The newest %d were looked at, and there are more: do it again, or with a larger --limit.\n", f.limit)
 					}
 				}
-				all := []api.Delivery{}
-				bar := newProgress(cmd.ErrOrStderr(), len(ids), "cancelled")
-				defer bar.end()
-				for _, id := range ids {
-					bar.step()
-					var d api.Delivery
-					if err := c.post(ctx, "/api/deliveries/"+url.PathEscape(id)+"/cancel", nil, &d); err != nil {
-						return fmt.Errorf("%s: %w (%d of %d are cancelled)", id, err, len(all), len(ids))
-					}
-					all = append(all, d)
-				}
-				if left {
-					fmt.Fprintf(cmd.ErrOrStderr(), "The newest %d were looked at, and there are more: do it again, or with a larger --limit.\n", f.limit)
-				}
-				return g.print(cmd.OutOrStdout(), api.DeliveryList{Deliveries: all}, func(t *table) {
-					for i := range all {
-						t.row(all[i].ID, all[i].EventID, destinationOf(&all[i]), all[i].Status)
-					}
-				})
+				return m.run(ctx, cmd, g, c, ids)
 			})
 		},
 	}
 	f.register(cmd)
 	cmd.Flags().StringVar(&f.destination, "destination", "", "name of the destination")
-	cmd.Flags().StringVar(&f.status, "status", "", "waiting, retrying or dead")
+	var of []string
+	for _, s := range m.of {
+		of = append(of, string(s))
+	}
+	cmd.Flags().StringVar(&f.status, "status", "", "one of "+strings.Join(of, ", "))
 	return cmd
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"os"
 	"os/signal"
@@ -26,7 +27,7 @@ type filters struct {
 	limit                                                   int
 }
 
-var states = []string{"waiting", "retrying", "delivered", "dead", "cancelled"}
+var states = []string{"waiting", "sending", "retrying", "delivered", "dead", "cancelled"}
 
 func (f *filters) register(cmd *cobra.Command) {
 	fl := cmd.Flags()
@@ -167,7 +168,42 @@ func newEvents(g *globals) *cobra.Command {
 		},
 	}
 	show.Flags().StringVar(&source, "source", "", "which source's, where several have the id")
-	cmd.AddCommand(ls, show)
+	cmd.AddCommand(ls, show,
+		newEventMove(g, &deliveryRetry, "Send what an event led to again, as far as it is dead, cancelled or waits for its next attempt"),
+		newEventMove(g, &deliveryCancel, "End what an event led to, as far as it waits, is retrying or dead"))
+	return cmd
+}
+
+// newEventMove is [newDeliveryMove] of all deliveries of some events.
+func newEventMove(g *globals, m *deliveryMove, short string) *cobra.Command {
+	var source string
+	cmd := &cobra.Command{
+		Use: m.call + " EVENT…", Short: short, Args: cobra.MinimumNArgs(1),
+		Example: "  weir events " + m.call + " order-8",
+		RunE: func(cmd *cobra.Command, events []string) error {
+			return ask(cmd, g, func(ctx context.Context, c *client) error {
+				var ids []string
+				for _, e := range events {
+					var all []api.Delivery
+					q := url.Values{}
+					if source != "" {
+						q.Set("source", source)
+					}
+					_, err := follow(ctx, c, "/api/events/"+url.PathEscape(e)+"/deliveries", q, math.MaxInt, func(page *api.DeliveryList) (int, string) {
+						all = append(all, page.Deliveries...)
+						return len(all), page.Next
+					})
+					if err != nil {
+						return err
+					}
+					slices.Reverse(all) // those of an event are listed by their numbers
+					ids = append(ids, m.among(all)...)
+				}
+				return m.run(ctx, cmd, g, c, ids)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&source, "source", "", "which source's, where several have the id")
 	return cmd
 }
 
@@ -216,7 +252,7 @@ func printEvent(t *table, e *api.Event) {
 	t.pair("content type", e.ContentType)
 	t.flush()
 	if len(e.Header) > 0 {
-		t.line("header       " + string(e.Header))
+		t.line("header        " + string(e.Header))
 	}
 	switch {
 	case e.Data != nil:

@@ -103,7 +103,7 @@ func loadForSend(g *globals) (*config.Config, error) {
 
 func readData(stdin io.Reader, data string) ([]byte, error) {
 	switch {
-	case data == "-":
+	case data == "-", data == "@-":
 		b, err := io.ReadAll(stdin)
 		if err != nil {
 			return nil, fmt.Errorf("read standard input: %w", err)

@@ -101,6 +101,9 @@ type registration struct {
 func (r *registration) register(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringSliceVarP(&r.events, "event", "e", nil, "type of events; * stands for any run of characters; may be repeated")
+	f.StringSliceVar(&r.events, "events", nil, "the same, as listen and tail call it")
+	f.Lookup("events").Hidden = true
+	f.StringVar(&r.url, "url", "", "where it is sent to")
 	f.StringVar(&r.uid, "uid", "", "a name of your own, once in a tenant")
 	f.StringVar(&r.filter, "filter", "", `condition, such as 'event.data.total > 100'`)
 	f.StringVar(&r.plugin, "plugin", "", "plugin that the configuration allows")
@@ -182,11 +185,16 @@ func createWebhook(g *globals) *cobra.Command {
 	r := &registration{}
 	var secret, tenant string
 	cmd := &cobra.Command{
-		Use: "create URL", Short: "Register a webhook; a secret that is made is shown once", Args: cobra.ExactArgs(1),
+		Use: "create URL", Short: "Register a webhook; a secret that is made is shown once", Args: cobra.MaximumNArgs(1),
 		Example: `  weir webhooks create https://shop.example.com/hooks --event 'order.*'
   weir webhooks create https://shop.example.com/hooks --tenant acme --filter 'event.data.total > 100'`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r.url = args[0]
+			if (len(args) == 0) == (r.url == "") {
+				return usage("say where it is sent to: weir webhooks create URL")
+			}
+			if len(args) > 0 {
+				r.url = args[0]
+			}
 			body, err := r.body(cmd)
 			if err != nil {
 				return err
@@ -236,7 +244,6 @@ func updateWebhook(g *globals) *cobra.Command {
 		},
 	}
 	r.register(cmd)
-	cmd.Flags().StringVar(&r.url, "url", "", "where it is sent to")
 	return cmd
 }
 

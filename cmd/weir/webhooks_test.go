@@ -88,7 +88,7 @@ func TestWebhooksCommands(t *testing.T) {
 		t.Error(out)
 	}
 	// Without a router the store still answers, and lanes can be paused, but no registration changes.
-	run(0, "create", url, "--event", "*", "--uid", "last")
+	run(0, "create", "--url", url, "--events", "*", "--uid", "last")
 	r.stop(t)
 	if out := run(0, "pause", "last"); !strings.Contains(out, "paused") {
 		t.Error(out)

@@ -1,9 +1,12 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -22,20 +25,61 @@ func (s *server) listDeliveries(c *fiber.Ctx) error {
 	q := newQuery(c, "destination", "type", "source", "tenant", "status", "since", "until", "cursor", "limit")
 	ask := store.DeliveryQuery{
 		Destination: q.text("destination"), Type: q.text("type"), Source: q.text("source"), Tenant: q.text("tenant"),
-		State: q.state("status"), Told: true, Since: q.time("since"), Until: q.time("until"), Page: q.page(),
+		State: q.state("status", store.Sending), Told: true, Since: q.time("since"), Until: q.time("until"), Page: q.page(),
 	}
 	if q.err != nil {
 		return q.err
 	}
-	deliveries, next, err := s.engine.Store().ListDeliveries(c.Context(), ask)
+	list := s.engine.Store().ListDeliveries
+	if ask.State == store.Sending {
+		list = s.sendingDeliveries
+	}
+	deliveries, next, err := list(c.Context(), ask)
 	if err != nil {
 		return err
 	}
-	list := DeliveryList{Deliveries: []Delivery{}, Next: next}
+	page := DeliveryList{Deliveries: []Delivery{}, Next: next}
 	for _, d := range deliveries {
-		list.Deliveries = append(list.Deliveries, s.delivery(d))
+		page.Deliveries = append(page.Deliveries, s.delivery(d))
 	}
-	return c.JSON(list)
+	return c.JSON(page)
+}
+
+// sendingDeliveries lists what is being sent at this moment, which the store does
+// not know. The cursor is the last one's id.
+func (s *server) sendingDeliveries(ctx context.Context, q store.DeliveryQuery) (list []*store.DeliveryStatus, next string, err error) {
+	before := store.Ref{Position: math.MaxUint64}
+	if q.Cursor != "" {
+		if before, err = store.ParseRef(q.Cursor); err != nil {
+			return nil, "", store.ErrCursor
+		}
+	}
+	refs := s.engine.InFlight(q.Destination)
+	slices.SortFunc(refs, func(a, b store.Ref) int {
+		return cmp.Or(cmp.Compare(b.Position, a.Position), cmp.Compare(b.Index, a.Index))
+	})
+	for _, ref := range refs {
+		if !ref.Less(before) {
+			continue
+		}
+		d, err := s.engine.Store().Delivery(ctx, ref)
+		if isNotFound(err) { // what routed it is not committed yet
+			continue
+		}
+		if err != nil {
+			return nil, "", err
+		}
+		if d.State != store.Waiting && d.State != store.Retrying ||
+			q.Type != "" && !event.MatchType(q.Type, d.Type) || q.Source != "" && q.Source != d.Source || q.Tenant != "" && q.Tenant != d.Tenant ||
+			d.Received.Before(q.Since) || !q.Until.IsZero() && !d.Received.Before(q.Until) {
+			continue
+		}
+		if len(list) == q.Limit {
+			return list, list[len(list)-1].Ref.String(), nil
+		}
+		list = append(list, d)
+	}
+	return list, "", nil
 }
 
 // eventDeliveries lists what an event led to, by index. The cursor is an index.
@@ -101,7 +145,7 @@ func (s *server) showDelivery(c *fiber.Ctx) error {
 func deliveryRef(c *fiber.Ctx) (store.Ref, error) {
 	r, err := store.ParseRef(c.Params("id"))
 	if err != nil {
-		return r, problem.New(http.StatusBadRequest, "bad_delivery_id", "%v", err)
+		return r, problem.New(http.StatusNotFound, "delivery_not_found", "there is no such delivery: %v", err)
 	}
 	return r, nil
 }

@@ -71,9 +71,13 @@ func (q *query) page() store.Page {
 	return p
 }
 
-func (q *query) state(name string) store.State {
-	// Sending is known to the running router only, and passes in a moment.
-	return store.State(q.oneOf(name, string(store.Waiting), string(store.Retrying), string(store.Delivered), string(store.Dead), string(store.Cancelled)))
+// state is that of a delivery as the store knows it, or one of others.
+func (q *query) state(name string, others ...store.State) store.State {
+	words := []string{string(store.Waiting), string(store.Retrying), string(store.Delivered), string(store.Dead), string(store.Cancelled)}
+	for _, o := range others {
+		words = append(words, string(o))
+	}
+	return store.State(q.oneOf(name, words...))
 }
 
 // someOf is a parameter that has some of the words, with commas between, or none.

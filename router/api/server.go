@@ -57,6 +57,8 @@ type Engine interface {
 	Table() *routing.Table
 	// Sending reports whether a delivery is being tried.
 	Sending(lane string, r store.Ref) bool
+	// InFlight gives those of a lane that are, or of all lanes where it has no name.
+	InFlight(lane string) []store.Ref
 	// Config is the configuration that runs, its secrets masked.
 	Config() *Config
 	// Reload takes over the configuration's files as they are now. With orphan it

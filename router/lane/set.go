@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -289,6 +290,21 @@ func (s *Set) Sending(lane string, r store.Ref) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.busy[r]
+}
+
+// InFlight gives the deliveries of a lane of which Sending holds, or those of all
+// lanes where name is empty.
+func (s *Set) InFlight(name string) []store.Ref {
+	var refs []store.Ref
+	for _, l := range s.all() {
+		if name != "" && l.name != name {
+			continue
+		}
+		l.mu.Lock()
+		refs = slices.AppendSeq(refs, maps.Keys(l.busy))
+		l.mu.Unlock()
+	}
+	return refs
 }
 
 func (s *Set) stopping() bool {

@@ -53,5 +53,9 @@ func ParseRef(s string) (Ref, error) {
 	if err != nil {
 		return Ref{}, fmt.Errorf("%q is not a delivery id: %w", s, err)
 	}
-	return Ref{Position: binary.BigEndian.Uint64(b[:8]), Index: binary.BigEndian.Uint32(b[8:])}, nil
+	r := Ref{Position: binary.BigEndian.Uint64(b[:8]), Index: binary.BigEndian.Uint32(b[8:])}
+	if !strings.EqualFold(r.String(), s) { // the last character has bits to spare
+		return Ref{}, fmt.Errorf("%q is not a delivery id", s)
+	}
+	return r, nil
 }

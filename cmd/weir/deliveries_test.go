@@ -1,0 +1,126 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/weirhq/weir/router/api"
+)
+
+func listed(t *testing.T, dir string, args ...string) api.DeliveryList {
+	t.Helper()
+	var list api.DeliveryList
+	if err := json.Unmarshal([]byte(mustRun(t, dir, append(args, "-o", "json")...)), &list); err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// What a receiver keeps hanging is sending, and is found by that; what an event led
+// to is ended and sent again together.
+func TestDeliveriesOfEvents(t *testing.T) {
+	answer := make(chan bool)
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-answer:
+		case <-r.Context().Done():
+		}
+	}))
+	defer receiver.Close()
+	r, config := configured(t, fmt.Sprintf(`
+destination "slow" {
+  url     = %q
+  timeout = "1m"
+}
+destination "gone" {
+  url = "http://127.0.0.1:1/"
+  retry {
+    schedule = ["0s"]
+  }
+}
+destination "later" {
+  url = "http://127.0.0.1:1/"
+  retry {
+    schedule = ["0s", "1h"]
+  }
+}
+route "slow" {
+  events = ["slow.*"]
+  to     = [destination.slow]
+}
+route "others" {
+  events = ["order.*"]
+  to     = [destination.gone, destination.later]
+}
+`, receiver.URL))
+	dir := filepath.Dir(config)
+
+	for i := range 3 {
+		mustRun(t, dir, "send", "--type", fmt.Sprintf("slow.%d", i), "--id", fmt.Sprintf("slow-%d", i))
+	}
+	sending := func(args ...string) []api.Delivery {
+		return listed(t, dir, append([]string{"deliveries", "ls", "--status", "sending"}, args...)...).Deliveries
+	}
+	eventually(t, "all to be sent", func() bool { return len(sending()) == 3 })
+	if all := sending(); all[0].EventID != "slow-2" || all[2].EventID != "slow-0" || all[0].Status != "sending" {
+		t.Errorf("%+v", all)
+	}
+	for args, want := range map[string]int{
+		"--type slow.1": 1, "--destination slow": 3, "--destination gone": 0, "--source events": 3, "--source other": 0,
+		"--tenant acme": 0, "--since 1h": 3, "--until 1h": 0, "--limit 2": 2,
+	} {
+		if got := sending(strings.Fields(args)...); len(got) != want {
+			t.Errorf("%s gives %d, want %d", args, len(got), want)
+		}
+	}
+	_, page := get(t, r.base+"/api/deliveries?status=sending&limit=2")
+	_, rest := get(t, r.base+"/api/deliveries?status=sending&limit=2&cursor="+page["next"].(string))
+	if last := rest["deliveries"].([]any); len(last) != 1 || last[0].(map[string]any)["event_id"] != "slow-0" || rest["next"] != nil {
+		t.Errorf("the second page is %v", rest)
+	}
+	if status, body := get(t, r.base+"/api/deliveries?status=sending&cursor=x"); status != 400 || body["code"] != "bad_cursor" {
+		t.Errorf("%d %v", status, body)
+	}
+	close(answer)
+	eventually(t, "them to be delivered", func() bool { return len(sending()) == 0 })
+
+	mustRun(t, dir, "send", "--type", "order.paid", "--id", "o-1")
+	mustRun(t, dir, "send", "--type", "order.paid", "--id", "o-2")
+	states := func(event string) string {
+		var words []string
+		for _, d := range listed(t, dir, "deliveries", "ls", "--type", "order.*").Deliveries {
+			if d.EventID == event {
+				words = append(words, d.Status)
+			}
+		}
+		return strings.Join(words, " ")
+	}
+	settled := func() bool { return states("o-1") == "retrying dead" && states("o-2") == "retrying dead" }
+	eventually(t, "the attempts", settled)
+	var dead api.DeadLetterList
+	if err := json.Unmarshal([]byte(mustRun(t, dir, "dead-letters", "ls", "--limit", "1", "-o", "json")), &dead); err != nil || dead.Total != 2 || len(dead.DeadLetters) != 1 {
+		t.Errorf("%+v %v", dead, err)
+	}
+	if got := listed(t, dir, "events", "cancel", "o-1").Deliveries; len(got) != 2 || states("o-1") != "cancelled cancelled" {
+		t.Errorf("cancelled %+v", got)
+	}
+	if got := listed(t, dir, "events", "cancel", "o-1").Deliveries; len(got) != 0 {
+		t.Errorf("cancelled again: %+v", got)
+	}
+	if got := listed(t, dir, "events", "retry", "o-1").Deliveries; len(got) != 2 {
+		t.Errorf("retried %+v", got)
+	}
+	eventually(t, "the attempts", settled)
+	if got := listed(t, dir, "deliveries", "retry", "--status", "dead", "--destination", "gone").Deliveries; len(got) != 2 {
+		t.Errorf("retried by filter: %+v", got)
+	}
+	eventually(t, "the attempts", settled)
+	if _, errOut, code := weir(t, dir, "events", "retry", "nobody"); code != 1 || !strings.Contains(errOut, "event_not_found") {
+		t.Error(code, errOut)
+	}
+}
