@@ -57,7 +57,7 @@ func (e engine) Accept(ctx context.Context, s *source.Source, taken source.Taken
 		return nil, nil
 	}
 	span := e.tracer.Ingest(ctx, s.Name(), taken.Traceparent, taken.Events[0].Received, len(taken.Events))
-	record := &store.Record{Events: make([]store.NewEvent, len(taken.Events))}
+	record := newRecord(len(taken.Events))
 	for i, x := range taken.Events {
 		x.Trace = span.Trace
 		record.Events[i] = store.NewEvent{Event: x, Dedupe: s.Dedupe(), Alias: alias(taken.Signature, i)}
@@ -68,6 +68,19 @@ func (e engine) Accept(ctx context.Context, s *source.Source, taken source.Taken
 		e.tally.Took(s.Name(), len(taken.Events))
 	}
 	return result.Events, err
+}
+
+// newRecord has room for n events. Nearly all records have one, and are one allocation.
+func newRecord(n int) *store.Record {
+	if n > 1 {
+		return &store.Record{Events: make([]store.NewEvent, n)}
+	}
+	one := &struct {
+		record store.Record
+		events [1]store.NewEvent
+	}{}
+	one.record.Events = one.events[:n]
+	return &one.record
 }
 
 // alias is the second name of event i of a request with a signature, empty where

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -70,5 +71,7 @@ func (e engine) Imagine(r *source.Request, name string) (*event.Event, error) {
 	if len(taken.Events) != 1 || taken.Batch {
 		return nil, problem.New(http.StatusBadRequest, "one_event", "explain takes one event, not a list")
 	}
-	return taken.Events[0], nil
+	made := taken.Events[0]
+	made.Data = bytes.Clone(made.Data) // plugins that run for too long may outlive the request
+	return made, nil
 }

@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
-	"github.com/gofiber/fiber/v2/utils"
+	"github.com/valyala/fasthttp"
 
 	"github.com/weirhq/weir/router/config"
 	"github.com/weirhq/weir/router/problem"
@@ -82,20 +82,20 @@ func (k *Keys) holder(digest [sha256.Size]byte) *Grant {
 }
 
 // grant finds what the request's token is good for. The error is a problem.
-func (s *server) grant(c *fiber.Ctx, keys *Keys) (*Grant, error) {
-	token, ok := bearer(c.Get(fiber.HeaderAuthorization))
+func (s *server) grant(ctx *fasthttp.RequestCtx, keys *Keys) (*Grant, error) {
+	token, ok := bearer(header(ctx, fiber.HeaderAuthorization))
 	if !ok && s.sessions != nil {
-		if g, err := s.session(c, keys); g != nil || err != nil {
+		if g, err := s.session(ctx, keys); g != nil || err != nil {
 			return g, err
 		}
 	}
 	if !ok {
-		c.Set(fiber.HeaderWWWAuthenticate, "Bearer")
+		ctx.Response.Header.Set(fiber.HeaderWWWAuthenticate, "Bearer")
 		return nil, problem.New(http.StatusUnauthorized, "token_missing", "this needs a token: send Authorization: Bearer TOKEN (weir has --token and WEIR_TOKEN)")
 	}
 	g := keys.find(token)
 	if g == nil {
-		c.Set(fiber.HeaderWWWAuthenticate, `Bearer error="invalid_token"`)
+		ctx.Response.Header.Set(fiber.HeaderWWWAuthenticate, `Bearer error="invalid_token"`)
 		return nil, problem.New(http.StatusUnauthorized, "token_unknown", "this router does not know the token")
 	}
 	return g, nil
@@ -110,17 +110,17 @@ func bearer(header string) (token string, ok bool) {
 }
 
 // require passes requests whose token has one of the scopes.
-func (s *server) require(c *fiber.Ctx, scopes ...config.Scope) error {
+func (s *server) require(ctx *fasthttp.RequestCtx, scopes []config.Scope) error {
 	keys := s.engine.Keys()
 	if !keys.Any() {
 		return nil
 	}
-	g, err := s.grant(c, keys)
+	g, err := s.grant(ctx, keys)
 	if err != nil {
 		return err
 	}
 	if !g.allows(scopes) {
-		c.Set(fiber.HeaderWWWAuthenticate, `Bearer error="insufficient_scope"`)
+		ctx.Response.Header.Set(fiber.HeaderWWWAuthenticate, `Bearer error="insufficient_scope"`)
 		return problem.New(http.StatusForbidden, "scope_missing", "the token may not do this: it needs the scope %s", join(scopes)).With("needs", scopes)
 	}
 	return nil
@@ -134,25 +134,28 @@ func join(scopes []config.Scope) string {
 	return strings.Join(list, " or ")
 }
 
+// ingesting is what a token needs at a source.
+var ingesting = []config.Scope{config.ScopeIngest}
+
 // mayIngest asks for a token where the source knows nobody by itself.
-func (s *server) mayIngest(c *fiber.Ctx, src *source.Source) error {
+func (s *server) mayIngest(ctx *fasthttp.RequestCtx, src *source.Source) error {
 	if src.Verified() {
 		return nil
 	}
-	return s.require(c, config.ScopeIngest)
+	return s.require(ctx, ingesting)
 }
 
 // authorize stands before everything but ingest and health, so that what is
 // added later is closed by itself.
 func (s *server) authorize(c *fiber.Ctx) error {
-	secure(c)
+	secure(c.Context())
 	if done, err := s.mayPull(c); done || err != nil {
 		if err != nil {
 			return err
 		}
 		return c.Next()
 	}
-	if err := s.require(c, needed(c.Method(), c.Path())...); err != nil {
+	if err := s.require(c.Context(), needed(c.Method(), c.Path())); err != nil {
 		var p *problem.Problem
 		if errors.As(err, &p) && p.Status == http.StatusUnauthorized && s.page(c) {
 			return c.Redirect("/login?next="+url.QueryEscape(c.OriginalURL()), http.StatusSeeOther)
@@ -185,7 +188,7 @@ func (s *server) known(c *fiber.Ctx) bool {
 	if !keys.Any() {
 		return true
 	}
-	token, ok := bearer(utils.UnsafeString(c.Request().Header.Peek(fiber.HeaderAuthorization)))
+	token, ok := bearer(header(c.Context(), fiber.HeaderAuthorization))
 	if !ok {
 		return false
 	}

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 
 	"github.com/weirhq/weir/router/problem"
 )
@@ -48,31 +49,55 @@ var errNoRoom = errors.New("too many bodies at a time")
 // read is the first handler of each request. The body that those after it see
 // holds until they return.
 func (s *server) read(c *fiber.Ctx) error {
-	request := c.Request()
-	if !request.IsBodyStream() {
-		return c.Next()
-	}
-	b := s.bodies
-	buffer := b.pool.Get().(*[]byte)
-	taken, held, err := b.take((*buffer)[:0], c.Context().RequestBodyStream(), request.Header.ContentLength())
-	defer func() {
-		b.held.Add(-held)
-		if cap(taken) <= pooledBody {
-			*buffer = taken[:0]
-			b.pool.Put(buffer)
-		}
-	}()
+	body, err := s.body(c.Context())
+	defer body.giveBack()
 	if err != nil {
-		// What is left of the body must not be taken for the next request.
-		c.Context().SetConnectionClose()
-		err = bodyProblem(err)
-		if src := s.engine.Source(c.Path()); src != nil && c.Method() == fiber.MethodPost {
-			s.engine.Tally().Refused(src.Name(), s.problem(c, err).Code)
-		}
 		return err
 	}
-	request.SetBodyRaw(taken)
 	return c.Next()
+}
+
+// lent is what the body of a request holds. The zero value holds nothing.
+type lent struct {
+	bodies *bodies
+	buffer *[]byte
+	held   int64
+}
+
+// giveBack ends the use of the body.
+func (l *lent) giveBack() {
+	if l.bodies == nil {
+		return
+	}
+	l.bodies.held.Add(-l.held)
+	if cap(*l.buffer) <= pooledBody {
+		l.bodies.pool.Put(l.buffer)
+	}
+}
+
+// body reads the body of a request. It can be asked for until what it holds is given
+// back, which the caller does where there is an error, too.
+func (s *server) body(ctx *fasthttp.RequestCtx) (lent, error) {
+	request := &ctx.Request
+	if !request.IsBodyStream() {
+		return lent{}, nil
+	}
+	l := lent{bodies: s.bodies, buffer: s.bodies.pool.Get().(*[]byte)}
+	taken, held, err := s.bodies.take((*l.buffer)[:0], ctx.RequestBodyStream(), request.Header.ContentLength())
+	*l.buffer, l.held = taken[:0], held
+	if err != nil {
+		// What is left of the body must not be taken for the next request.
+		ctx.SetConnectionClose()
+		err = bodyProblem(err)
+		if ctx.IsPost() && s.engine.Opened() {
+			if src := s.engine.Source(pathOf(ctx)); src != nil {
+				s.engine.Tally().Refused(src.Name(), s.problem(ctx, err).Code)
+			}
+		}
+		return l, err
+	}
+	request.SetBodyRaw(taken)
+	return l, nil
 }
 
 // take reads a body into buffer. length is what the client claims, negative where

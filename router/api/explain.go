@@ -55,7 +55,7 @@ func (s *server) explainUnsent(c *fiber.Ctx) error {
 	if q.err != nil {
 		return q.err
 	}
-	e, err := s.engine.Imagine(s.request(c), q.text("source"))
+	e, err := s.engine.Imagine(s.request(c.Context()), q.text("source"))
 	if err != nil {
 		return err
 	}

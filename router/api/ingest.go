@@ -4,10 +4,12 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/utils"
+	"github.com/valyala/fasthttp"
 
 	"github.com/weirhq/weir/router/config"
 	"github.com/weirhq/weir/router/event"
@@ -28,8 +30,51 @@ type Watch interface {
 // maxWait is the longest that a producer may wait.
 const maxWait = 30 * time.Second
 
-// ingest takes what is for a source, and answers only when it is on disk. A
-// refusal is counted.
+// shortcut answers what plainly is an event, which nearly all requests of a busy router
+// are, without the way through Fiber's routes; next answers the rest. The steps are
+// those of Fiber's way, and so are the answers: a request that could be read in another
+// way goes that one.
+func (s *server) shortcut(next fasthttp.RequestHandler) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) {
+		src := s.plainly(ctx)
+		if src == nil {
+			next(ctx)
+			return
+		}
+		if err := s.event(ctx, src); err != nil {
+			if err = s.fail(ctx, err); err != nil {
+				ctx.Error(http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+			}
+		}
+	}
+}
+
+// plainly is the source that a request is for, nil where it takes more than a look at
+// its target and its Host to know.
+func (s *server) plainly(ctx *fasthttp.RequestCtx) *source.Source {
+	h := &ctx.Request.Header
+	if !h.IsPost() || !nameAndPort(utils.UnsafeString(h.Host())) || !s.engine.Opened() {
+		return nil
+	}
+	// A path of the configuration has no query, so this target has none.
+	return s.engine.Source(utils.UnsafeString(h.RequestURI()))
+}
+
+// event answers a request for a source.
+func (s *server) event(ctx *fasthttp.RequestCtx, src *source.Source) error {
+	body, err := s.body(ctx)
+	defer body.giveBack()
+	if err != nil {
+		return err
+	}
+	if err := s.guard(ctx, utils.UnsafeString(ctx.Request.Header.Host())); err != nil {
+		return err
+	}
+	_, err = s.tallied(ctx, src, utils.UnsafeString(ctx.Request.Header.RequestURI()))
+	return err
+}
+
+// ingest takes what is for a source, and answers only when it is on disk.
 func (s *server) ingest(c *fiber.Ctx) error {
 	if c.Method() != fiber.MethodPost && c.Method() != fiber.MethodGet {
 		return c.Next()
@@ -38,35 +83,44 @@ func (s *server) ingest(c *fiber.Ctx) error {
 	if src == nil {
 		return c.Next()
 	}
-	done, err := s.take(c, src)
+	done, err := s.tallied(c.Context(), src, c.Path())
+	if err != nil || done {
+		return err
+	}
+	return c.Next()
+}
+
+// tallied is take; a refusal is counted.
+func (s *server) tallied(ctx *fasthttp.RequestCtx, src *source.Source, path string) (bool, error) {
+	done, err := s.take(ctx, src, path)
 	if err != nil {
-		p := s.problem(c, err)
+		p := s.problem(ctx, err)
 		s.engine.Tally().Refused(src.Name(), p.Code)
-		return p
+		return true, p
 	}
-	if !done {
-		return c.Next()
-	}
-	return nil
+	return done, nil
 }
 
 // take reports whether the request was one for the source.
-func (s *server) take(c *fiber.Ctx, src *source.Source) (bool, error) {
-	r := s.request(c)
+func (s *server) take(ctx *fasthttp.RequestCtx, src *source.Source, path string) (bool, error) {
+	r := requests.Get().(*source.Request)
+	defer release(r)
+	s.fill(r, ctx, path)
 	challenge, err := src.Handshake(r)
 	if err != nil {
 		return true, err
 	}
 	if challenge != nil {
 		// What comes from the request must not be taken for a page.
-		c.Set(fiber.HeaderXContentTypeOptions, "nosniff")
-		return true, send(c, challenge)
+		ctx.Response.Header.SetCanonical(contentTypeOptions, noSniff)
+		send(ctx, challenge)
+		return true, nil
 	}
 	if r.Method != fiber.MethodPost {
 		return false, nil
 	}
 	// After the handshake, to which providers bring no token.
-	if err := s.mayIngest(c, src); err != nil {
+	if err := s.mayIngest(ctx, src); err != nil {
 		return true, err
 	}
 	wait, err := waitFor(r, src)
@@ -78,7 +132,7 @@ func (s *server) take(c *fiber.Ctx, src *source.Source) (bool, error) {
 		return true, err
 	}
 	if s.engine.Traces() {
-		taken.Traceparent = c.Get("traceparent")
+		taken.Traceparent = header(ctx, "traceparent")
 	}
 	var watch Watch
 	if wait > 0 {
@@ -87,17 +141,18 @@ func (s *server) take(c *fiber.Ctx, src *source.Source) (bool, error) {
 		}
 		defer watch.Close()
 	}
-	accepted, err := s.engine.Accept(c.Context(), src, taken)
+	accepted, err := s.engine.Accept(ctx, src, taken)
 	if err != nil {
 		return true, err
 	}
 	if watch != nil {
-		return true, s.answerWaiting(c, watch, wait, taken.Batch, accepted)
+		return true, s.answerWaiting(ctx, watch, wait, taken.Batch, accepted)
 	}
 	if reply := src.Reply(); reply != nil {
-		return true, send(c, reply)
+		send(ctx, reply)
+		return true, nil
 	}
-	answerAccepted(c, taken.Batch, accepted)
+	answerAccepted(ctx, taken.Batch, accepted)
 	return true, nil
 }
 
@@ -114,12 +169,12 @@ func waitFor(r *source.Request, src *source.Source) (time.Duration, error) {
 }
 
 // send answers with fixed bytes.
-func send(c *fiber.Ctx, a *verify.Answer) error {
+func send(ctx *fasthttp.RequestCtx, a *verify.Answer) {
 	if a.ContentType != "" {
-		c.Context().Response.Header.SetContentType(a.ContentType)
+		ctx.Response.Header.SetContentType(a.ContentType)
 	}
-	c.Status(a.Status)
-	return c.SendString(a.Body)
+	ctx.SetStatusCode(a.Status)
+	ctx.Response.SetBodyString(a.Body)
 }
 
 func answerTo(a *store.Accepted) Accepted {
@@ -130,10 +185,11 @@ func answerTo(a *store.Accepted) Accepted {
 	return answer
 }
 
-func answerAccepted(c *fiber.Ctx, batch bool, accepted []store.Accepted) {
-	b := make([]byte, 0, 32+96*len(accepted))
+func answerAccepted(ctx *fasthttp.RequestCtx, batch bool, accepted []store.Accepted) {
+	var few [256]byte
+	b := few[:0]
 	if batch {
-		b = append(b, `{"events":[`...)
+		b = append(make([]byte, 0, 32+96*len(accepted)), `{"events":[`...)
 	}
 	for i := range accepted {
 		if i > 0 {
@@ -145,26 +201,26 @@ func answerAccepted(c *fiber.Ctx, batch bool, accepted []store.Accepted) {
 	if batch {
 		b = append(b, `]}`...)
 	}
-	c.Context().Response.Header.SetContentType(fiber.MIMEApplicationJSON)
-	c.Context().Response.SetBodyRaw(b)
-	c.Status(http.StatusAccepted)
+	ctx.Response.Header.SetContentType(fiber.MIMEApplicationJSON)
+	ctx.Response.SetBody(b)
+	ctx.SetStatusCode(http.StatusAccepted)
 }
 
 // answerWaiting answers with what the events led to: 200 where all of it has
 // ended, 202 when time is up.
-func (s *server) answerWaiting(c *fiber.Ctx, watch Watch, wait time.Duration, batch bool, accepted []store.Accepted) error {
+func (s *server) answerWaiting(ctx *fasthttp.RequestCtx, watch Watch, wait time.Duration, batch bool, accepted []store.Accepted) error {
 	// The watch itself ends with the router; fasthttp's context knows no more.
-	ctx, cancel := context.WithTimeout(context.Background(), wait)
+	waiting, cancel := context.WithTimeout(context.Background(), wait)
 	defer cancel()
 	positions := make([]uint64, len(accepted))
 	for i := range accepted {
 		positions[i] = accepted[i].Position
 	}
-	results, ended, err := watch.Wait(ctx, positions)
+	results, ended, err := watch.Wait(waiting, positions)
 	if err != nil {
 		// The events are stored: a problem would say that they are not.
 		s.log.Error("cannot tell what events led to", "error", err)
-		answerAccepted(c, batch, accepted)
+		answerAccepted(ctx, batch, accepted)
 		return nil
 	}
 	list := make([]Outcome, len(accepted))
@@ -174,32 +230,63 @@ func (s *server) answerWaiting(c *fiber.Ctx, watch Watch, wait time.Duration, ba
 			list[i].Deliveries = append(list[i].Deliveries, s.delivery(d))
 		}
 	}
-	c.Status(http.StatusAccepted)
+	ctx.SetStatusCode(http.StatusAccepted)
 	if ended {
-		c.Status(http.StatusOK)
+		ctx.SetStatusCode(http.StatusOK)
 	}
-	if batch {
-		return c.JSON(OutcomeList{Events: list})
+	var answer any = OutcomeList{Events: list}
+	if !batch {
+		answer = list[0]
 	}
-	return c.JSON(list[0])
+	body, err := marshal(answer)
+	if err != nil {
+		return err
+	}
+	ctx.Response.Header.SetContentType(fiber.MIMEApplicationJSON)
+	ctx.Response.SetBodyRaw(body)
+	return nil
 }
 
-// request holds the connection's own buffers: the source copies what it keeps.
-// The body is the raw one: Fiber's own accessor would decompress it unbounded.
-func (s *server) request(c *fiber.Ctx) *source.Request {
-	r := &source.Request{
-		Method: c.Method(), Path: c.Path(), ContentType: c.Get(fiber.HeaderContentType),
-		Body: c.Request().Body(), Received: s.now().UTC(), Header: make([]event.Field, 0, 16),
+// requests are used again, with their lists of headers.
+var requests = sync.Pool{New: func() any { return &source.Request{Header: make([]event.Field, 0, 16)} }}
+
+// release ends the use of one of requests.
+func release(r *source.Request) {
+	if cap(r.Header) > source.MaxHeaders {
+		return
 	}
-	c.Request().Header.VisitAll(func(name, value []byte) {
+	header := r.Header[:0]
+	clear(r.Header) // it points into the connection's buffers
+	*r = source.Request{Header: header}
+	requests.Put(r)
+}
+
+// request is what a source sees of a request, see fill.
+func (s *server) request(ctx *fasthttp.RequestCtx) *source.Request {
+	r := &source.Request{Header: make([]event.Field, 0, 16)}
+	s.fill(r, ctx, pathOf(ctx))
+	return r
+}
+
+// fill gives r the connection's own buffers: the source copies what it keeps. The body
+// is the raw one: Fiber's own accessor would decompress it unbounded. The path is the
+// request's.
+func (s *server) fill(r *source.Request, ctx *fasthttp.RequestCtx, path string) {
+	h := &ctx.Request.Header
+	r.Method, r.Path = utils.UnsafeString(ctx.Method()), path
+	r.ContentType = utils.UnsafeString(h.ContentType())
+	r.Body, r.Received = ctx.Request.Body(), s.now().UTC()
+	h.VisitAll(func(name, value []byte) {
 		r.Header = append(r.Header, event.Field{Name: utils.UnsafeString(name), Value: utils.UnsafeString(value)})
 	})
-	if query := c.Request().URI().QueryString(); len(query) > 0 {
+	if len(path) == len(h.RequestURI()) {
+		return // there is nothing but the path
+	}
+	if query := ctx.Request.URI().QueryString(); len(query) > 0 {
 		r.RawQuery = utils.UnsafeString(query)
 		// What can't be parsed is left out, as net/http does.
 		r.Query, _ = url.ParseQuery(string(query))
 	}
-	return r
 }
 
 // Outcome answers an event whose producer waited.

@@ -17,7 +17,9 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/utils"
 	"github.com/hashicorp/go-hclog"
+	"github.com/valyala/fasthttp"
 
 	"github.com/weirhq/weir/router/problem"
 	"github.com/weirhq/weir/router/routing"
@@ -183,10 +185,15 @@ func New(e Engine, o Options) *fiber.App {
 		ReadBufferSize: 32 << 10,
 		Concurrency:    cmp.Or(o.Connections, maxConnections),
 		JSONEncoder:    marshal,
-		ErrorHandler:   s.fail,
+		ErrorHandler:   func(c *fiber.Ctx, err error) error { return s.fail(c.Context(), err) },
 	})
 	app.Use(s.read)
-	app.Use(s.guard)
+	app.Use(func(c *fiber.Ctx) error {
+		if err := s.guard(c.Context(), utils.UnsafeString(c.Request().Host())); err != nil {
+			return err
+		}
+		return c.Next()
+	})
 	app.Use(s.opened)
 
 	if o.Part != IngestOnly {
@@ -199,6 +206,9 @@ func New(e Engine, o Options) *fiber.App {
 		app.All("/in/:source", func(c *fiber.Ctx) error {
 			return problem.New(http.StatusNotFound, "unknown_source", "no source takes %s %s", c.Method(), c.Path())
 		})
+	}
+	if o.Part != AdminOnly {
+		app.Server().Handler = s.shortcut(app.Server().Handler)
 	}
 	if o.Part == IngestOnly {
 		app.Use(nothing)
@@ -263,7 +273,7 @@ func New(e Engine, o Options) *fiber.App {
 	if s.pages != nil {
 		// Forms say what they are by their type, as those of other sites do.
 		app.Post("/ui/*", func(c *fiber.Ctx) error {
-			if !sameOrigin(c) {
+			if !sameOrigin(c.Context()) {
 				return foreignForm()
 			}
 			return c.Next()
@@ -291,21 +301,23 @@ func nothing(c *fiber.Ctx) error {
 
 // fail turns every error into a problem. What is not one of ours is logged and
 // told without its text.
-func (s *server) fail(c *fiber.Ctx, err error) error {
-	p := s.problem(c, err)
+func (s *server) fail(ctx *fasthttp.RequestCtx, err error) error {
+	p := s.problem(ctx, err)
 	body, err := json.Marshal(p)
 	if err != nil {
 		return err
 	}
 	if p.RetryAfter > 0 {
-		c.Set(fiber.HeaderRetryAfter, strconv.Itoa(p.RetryAfter))
+		ctx.Response.Header.Set(fiber.HeaderRetryAfter, strconv.Itoa(p.RetryAfter))
 	}
-	secure(c)
-	c.Set(fiber.HeaderContentType, problem.ContentType)
-	return c.Status(p.Status).Send(body)
+	secure(ctx)
+	ctx.SetContentType(problem.ContentType)
+	ctx.SetStatusCode(p.Status)
+	ctx.Response.SetBodyRaw(body)
+	return nil
 }
 
-func (s *server) problem(c *fiber.Ctx, err error) *problem.Problem {
+func (s *server) problem(ctx *fasthttp.RequestCtx, err error) *problem.Problem {
 	var p *problem.Problem
 	var fe *fiber.Error
 	switch {
@@ -316,7 +328,7 @@ func (s *server) problem(c *fiber.Ctx, err error) *problem.Problem {
 		case http.StatusRequestEntityTooLarge:
 			return problem.New(fe.Code, "body_too_large", "the body is larger than max_body, which is %d bytes", s.maxBody)
 		case http.StatusMethodNotAllowed:
-			return problem.New(fe.Code, "method_not_allowed", "%s is not allowed at %s", c.Method(), c.Path())
+			return problem.New(fe.Code, "method_not_allowed", "%s is not allowed at %s", ctx.Method(), pathOf(ctx))
 		case http.StatusRequestTimeout:
 			return problem.New(fe.Code, "request_timeout", "the request did not arrive within %s", readTimeout)
 		case http.StatusRequestHeaderFieldsTooLarge:
@@ -339,12 +351,23 @@ func (s *server) problem(c *fiber.Ctx, err error) *problem.Problem {
 	case errors.Is(err, store.ErrCursor):
 		return problem.New(http.StatusBadRequest, "bad_cursor", "the cursor is malformed: give what the page before gave as next")
 	case errors.Is(err, store.ErrNotFound):
-		return problem.New(http.StatusNotFound, "not_found", "there is nothing at %s", c.Path())
+		return problem.New(http.StatusNotFound, "not_found", "there is nothing at %s", pathOf(ctx))
 	}
-	s.log.Error("request failed", "method", c.Method(), "path", c.Path(), "error", err)
+	s.log.Error("request failed", "method", string(ctx.Method()), "path", strings.Clone(pathOf(ctx)), "error", err)
 	p = problem.New(http.StatusServiceUnavailable, "store_failed", "the router could not do this; its log says why")
 	p.RetryAfter = 5
 	return p
+}
+
+// pathOf is the path of a request as it was sent, as Fiber has it. Like what header
+// gives it holds until the request is answered.
+func pathOf(ctx *fasthttp.RequestCtx) string {
+	return utils.UnsafeString(ctx.Request.URI().PathOriginal())
+}
+
+// header is the value of a request's first header of a name, empty where there is none.
+func header(ctx *fasthttp.RequestCtx, name string) string {
+	return utils.UnsafeString(ctx.Request.Header.Peek(name))
 }
 
 // marshal is JSON with <, > and & as they are.
@@ -359,12 +382,12 @@ func marshal(v any) ([]byte, error) {
 }
 
 func (s *server) healthz(c *fiber.Ctx) error {
-	secure(c)
+	secure(c.Context())
 	return c.JSON(Health{Status: "ok"})
 }
 
 func (s *server) readyz(c *fiber.Ctx) error {
-	secure(c)
+	secure(c.Context())
 	if err := s.engine.Ready(); err != nil {
 		health := Health{Status: "not ready"}
 		if s.known(c) {

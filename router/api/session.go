@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/utils"
 	"github.com/valyala/fasthttp"
 	"golang.org/x/time/rate"
 
@@ -108,7 +109,7 @@ func (s *server) signIn(c *fiber.Ctx) error {
 	if !keys.Any() {
 		return c.Redirect(next, http.StatusSeeOther)
 	}
-	if !sameOrigin(c) {
+	if !sameOrigin(c.Context()) {
 		return foreignForm()
 	}
 	if !s.sessions.limit.AllowN(s.now(), 1) {
@@ -127,7 +128,7 @@ func (s *server) signIn(c *fiber.Ctx) error {
 }
 
 func (s *server) signOut(c *fiber.Ctx) error {
-	if !sameOrigin(c) {
+	if !sameOrigin(c.Context()) {
 		return foreignForm()
 	}
 	s.sessions.end(c.Cookies(sessionCookie))
@@ -150,8 +151,8 @@ func (s *server) cookie(c *fiber.Ctx, value string) *fiber.Cookie {
 // session finds what the cookie of a request is good for; nil where it has none.
 // With a cookie a browser can be led to ask for a change, so where the request
 // comes from has to be clear then.
-func (s *server) session(c *fiber.Ctx, keys *Keys) (*Grant, error) {
-	cookie := c.Cookies(sessionCookie)
+func (s *server) session(ctx *fasthttp.RequestCtx, keys *Keys) (*Grant, error) {
+	cookie := utils.UnsafeString(ctx.Request.Header.Cookie(sessionCookie))
 	if cookie == "" {
 		return nil, nil
 	}
@@ -164,22 +165,18 @@ func (s *server) session(c *fiber.Ctx, keys *Keys) (*Grant, error) {
 		s.sessions.end(cookie)
 		return nil, nil
 	}
-	switch c.Method() {
-	case fiber.MethodGet, fiber.MethodHead:
-	default:
-		if !sameOrigin(c) {
-			return nil, foreignForm()
-		}
+	if !ctx.IsGet() && !ctx.IsHead() && !sameOrigin(ctx) {
+		return nil, foreignForm()
 	}
 	return g, nil
 }
 
 // sameOrigin says whether a request surely comes from a page of this router.
-func sameOrigin(c *fiber.Ctx) bool {
-	if site := c.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" {
+func sameOrigin(ctx *fasthttp.RequestCtx) bool {
+	if site := header(ctx, "Sec-Fetch-Site"); site != "" && site != "same-origin" {
 		return false
 	}
-	return ownOrigin(c.Get(fiber.HeaderOrigin), string(c.Request().Host()))
+	return ownOrigin(header(ctx, fiber.HeaderOrigin), string(ctx.Request.Host()))
 }
 
 func foreignForm() error {

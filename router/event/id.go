@@ -50,7 +50,18 @@ func HashID(origin string) string {
 // replaces its low 48 bits by the event's position when it assigns one, see
 // [IDAt].
 func NewID(t time.Time) string {
-	return idPrefix + ulid.MustNew(ulid.Timestamp(t), rand.Reader).String()
+	var u ulid.ULID
+	_ = u.SetTime(ulid.Timestamp(t)) // it fails after the year 10889
+	_, _ = rand.Read(u[6:])          // it never fails
+	return prefixed(u)
+}
+
+// prefixed is u as an id, in one allocation.
+func prefixed(u ulid.ULID) string {
+	b := [len(idPrefix) + ulid.EncodedSize]byte{}
+	copy(b[:], idPrefix)
+	_ = u.MarshalTextTo(b[len(idPrefix):]) // it fails for another length only
+	return string(b[:])
 }
 
 // IDAt returns id, which must come from [NewID], with the event's log position
@@ -68,7 +79,7 @@ func IDAt(id string, position uint64) string {
 	var b [8]byte
 	binary.BigEndian.PutUint64(b[:], position)
 	copy(u[10:], b[2:])
-	return idPrefix + u.String()
+	return prefixed(u)
 }
 
 // PositionOf returns the log position that a router-made id claims to have. The

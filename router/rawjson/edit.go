@@ -24,7 +24,7 @@ func Set(data []byte, p Path, value []byte) ([]byte, error) { return AppendSet(n
 // AppendSet appends what [Set] returns to b, which shares nothing with data and
 // value. On an error it returns nil, and what b had is as it was.
 func AppendSet(b, data []byte, p Path, value []byte) ([]byte, error) {
-	depth, at, msg := scan(value)
+	depth, at, msg := scan(value, nil)
 	if msg != "" {
 		return nil, fmt.Errorf("%w: %w", ErrValue, syntaxError(value, at, msg))
 	}

@@ -218,6 +218,62 @@ func TestEach(t *testing.T) {
 	}
 }
 
+// FuzzValidMembers holds the judgement against encoding/json, which is laxer about
+// UTF-8 and as deep, and the members on the way against those that a second walk gives.
+func FuzzValidMembers(f *testing.F) {
+	for _, seed := range []string{
+		`{"a":1, "b" : [ {"c":{}} ,[]] ,"a":"\u00e9\"" }`, ` {"event":"x","data":{"a":{"b":"}"}}} `, `{}`, `{"a":{}`, `[{"a":1}]`, `{"a":1}}`,
+		`{"0123456789abcdef":"0123456","k":"01234567","l":"0123456é","m":"éèê日本語0123456789"}`, "\"0123456\x1f89\"", "\"0123456\xff\"", "\"\x80\x1f\"",
+		`"01234567\`, `"01234567\u12`, `{"a" :tru`, `-0.5e+1`, ``,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var got, want []string
+		err := ValidMembers(data, func(key, value []byte) { got = append(got, string(key), string(value)) })
+		plain := Valid(data)
+		if !reflect.DeepEqual(err, plain) {
+			t.Fatalf("%q: %v with members, %v without", data, err, plain)
+		}
+		if strings.Count(string(data), "{")+strings.Count(string(data), "[") > MaxDepth {
+			return
+		}
+		if ok := json.Valid(data) && utf8.Valid(data); ok != (err == nil) {
+			t.Fatalf("%q: %v", data, err)
+		}
+		if err != nil {
+			return
+		}
+		EachMember(data, func(key, value []byte) bool {
+			want = append(want, string(key), string(value))
+			return true
+		})
+		if !reflect.DeepEqual(got, want) {
+			t.Fatalf("%q: has the members %q, want %q", data, got, want)
+		}
+	})
+}
+
+// Every place of a byte that ends plain text is found, wherever eight bytes at a time
+// begin.
+func TestStringsOfEachLength(t *testing.T) {
+	for n := range 40 {
+		plain := strings.Repeat("~", n)
+		for _, c := range []struct {
+			end string
+			msg string
+		}{
+			{`"`, ""}, {`\n"`, ""}, {`\"7"`, ""}, {"é\"", ""}, {"\x7f\"", ""}, {" \"", ""},
+			{"\x1f\"", "control"}, {"\x00\"", "control"}, {"\x80\"", "UTF-8"}, {"\xff\"", "UTF-8"}, {`\x"`, "escape"}, {"", "end"}, {`\`, "end"},
+		} {
+			err := Valid([]byte(`"` + plain + c.end))
+			if c.msg == "" && err != nil || c.msg != "" && (err == nil || !strings.Contains(err.Error(), c.msg)) {
+				t.Errorf("%d characters and %q: %v", n, c.end, err)
+			}
+		}
+	}
+}
+
 func TestKindOf(t *testing.T) {
 	for in, want := range map[string]Kind{` {}`: Object, `[]`: Array, `"`: String, `true`: Bool, `false`: Bool, `null`: Null, `-1`: Number, `0`: Number, ``: None, `x`: None} {
 		if got := KindOf([]byte(in)); got != want {
@@ -375,6 +431,13 @@ func TestReadingDoesNotAllocate(t *testing.T) {
 		t.Errorf("EachMember allocates %v times", n)
 	}
 	if n := testing.AllocsPerRun(100, func() {
+		if ValidMembers(doc, func(k, v []byte) { sum += len(k) + len(v) }) != nil {
+			t.Fatal("not valid")
+		}
+	}); n != 0 {
+		t.Errorf("ValidMembers allocates %v times", n)
+	}
+	if n := testing.AllocsPerRun(100, func() {
 		if Valid(doc) != nil {
 			t.Fatal("not valid")
 		}
@@ -523,6 +586,20 @@ func BenchmarkValid(b *testing.B) {
 	b.SetBytes(int64(len(benchDoc)))
 	for b.Loop() {
 		if err := Valid(benchDoc); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// benchMembers is an envelope whose data has many short members.
+var benchMembers = []byte(`{"event":"order.paid","data":{"seq":1000000000` + strings.Repeat(`,"field_00":"0123456789abcdef"`, 30) + `}}`)
+
+func BenchmarkValidMembers(b *testing.B) {
+	b.ReportAllocs()
+	b.SetBytes(int64(len(benchMembers)))
+	for b.Loop() {
+		n := 0
+		if err := ValidMembers(benchMembers, func(key, value []byte) { n += len(value) }); err != nil || n == 0 {
 			b.Fatal(err)
 		}
 	}

@@ -18,7 +18,9 @@ package rawjson
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"unicode/utf8"
 )
 
@@ -42,7 +44,17 @@ func (e *SyntaxError) Error() string {
 // Valid returns nil when data is exactly one JSON value (RFC 8259) with nothing
 // but white space around it, else a [*SyntaxError]. Strings must be UTF-8.
 func Valid(data []byte) error {
-	if _, at, msg := scan(data); msg != "" {
+	if _, at, msg := scan(data, nil); msg != "" {
+		return syntaxError(data, at, msg)
+	}
+	return nil
+}
+
+// ValidMembers is [Valid] that on its way, where data is an object, calls f for each
+// member as [EachMember] does. What f has seen counts only where the result is nil:
+// data may turn out to be no JSON further on.
+func ValidMembers(data []byte, f func(key, value []byte)) error {
+	if _, at, msg := scan(data, f); msg != "" {
 		return syntaxError(data, at, msg)
 	}
 	return nil
@@ -65,9 +77,10 @@ const (
 	msgValue = "expected a value"
 )
 
-// scan walks over all of data. It returns the deepest nesting, or the place and
+// scan walks over all of data, and calls member, where it is not nil, for each
+// member of the outermost object. It returns the deepest nesting, or the place and
 // text of the first error.
-func scan(data []byte) (deepest, at int, msg string) {
+func scan(data []byte, member func(key, value []byte)) (deepest, at int, msg string) {
 	const (
 		wantValue = iota
 		wantKey
@@ -75,8 +88,12 @@ func scan(data []byte) (deepest, at int, msg string) {
 	)
 	var inObject [MaxDepth/64 + 1]uint64 // one bit a level
 	depth, i, want := 0, 0, wantValue
+	var key, keyEnd, value int // of the outermost object's member
+	end := 0                   // behind the last value
 	for {
-		i = skipSpace(data, i)
+		if i < len(data) && data[i] <= ' ' {
+			i = skipSpace(data, i)
+		}
 		if i == len(data) {
 			if want == wantComma && depth == 0 {
 				return deepest, 0, ""
@@ -87,6 +104,8 @@ func scan(data []byte) (deepest, at int, msg string) {
 		switch want {
 		case wantValue:
 			switch {
+			case c == '"':
+				i, msg = scanString(data, i)
 			case c == '{' || c == '[':
 				if depth == MaxDepth {
 					return 0, i, fmt.Sprintf("nested deeper than %d levels", MaxDepth)
@@ -110,10 +129,9 @@ func scan(data []byte) (deepest, at int, msg string) {
 				if want == wantComma {
 					i++
 					depth--
+					end = i
 				}
 				continue
-			case c == '"':
-				i, msg = scanString(data, i)
 			case c == '-' || '0' <= c && c <= '9':
 				i, msg = scanNumber(data, i)
 			case c == 't':
@@ -128,13 +146,17 @@ func scan(data []byte) (deepest, at int, msg string) {
 			if msg != "" {
 				return 0, i, msg
 			}
-			want = wantComma
+			end, want = i, wantComma
 		case wantKey:
 			if c != '"' {
 				return 0, i, "expected a key in double quotes"
 			}
+			start := i
 			if i, msg = scanString(data, i); msg != "" {
 				return 0, i, msg
+			}
+			if depth == 1 {
+				key, keyEnd = start, i
 			}
 			i = skipSpace(data, i)
 			if i == len(data) {
@@ -143,13 +165,20 @@ func scan(data []byte) (deepest, at int, msg string) {
 			if data[i] != ':' {
 				return 0, i, "expected a colon after the key"
 			}
-			i++
+			i = skipSpace(data, i+1)
+			if depth == 1 {
+				value = i
+			}
 			want = wantValue
 		case wantComma:
 			if depth == 0 {
 				return 0, i, "unexpected data after the value"
 			}
 			object := inObject[(depth-1)/64]&(1<<((depth-1)%64)) != 0
+			if object && depth == 1 && member != nil && (c == ',' || c == '}') {
+				member(data[key:keyEnd:keyEnd], data[value:end:end])
+			}
+			i++
 			switch {
 			case c == ',' && object:
 				want = wantKey
@@ -157,12 +186,12 @@ func scan(data []byte) (deepest, at int, msg string) {
 				want = wantValue
 			case c == '}' && object, c == ']' && !object:
 				depth--
+				end = i
 			case object:
-				return 0, i, "expected a comma or }"
+				return 0, i - 1, "expected a comma or }"
 			default:
-				return 0, i, "expected a comma or ]"
+				return 0, i - 1, "expected a comma or ]"
 			}
-			i++
 		}
 	}
 }
@@ -225,7 +254,17 @@ func scanNumber(data []byte, i int) (int, string) {
 // scanString checks the string whose opening quote is at i.
 func scanString(data []byte, i int) (int, string) {
 	i++
-	for i < len(data) {
+	for {
+		for i+8 <= len(data) {
+			if m := unplain(binary.LittleEndian.Uint64(data[i:])); m != 0 {
+				i += bits.TrailingZeros64(m) / 8
+				break
+			}
+			i += 8
+		}
+		if i == len(data) {
+			return i, msgEnd
+		}
 		c := data[i]
 		switch {
 		case c == '"':
@@ -253,14 +292,28 @@ func scanString(data []byte, i int) (int, string) {
 		case c < utf8.RuneSelf:
 			i++
 		default:
-			r, size := utf8.DecodeRune(data[i:])
-			if r == utf8.RuneError && size == 1 {
-				return i, "invalid UTF-8 in a string"
+			// Text in one script goes on in it.
+			for i < len(data) && data[i] >= utf8.RuneSelf {
+				r, size := utf8.DecodeRune(data[i:])
+				if r == utf8.RuneError && size == 1 {
+					return i, "invalid UTF-8 in a string"
+				}
+				i += size
 			}
-			i += size
 		}
 	}
-	return i, msgEnd
+}
+
+// unplain has the high bit set of the first byte, counted from the lowest, of eight
+// that does not simply stand for itself in a string: a quote, a backslash, a control
+// character, or a part of a character beyond ASCII. It is 0 where there is none. The
+// bits above that one mean nothing: subtracting borrows from the bytes above.
+func unplain(w uint64) uint64 {
+	const ones = 0x0101010101010101
+	quote := (w ^ ones*'"') - ones
+	backslash := (w ^ ones*'\\') - ones
+	control := w - ones*0x20
+	return (w | quote | backslash | control) & (ones * 0x80)
 }
 
 func hex4(b []byte) (rune, bool) {

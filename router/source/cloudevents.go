@@ -9,8 +9,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"bytes"
-
 	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/problem"
 	"github.com/weirhq/weir/router/rawjson"
@@ -153,12 +151,12 @@ func setData(e *event.Event, contentType string, data, encoded []byte) error {
 		// An event need not have data: then it is null.
 		e.ContentType, e.Data = "application/json", []byte("null")
 	case event.IsJSON(contentType):
-		e.Data = bytes.Clone(data)
+		e.Data = data
 	default:
 		if text, ok := rawjson.Unquote(data); ok {
 			e.Data = []byte(text)
 		} else {
-			e.Data = bytes.Clone(data)
+			e.Data = data
 		}
 	}
 	return nil
@@ -194,7 +192,7 @@ func (m *making) binary() error {
 	if err := event.CheckContentType(contentType); err != nil {
 		return badContentType("the Content-Type header", err)
 	}
-	e.ContentType, e.Data = strings.Clone(contentType), bytes.Clone(r.Body)
+	e.ContentType, e.Data = strings.Clone(contentType), r.Body
 	switch json := event.IsJSON(contentType); {
 	case len(r.Body) == 0 && (json || contentType == ""):
 		e.ContentType, e.Data = "application/json", []byte("null")

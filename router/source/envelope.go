@@ -31,6 +31,7 @@ var otherNames = map[string]string{
 // the body, nil where a member is absent.
 type envelope struct {
 	event, data, timestamp, eventID, subject, tenant []byte
+	unknown                                          []byte // the first key that is none of these
 }
 
 // native takes one event or many, by the request's content type.
@@ -59,13 +60,14 @@ func (m *making) native() error {
 // document takes an envelope, or an array of them.
 func (m *making) document() error {
 	body := m.request.Body
-	if err := rawjson.Valid(body); err != nil {
+	var v envelope
+	if err := rawjson.ValidMembers(body, v.take); err != nil {
 		return malformed(err)
 	}
 	if rawjson.KindOf(body) != rawjson.Array {
-		return m.envelope(body)
+		return m.envelope(&v, body)
 	}
-	return m.array(body, m.envelope)
+	return m.array(body, m.element)
 }
 
 // array takes each element of a valid JSON array, or none.
@@ -96,10 +98,11 @@ func (m *making) lines() error {
 		}
 		err := m.room()
 		if err == nil {
-			if syntax := rawjson.Valid(line); syntax != nil {
+			var v envelope
+			if syntax := rawjson.ValidMembers(line, v.take); syntax != nil {
 				err = malformedLine(number, syntax)
 			} else {
-				err = m.envelope(line)
+				err = m.envelope(&v, line)
 			}
 		}
 		if err != nil {
@@ -121,10 +124,20 @@ func malformedLine(number int, err error) error {
 	return p
 }
 
-// envelope takes one event in Weir's own form, which is valid JSON.
-func (m *making) envelope(body []byte) error {
-	v, err := parseEnvelope(body)
-	if err != nil {
+// element takes an element of a batch, which is valid JSON.
+func (m *making) element(body []byte) error {
+	var v envelope
+	rawjson.EachMember(body, func(key, value []byte) bool {
+		v.take(key, value)
+		return true
+	})
+	return m.envelope(&v, body)
+}
+
+// envelope takes one event in Weir's own form. The members are those of body, which
+// is valid JSON.
+func (m *making) envelope(v *envelope, body []byte) error {
+	if err := v.check(body); err != nil {
 		return err
 	}
 	e := m.event()
@@ -135,49 +148,62 @@ func (m *making) envelope(body []byte) error {
 	return m.add(e, m.header, body)
 }
 
-// parseEnvelope finds the members in body, which is valid JSON. Of duplicate
-// members the last counts.
-func parseEnvelope(body []byte) (*envelope, error) {
-	switch kind := rawjson.KindOf(body); kind {
-	case rawjson.Object:
-	default:
-		return nil, problem.New(http.StatusBadRequest, "wrong_type", "this is a JSON %s; an event is an object", kind)
+// take notes one member. Of duplicates the last counts.
+func (v *envelope) take(key, value []byte) {
+	if place := v.member(key[1 : len(key)-1]); place != nil {
+		*place = value
+		return
 	}
-	var v envelope
-	var unknown []byte
-	rawjson.EachMember(body, func(key, value []byte) bool {
-		switch {
-		case rawjson.EqualString(key, "event"):
-			v.event = value
-		case rawjson.EqualString(key, "data"):
-			v.data = value
-		case rawjson.EqualString(key, "timestamp"):
-			v.timestamp = value
-		case rawjson.EqualString(key, "event_id"):
-			v.eventID = value
-		case rawjson.EqualString(key, "subject"):
-			v.subject = value
-		case rawjson.EqualString(key, "tenant"):
-			v.tenant = value
-		default:
-			unknown = key
-			return false
+	if bytes.IndexByte(key, '\\') >= 0 { // what is escaped may be a name all the same
+		for _, name := range members {
+			if rawjson.EqualString(key, name) {
+				*v.member([]byte(name)) = value
+				return
+			}
 		}
-		return true
-	})
-	if unknown != nil {
-		return nil, unknownMember(unknown)
 	}
-	for _, m := range []struct {
+	if v.unknown == nil {
+		v.unknown = key
+	}
+}
+
+// member is where the value of a member stays, nil where there is none of that name.
+func (v *envelope) member(name []byte) *[]byte {
+	switch string(name) {
+	case "event":
+		return &v.event
+	case "data":
+		return &v.data
+	case "timestamp":
+		return &v.timestamp
+	case "event_id":
+		return &v.eventID
+	case "subject":
+		return &v.subject
+	case "tenant":
+		return &v.tenant
+	}
+	return nil
+}
+
+// check says why the members are no event, where body, which they are of, is none.
+func (v *envelope) check(body []byte) error {
+	if kind := rawjson.KindOf(body); kind != rawjson.Object {
+		return problem.New(http.StatusBadRequest, "wrong_type", "this is a JSON %s; an event is an object", kind)
+	}
+	if v.unknown != nil {
+		return unknownMember(v.unknown)
+	}
+	for _, m := range [...]struct {
 		name  string
 		value []byte
 	}{{"event", v.event}, {"data", v.data}} {
 		if m.value == nil {
-			return nil, problem.New(http.StatusBadRequest, "missing_member",
+			return problem.New(http.StatusBadRequest, "missing_member",
 				"the event has no member %q", m.name).With("member", m.name)
 		}
 	}
-	return &v, nil
+	return nil
 }
 
 func unknownMember(key []byte) *problem.Problem {
@@ -258,7 +284,7 @@ func (v *envelope) fill(e *event.Event) error {
 		}
 		e.Time = at
 	}
-	e.Data = bytes.Clone(v.data)
+	e.Data = v.data
 	return nil
 }
 

@@ -2,7 +2,6 @@ package source
 
 import (
 	"net/http"
-	"strings"
 
 	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/problem"
@@ -17,38 +16,38 @@ const (
 // kept returns a copy, with lower-case names, of the headers that are stored: all
 // but credentials. One string backs all of them.
 func (s *Source) kept(fields []event.Field) ([]event.Field, error) {
-	size, count := 0, 0
+	var few [16]event.Field
+	shown, size := few[:0], 0
 	for _, f := range fields {
 		if !s.secret(f.Name) {
 			size += len(f.Name) + len(f.Value)
-			count++
+			shown = append(shown, f)
 		}
 	}
+	count := len(shown)
 	if count > MaxHeaders || size > MaxHeaderBytes {
 		return nil, problem.New(http.StatusRequestHeaderFieldsTooLarge, "headers_too_large",
 			"the request has %d headers of %d bytes; at most %d of %d bytes are taken", count, size, MaxHeaders, MaxHeaderBytes)
 	}
-	var b strings.Builder
-	b.Grow(size)
-	for _, f := range fields {
-		if !s.secret(f.Name) {
-			for i := 0; i < len(f.Name); i++ {
-				b.WriteByte(lower(f.Name[i]))
-			}
-			b.WriteString(f.Value)
+	var most [1024]byte
+	b := most[:0]
+	for _, f := range shown {
+		start := len(b)
+		b = append(b, f.Name...)
+		for i := start; i < len(b); i++ {
+			b[i] = lower(b[i])
 		}
+		b = append(b, f.Value...)
 	}
-	all := b.String()
+	all := string(b)
 	cut := func(n int) string {
 		part := all[:n]
 		all = all[n:]
 		return part
 	}
-	list := make([]event.Field, 0, count)
-	for _, f := range fields {
-		if !s.secret(f.Name) {
-			list = append(list, event.Field{Name: cut(len(f.Name)), Value: cut(len(f.Value))})
-		}
+	list := make([]event.Field, count)
+	for i, f := range shown {
+		list[i] = event.Field{Name: cut(len(f.Name)), Value: cut(len(f.Value))}
 	}
 	return list, nil
 }
@@ -74,15 +73,30 @@ func (s *Source) secret(name string) bool {
 	return containsFold(event.Credentials, name) || containsFold(s.credentials, name)
 }
 
-// containsFold compares lengths first: nearly all names differ from all of list
-// in that already.
+// containsFold reports whether list, whose names are in lower case, has name in any
+// case.
 func containsFold(list []string, name string) bool {
 	for _, s := range list {
-		if len(s) == len(name) && strings.EqualFold(s, name) {
+		if equalFold(name, s) {
 			return true
 		}
 	}
 	return false
+}
+
+// equalFold reports whether name, in any case, is want, which is in lower case. It
+// compares lengths first: nearly all names differ in that already. Bytes beyond ASCII,
+// which no name of a header has, are equal to themselves only.
+func equalFold(name, want string) bool {
+	if len(name) != len(want) {
+		return false
+	}
+	for i := 0; i < len(name); i++ {
+		if lower(name[i]) != want[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // lower is for ASCII, which names of headers are.

@@ -6,11 +6,13 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/expr"
 	"github.com/weirhq/weir/router/problem"
+	"github.com/weirhq/weir/router/source/verify"
 )
 
 // maxEvents is how many events one request may hold.
@@ -20,19 +22,47 @@ const maxEvents = 1000
 // with, in bytes: each has its own copy.
 const maxBatchHeaders = 4 << 20
 
-// making is a request on its way to events.
+// making is a request on its way to events. It is used again: nothing of what it
+// gives may refer to it.
 type making struct {
 	source  *Source
 	request *Request
+	// signable and input are what schemes and expressions see; they are here because
+	// both take pointers.
+	signable verify.Request
+	input    expr.Input
 	// header is what expressions see, and stored what is kept with each event.
 	header, stored []event.Field
 	received       time.Time
 	taken          Taken
 }
 
+var makings = sync.Pool{New: func() any { return new(making) }}
+
+func (m *making) begin(s *Source, r *Request) {
+	m.source, m.request, m.received = s, r, r.Received.UTC()
+	m.signable = s.signable(r)
+}
+
+func (m *making) release() {
+	*m = making{}
+	makings.Put(m)
+}
+
+// single is an event and the list that it is taken in, as most requests have one.
+type single struct {
+	event event.Event
+	list  [1]*event.Event
+}
+
 // event begins one event.
 func (m *making) event() *event.Event {
-	return &event.Event{Source: m.source.name, Received: m.received, Time: m.received, Header: m.stored}
+	if m.taken.Batch {
+		return &event.Event{Source: m.source.name, Received: m.received, Time: m.received, Header: m.stored}
+	}
+	one := &single{event: event.Event{Source: m.source.name, Received: m.received, Time: m.received, Header: m.stored}}
+	m.taken.Events = one.list[:0]
+	return &one.event
 }
 
 // add completes an event and takes it. header and body are what expressions see,
@@ -44,8 +74,11 @@ func (m *making) add(e *event.Event, header []event.Field, body []byte) error {
 			return err
 		}
 	}
-	if err := s.evaluate(e, &expr.Input{Header: header, Query: m.request.Query, Body: body}); err != nil {
-		return err
+	if s.seesBody() {
+		m.input = expr.Input{Header: header, Query: m.request.Query, Body: body}
+		if err := s.evaluate(e, &m.input); err != nil {
+			return err
+		}
 	}
 	if e.ID == "" {
 		e.ID = event.NewID(e.Received)
@@ -70,7 +103,7 @@ func (m *making) idempotencyKey(e *event.Event) error {
 	}
 	key, n := "", 0
 	for _, f := range m.request.Header {
-		if strings.EqualFold(f.Name, "idempotency-key") {
+		if equalFold(f.Name, "idempotency-key") {
 			key = f.Value
 			n++
 		}

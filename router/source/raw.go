@@ -1,7 +1,6 @@
 package source
 
 import (
-	"bytes"
 	"errors"
 	"net/http"
 	"strings"
@@ -30,7 +29,7 @@ func (m *making) raw() error {
 	e := m.event()
 	e.Type = m.source.name
 	e.ContentType = strings.Clone(contentType)
-	e.Data = bytes.Clone(r.Body)
+	e.Data = r.Body
 	var view []byte
 	if m.source.seesBody() {
 		view, _ = event.View(e.ContentType, e.Data)
@@ -42,7 +41,8 @@ func badContentType(where string, err error) error {
 	return problem.New(http.StatusUnsupportedMediaType, "bad_content_type", "%s %s", where, err)
 }
 
-// seesBody reports whether any expression needs the view of a body.
+// seesBody reports whether there is any expression, which may need the view of a
+// body.
 func (s *Source) seesBody() bool {
 	return s.typ != nil || s.id != nil || s.subject != nil || s.tenant != nil
 }

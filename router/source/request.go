@@ -2,7 +2,6 @@ package source
 
 import (
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/weirhq/weir/router/event"
@@ -27,10 +26,10 @@ type Request struct {
 	Received time.Time
 }
 
-// header returns the first field called name, in any case.
+// header returns the first field called name, which is in lower case, in any case.
 func (r *Request) header(name string) string {
 	for _, f := range r.Header {
-		if strings.EqualFold(f.Name, name) {
+		if equalFold(f.Name, name) {
 			return f.Value
 		}
 	}

@@ -5,8 +5,8 @@
 // Invariants:
 //   - A request is verified on its raw bytes before anything else looks at it.
 //   - Bodies are never decompressed.
-//   - Data holds the producer's own bytes. Nothing of an event shares memory
-//     with the request.
+//   - Data holds the producer's own bytes. It may be a part of the request's body;
+//     nothing else of an event shares memory with the request.
 //   - Credentials are neither stored nor seen by expressions.
 //   - Of a request all events are taken, or none.
 //   - Every error is a *problem.Problem.
@@ -51,7 +51,8 @@ type Source struct {
 
 // Taken is what a request was made into.
 type Taken struct {
-	// Events own all their memory. A batch may have none.
+	// Events own all their memory but for Data, which may be a part of the request's
+	// body: who keeps it longer than the request lasts copies it. A batch may have none.
 	Events []*event.Event
 	// Batch says that the request held a list, so that it is answered by one.
 	Batch bool
@@ -130,7 +131,8 @@ func (s *Source) Handshake(r *Request) (*verify.Answer, error) {
 		if s.handshake == nil || r.Method != http.MethodGet {
 			return nil, nil
 		}
-		answer, p := verify.FindHandshake(s.handshake.Kind).Answer(s.signable(r), s.handshake.Secret.Reveal())
+		signable := s.signable(r)
+		answer, p := verify.FindHandshake(s.handshake.Kind).Answer(&signable, s.handshake.Secret.Reveal())
 		if p != nil {
 			return nil, p
 		}
@@ -143,15 +145,16 @@ func (s *Source) Handshake(r *Request) (*verify.Answer, error) {
 	if answer == nil {
 		return nil, nil
 	}
-	if p := s.scheme.Verify(s.signable(r)); p != nil {
+	signable := s.signable(r)
+	if p := s.scheme.Verify(&signable); p != nil {
 		return nil, p
 	}
 	return answer, nil
 }
 
 // signable is the part of a request that can be signed.
-func (s *Source) signable(r *Request) *verify.Request {
-	v := &verify.Request{Header: r.Header, Query: r.Query, Body: r.Body, Time: r.Received}
+func (s *Source) signable(r *Request) verify.Request {
+	v := verify.Request{Header: r.Header, Query: r.Query, Body: r.Body, Time: r.Received}
 	if s.preset.URL {
 		v.URL = s.publicURL + r.Path
 		if r.RawQuery != "" {
@@ -164,20 +167,22 @@ func (s *Source) signable(r *Request) *verify.Request {
 // Accept verifies a request and makes its events. An error is always a
 // *problem.Problem, with one of the codes that docs/sources.md lists.
 func (s *Source) Accept(r *Request) (Taken, error) {
-	signable := s.signable(r)
+	m := makings.Get().(*making)
+	defer m.release()
+	m.begin(s, r)
 	// Through a variable of its own: a nil *Problem in an error is not nil.
-	if p := s.scheme.Verify(signable); p != nil {
+	if p := s.scheme.Verify(&m.signable); p != nil {
 		return Taken{}, p
 	}
 	if encoding := strings.TrimSpace(r.header("content-encoding")); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return Taken{}, problem.New(http.StatusUnsupportedMediaType, "unsupported_encoding",
 			"the body has Content-Encoding %q; send it as it is, Weir does not decompress", clip(encoding))
 	}
-	header, err := s.kept(r.Header)
-	if err != nil {
+	var err error
+	if m.header, err = s.kept(r.Header); err != nil {
 		return Taken{}, err
 	}
-	m := &making{source: s, request: r, header: header, stored: s.stored(header), received: r.Received.UTC()}
+	m.stored = s.stored(m.header)
 	if s.native {
 		err = m.native()
 	} else {
@@ -190,7 +195,7 @@ func (s *Source) Accept(r *Request) (Taken, error) {
 		return Taken{}, p
 	}
 	if s.signed != nil {
-		m.taken.Signature = s.signed.Signature(signable)
+		m.taken.Signature = s.signed.Signature(&m.signable)
 	}
 	return m.taken, nil
 }

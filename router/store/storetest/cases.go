@@ -23,6 +23,7 @@ func Cases() []Case {
 		{"3 log: positions are dense", logDense},
 		{"3 log: received never decreases", logReceived},
 		{"3 log: an event comes back as it was", logFaithful},
+		{"3 log: data is lent for a commit only", logLent},
 		{"3 log: large events come back", logLarge},
 		{"3 log: waiting for the next event", logWait},
 		{"4 ids: an id is stored once", idsOnce},
@@ -318,6 +319,39 @@ func logFaithful(ctx context.Context, e *Env) error {
 			if err := e.Reopen(ctx); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+func logLent(ctx context.Context, e *Env) error {
+	lent := []byte("data of a request")
+	for _, id := range []string{"accepted", "duplicate", "duplicate"} {
+		ev := e.Given(id, "s")
+		ev.Data = lent
+		if _, err := e.commit(ctx, &store.Record{Events: []store.NewEvent{{Event: ev, Dedupe: time.Hour}}}); err != nil {
+			return err
+		}
+		for i := range lent { // the server reads the next request
+			lent[i]++
+		}
+	}
+	want := []string{"data of a request", "ebub!pg!b!sfrvftu"}
+	for range 2 {
+		events, err := e.Store.Events(ctx, 1, 10)
+		if err != nil {
+			return err
+		}
+		if err := equal("events", len(events), len(want)); err != nil {
+			return err
+		}
+		for i, ev := range events {
+			if string(ev.Data) != want[i] {
+				return fmt.Errorf("event %d has the data %q, want %q: it was written over after the commit", i+1, ev.Data, want[i])
+			}
+		}
+		if err := e.Reopen(ctx); err != nil {
+			return err
 		}
 	}
 	return nil

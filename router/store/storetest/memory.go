@@ -27,6 +27,7 @@ const (
 	TearsRecords         Flaw = "a crash leaves half of the newest record"
 	KeepsRefused         Flaw = "a refused record leaves its events"
 	LeavesGaps           Flaw = "a duplicate uses up a position"
+	KeepsLentData        Flaw = "data is not copied by a commit"
 	ReceivedGoesBack     Flaw = "received decreases with the clock"
 	ForgetsIDs           Flaw = "a restart forgets ids"
 	DedupesAcrossSources Flaw = "an id counts for all sources"
@@ -208,6 +209,11 @@ func (m *Memory) Commit(ctx context.Context, r *store.Record) (store.Result, err
 	c, err := copyRecord(r)
 	if err != nil {
 		return store.Result{}, err
+	}
+	if m.sys.flaws[KeepsLentData] {
+		for i := range c.Events {
+			c.Events[i].Event.Data = r.Events[i].Event.Data
+		}
 	}
 	at := m.opts.Now()
 	before := len(m.events)

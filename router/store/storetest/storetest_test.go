@@ -17,6 +17,7 @@ func TestBrokenIsRefused(t *testing.T) {
 		storetest.TearsRecords:         "2 ",
 		storetest.KeepsRefused:         "2 ",
 		storetest.LeavesGaps:           "3 ",
+		storetest.KeepsLentData:        "3 ",
 		storetest.ReceivedGoesBack:     "3 ",
 		storetest.ForgetsIDs:           "4 ",
 		storetest.DedupesAcrossSources: "4 ",
