@@ -23,10 +23,11 @@ const (
 // want the same event at nearly the same time: the first one reads it for all. What
 // was kept first goes first. The zero value is ready.
 type cache struct {
-	mu    sync.Mutex
-	kept  map[uint64]*kept
-	order []*kept // as they came, those that are gone included
-	bytes int
+	mu      sync.Mutex
+	kept    map[uint64]*kept
+	order   []*kept // as they came, those that are gone included
+	bytes   int
+	reading map[uint64]*reading
 }
 
 type kept struct {
@@ -35,13 +36,45 @@ type kept struct {
 	bytes   int
 }
 
+// reading is what one lane reads, and others wait for.
+type reading struct {
+	done chan struct{} // closed when the rest is there
+	kept
+	err error
+}
+
 func (c *cache) load(ctx context.Context, st store.Store, position uint64) (*event.Event, *store.Routing, error) {
 	c.mu.Lock()
-	k := c.kept[position]
-	c.mu.Unlock()
-	if k != nil {
+	if k := c.kept[position]; k != nil {
+		c.mu.Unlock()
 		return k.event, k.routing, nil
 	}
+	if x := c.reading[position]; x != nil {
+		c.mu.Unlock()
+		<-x.done // whoever reads it has no other context than its set's
+		return x.event, x.routing, x.err
+	}
+	x := &reading{done: make(chan struct{})}
+	if c.reading == nil {
+		c.reading = map[uint64]*reading{}
+	}
+	c.reading[position] = x
+	c.mu.Unlock()
+	x.event, x.routing, x.err = read(ctx, st, position)
+	c.mu.Lock()
+	current := c.reading[position] == x // else it was forgotten meanwhile
+	if current {
+		delete(c.reading, position)
+	}
+	if current && x.err == nil {
+		c.keep(x.event, x.routing)
+	}
+	c.mu.Unlock()
+	close(x.done)
+	return x.event, x.routing, x.err
+}
+
+func read(ctx context.Context, st store.Store, position uint64) (*event.Event, *store.Routing, error) {
 	e, err := st.Event(ctx, position)
 	if err != nil {
 		return nil, nil, fmt.Errorf("event at %d: %w", position, err)
@@ -50,11 +83,10 @@ func (c *cache) load(ctx context.Context, st store.Store, position uint64) (*eve
 	if err != nil {
 		return nil, nil, fmt.Errorf("routing of %s: %w", e.ID, err)
 	}
-	c.keep(e, r)
 	return e, r, nil
 }
 
-// keep is for an event that lanes will want soon.
+// keep is for an event that lanes will want soon. Callers hold mu.
 func (c *cache) keep(e *event.Event, r *store.Routing) {
 	if len(e.Data) > cacheBody || len(r.Deliveries) == 0 {
 		return
@@ -65,8 +97,6 @@ func (c *cache) keep(e *event.Event, r *store.Routing) {
 		}
 	}
 	k := &kept{e, r, e.Size() + r.Size()}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.kept == nil {
 		c.kept = map[uint64]*kept{}
 	}
@@ -88,6 +118,7 @@ func (c *cache) forget(position uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.drop(c.kept[position])
+	delete(c.reading, position)
 }
 
 // drop lets go of one that may be nil, or gone already.

@@ -2,25 +2,32 @@ package lane
 
 import (
 	"context"
+	"sync"
 	"testing"
 
 	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/store"
 )
 
-// read counts what is read of a store.
-type read struct {
+// reads counts what is read of a store.
+type reads struct {
 	store.Store
 	events map[uint64]int
 	body   int
+	begun  chan struct{} // where not nil, is told of each read, which then waits for goOn
+	goOn   chan struct{}
 }
 
-func (r *read) Event(_ context.Context, position uint64) (*event.Event, error) {
+func (r *reads) Event(_ context.Context, position uint64) (*event.Event, error) {
 	r.events[position]++
+	if r.begun != nil {
+		r.begun <- struct{}{}
+		<-r.goOn
+	}
 	return &event.Event{Position: position, Data: make([]byte, r.body)}, nil
 }
 
-func (r *read) Routing(_ context.Context, position uint64) (*store.Routing, error) {
+func (r *reads) Routing(_ context.Context, position uint64) (*store.Routing, error) {
 	return &store.Routing{Position: position, Deliveries: make([]store.Delivery, 1)}, nil
 }
 
@@ -28,13 +35,13 @@ func load(t *testing.T, c *cache, st store.Store, position uint64) {
 	t.Helper()
 	e, r, err := c.load(t.Context(), st, position)
 	if err != nil || e.Position != position || r.Position != position {
-		t.Fatalf("position %d: %v, %v, %v", position, e, r, err)
+		t.Errorf("position %d: %v, %v, %v", position, e, r, err)
 	}
 }
 
 // Lanes that are thousands of events apart read each of them once.
 func TestCacheIsShared(t *testing.T) {
-	st, c := &read{events: map[uint64]int{}, body: 1024}, &cache{}
+	st, c := &reads{events: map[uint64]int{}, body: 1024}, &cache{}
 	for p := uint64(1); p <= 6000; p++ {
 		load(t, c, st, p)
 		if p > 4000 {
@@ -49,7 +56,7 @@ func TestCacheIsShared(t *testing.T) {
 }
 
 func TestCacheIsBounded(t *testing.T) {
-	st, c := &read{events: map[uint64]int{}, body: 32 << 10}, &cache{}
+	st, c := &reads{events: map[uint64]int{}, body: 32 << 10}, &cache{}
 	for p := uint64(1); p <= 2000; p++ {
 		load(t, c, st, p)
 		if c.bytes > cacheBytes {
@@ -85,5 +92,31 @@ func TestCacheIsBounded(t *testing.T) {
 	load(t, c, st, 9000)
 	if st.events[9000] != 2 {
 		t.Error("a large one was kept")
+	}
+}
+
+// Lanes that want the same event at the same moment read it once, and none of them
+// keeps what was forgotten while it was read.
+func TestCacheReadsOnceForAllWhoWait(t *testing.T) {
+	const lanes = 5
+	st, c := &reads{events: map[uint64]int{}, begun: make(chan struct{}), goOn: make(chan struct{})}, &cache{}
+	var all sync.WaitGroup
+	for range lanes {
+		all.Go(func() { load(t, c, st, 1) })
+	}
+	<-st.begun
+	c.mu.Lock()
+	x := c.reading[1]
+	c.mu.Unlock()
+	c.forget(1)
+	all.Go(func() { load(t, c, st, 1) }) // of the routing as it is now
+	<-st.begun
+	close(st.goOn)
+	all.Wait()
+	if n := st.events[1]; n != 2 {
+		t.Errorf("it was read %d times", n)
+	}
+	if k := c.kept[1]; k == nil || k.event == x.event || len(c.reading) != 0 {
+		t.Errorf("it keeps %v, and %d are being read", k, len(c.reading))
 	}
 }

@@ -314,7 +314,7 @@ func (l *lane) forgetPosting(ref store.Ref) bool {
 	if i == len(l.ahead) || l.ahead[i].ref != ref {
 		return false
 	}
-	l.set.offered.Add(-l.ahead[i].cost)
+	l.set.dropOffer(l.ahead[i].offer)
 	l.ahead = slices.Delete(l.ahead, i, i+1)
 	return true
 }

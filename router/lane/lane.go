@@ -158,6 +158,7 @@ type lane struct {
 	wakeAt  time.Time // when timer fires, zero when it is not set
 	held    time.Time // nothing is sent before
 	early   time.Time // no first attempt is made before
+	moved   time.Time // when an attempt ended last
 	health  health
 	order   order
 	limit   *rate.Limiter // nil where the policy has no rate
@@ -742,6 +743,7 @@ func (l *lane) finish(j job, w *Work, result *Result, policy *Policy) {
 	}
 	l.set.observe(l.name, w, result, &o)
 	l.mu.Lock()
+	l.moved = now
 	notices := l.judge(now, w, result, policy)
 	l.mu.Unlock()
 	events := l.set.eventsOf(dead(notices, l, w, &o))
@@ -760,7 +762,7 @@ func (l *lane) add(j job, o store.Outcome, again *store.Routing, events ...*even
 	if o.To != store.Retrying {
 		l.order.free(j.key, j.ref)
 	}
-	l.set.offered.Add(-j.cost)
+	l.set.dropOffer(j.offer)
 	l.outcomes = append(l.outcomes, o)
 	l.events = append(l.events, events...)
 	if again != nil {

@@ -3,6 +3,8 @@ package lane
 import (
 	"context"
 	"slices"
+	"sync/atomic"
+	"time"
 
 	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/store"
@@ -10,23 +12,56 @@ import (
 
 // Bounds of the postings that lanes hold in memory with their events, before
 // they are read from the store: bytes for all lanes together, postings for each.
-// A lane gets fewer once half of the bytes are in use, so that lanes which do
-// not move leave room to those that do.
+// A lane in which nothing has ended for a while gets fewer, and fewer still once
+// half of the bytes are in use, so that lanes which do not move leave room to those
+// that do.
 const (
 	offeredBytes = 32 << 20
-	offeredMany  = 4096
-	offeredFew   = 64
+	offeredMany  = 16384 // to a lane that moves
+	offeredSome  = 1024  // to one that does not
+	offeredFew   = 64    // to any, where there is little room
+	offeredStill = time.Second
 )
 
 // posting is a delivery in its lane's order. One that was offered has its event
 // and routing with it, the others are read from the store.
 type posting struct {
-	ref     store.Ref
+	ref   store.Ref
+	offer *offer // nil: read it
+}
+
+// offer is an event with what routing decided for it, as the lanes that it goes to
+// hold it together. It counts against offeredBytes once, until the last of them has
+// let go of it.
+type offer struct {
 	event   *event.Event
 	routing *store.Routing
-	// cost is what it keeps in memory, in bytes, 0 for those without an event.
-	// Lanes that share an event count it each: one of them may keep it alone.
-	cost int64
+	bytes   int64
+	holders atomic.Int32
+}
+
+// postingBytes is about what a posting takes in memory besides its event: in ahead
+// first, then among taken and busy.
+const postingBytes = 64
+
+// keepOffer is called for each posting that gets an offer, and dropOffer when it is over.
+func (s *Set) keepOffer(o *offer) {
+	o.holders.Add(1)
+	s.offered.Add(postingBytes)
+}
+
+func (s *Set) dropOffer(o *offer) {
+	if o == nil {
+		return
+	}
+	s.offered.Add(-postingBytes)
+	s.letGo(o)
+}
+
+func (s *Set) letGo(o *offer) {
+	if o.holders.Add(-1) == 0 {
+		s.offered.Add(-o.bytes)
+	}
 }
 
 // Offer tells lanes of a routing that is decided and not committed yet. e is
@@ -35,14 +70,21 @@ type posting struct {
 // where early is not set. Offer and Posted are called for each event in the log's
 // order, Offer first.
 func (s *Set) Offer(e *event.Event, r *store.Routing, early bool) {
-	cost := int64(e.Size() + r.Size())
+	if len(r.Deliveries) == 0 {
+		return
+	}
+	o := &offer{event: e, routing: r, bytes: int64(e.Size() + r.Size())}
+	o.holders.Store(1) // this call, so that a lane which is quick does not end it
+	s.offered.Add(o.bytes)
+	defer s.letGo(o)
+	now := s.now()
 	for i := range r.Deliveries {
 		d := &r.Deliveries[i]
 		if d.Dead != "" || !d.Due.IsZero() {
 			continue
 		}
 		if l := s.get(d.Lane); l != nil {
-			l.offer(posting{store.Ref{Position: r.Position, Index: uint32(i)}, e, r, cost}, early)
+			l.offer(store.Ref{Position: r.Position, Index: uint32(i)}, o, early, now)
 		}
 	}
 }
@@ -74,25 +116,35 @@ func (s *Set) Posted(r *store.Routing) {
 }
 
 // offer takes a posting in, where none that is before it is left to the store.
-func (l *lane) offer(p posting, early bool) {
+func (l *lane) offer(ref store.Ref, o *offer, early bool, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if p.ref.Less(l.covered) {
+	if ref.Less(l.covered) {
 		return // read from the store
 	}
 	used := l.set.offered.Load()
-	most := l.set.offeredMany
-	if used > offeredBytes/2 {
-		most = offeredFew
-	}
-	if !early || l.idle || l.policy.Pull || l.reading || l.more || l.covered.Less(l.skipped) || len(l.ahead) >= most || used > offeredBytes {
-		l.skipped = p.ref.Next()
+	if !early || l.idle || l.policy.Pull || l.reading || l.more || l.covered.Less(l.skipped) ||
+		len(l.ahead) >= l.mayHold(used, now) || used > offeredBytes {
+		l.skipped = ref.Next()
 		return
 	}
-	l.set.offered.Add(p.cost)
-	l.ahead = append(l.ahead, p)
-	l.covered = p.ref.Next()
+	l.set.keepOffer(o)
+	l.ahead = append(l.ahead, posting{ref, o})
+	l.covered = ref.Next()
 	l.start()
+}
+
+// mayHold is how many postings the lane may hold with their events, while all lanes
+// use so many bytes.
+func (l *lane) mayHold(used int64, now time.Time) int {
+	most := l.set.offeredMany
+	switch moves := now.Sub(l.moved) < offeredStill; {
+	case used > offeredBytes/8*7, used > offeredBytes/2 && !moves:
+		return min(most, offeredFew)
+	case !moves:
+		return min(most, offeredSome)
+	}
+	return most
 }
 
 // posted says that a posting is in the store.
@@ -116,7 +168,7 @@ func (l *lane) forget() {
 	l.ahead = slices.DeleteFunc(l.ahead, func(p posting) bool {
 		drop := !p.ref.Less(l.next)
 		if drop {
-			l.set.offered.Add(-p.cost)
+			l.set.dropOffer(p.offer)
 		}
 		return drop
 	})
@@ -125,8 +177,8 @@ func (l *lane) forget() {
 
 // content gives the event of a posting and what routing decided for it.
 func (l *lane) content(ctx context.Context, p posting) (*event.Event, *store.Routing, error) {
-	if p.event != nil {
-		return p.event, p.routing, nil
+	if p.offer != nil {
+		return p.offer.event, p.offer.routing, nil
 	}
 	return l.set.load(ctx, p.ref.Position)
 }
