@@ -21,6 +21,8 @@ type conn struct {
 	// interrupt closes the socket, from any goroutine: whatever reads or writes
 	// ends at once, and nobody can use the connection again.
 	interrupt func()
+	heeds     <-chan struct{} // of the context whose end interrupts, nil for none
+	unheed    func() bool
 	private   bool            // nothing of an answer's body is kept
 	kept      bool            // a request before has been answered on it
 	since     time.Time       // when it began to wait
@@ -28,6 +30,7 @@ type conn struct {
 	look      func(fd uintptr)
 	seen      sight // what look saw last
 	one       [1]byte
+	question  question
 }
 
 // sight is what has come on a connection on which nothing is asked.
@@ -48,7 +51,37 @@ func newConn(socket net.Conn) *conn {
 		// An error is met again by who uses the socket.
 		c.control, _ = s.SyscallConn()
 	}
+	c.question.step = c.step
+	if c.control != nil && asks {
+		c.question.socket = socket
+	}
 	return c
+}
+
+// heed makes the end of ctx interrupt the connection, until another context is
+// heeded: the attempts of a lane share one, and to begin and end that for each costs
+// more than making its request. It gives false where an interrupt is on its way.
+func (c *conn) heed(ctx context.Context) bool {
+	done := ctx.Done()
+	if done == c.heeds {
+		return true
+	}
+	if c.unheed != nil && !c.unheed() {
+		return false
+	}
+	c.heeds, c.unheed = done, nil
+	if done != nil {
+		c.unheed = context.AfterFunc(ctx, c.interrupt)
+	}
+	return true
+}
+
+// drop gives the connection up.
+func (c *conn) drop() {
+	if c.unheed != nil {
+		c.unheed()
+	}
+	c.interrupt()
 }
 
 // check looks what has come on a connection on which nothing is asked, without
@@ -79,6 +112,10 @@ func (c *conn) check() sight {
 }
 
 var past = time.Unix(1, 0)
+
+// errGone is a kept connection on which nothing was sent, since it is of no use any
+// more.
+var errGone = errors.New("the connection that was kept is gone")
 
 // errUnasked is a receiver that spoke first.
 var errUnasked = errors.New("something came before the request was sent")
@@ -148,23 +185,22 @@ func (x *exchange) run(ctx context.Context, c *conn, deadline time.Time, o *Outc
 	if err := c.socket.SetDeadline(deadline); err != nil {
 		return false, err
 	}
-	if ctx.Done() != nil {
-		// Not before the deadline is set: c is closed, and stays so.
-		stop := context.AfterFunc(ctx, c.interrupt)
-		defer func() {
-			if !stop() { // the interrupt is on its way
-				keep = false
-			}
-		}()
+	// Not before the deadline is set: where c is closed, it stays so.
+	if !c.heed(ctx) {
+		return false, errGone
 	}
-	// After a handshake what has come may be TLS's own.
-	if !c.kept && c.stream == c.socket && c.check() == spoke {
+	switch {
+	case x.apart == nil && c.asks():
+		keep, err = x.ask(c, o)
+	case c.kept && c.asks() && c.check() != quiet: // of the others idle has looked
+		return false, errGone
+	case !c.kept && c.stream == c.socket && c.check() == spoke: // after a handshake it may be TLS's own
 		return false, errUnasked
-	}
-	x.reset(c.stream)
-	if x.apart != nil {
+	case x.apart != nil:
+		x.reset(c.stream)
 		keep, err = x.both(c, o)
-	} else {
+	default:
+		x.reset(c.stream)
 		// Where writing fails there may be an answer all the same, such as 413.
 		_, failed := c.stream.Write(x.out)
 		x.wrote = time.Now()
@@ -172,6 +208,9 @@ func (x *exchange) run(ctx context.Context, c *conn, deadline time.Time, o *Outc
 			err = errors.Join(err, failed)
 		}
 		keep = keep && failed == nil
+	}
+	if ctx.Err() != nil { // the interrupt is on its way
+		keep = false
 	}
 	if x.private = c.private; x.private {
 		o.Body = nil

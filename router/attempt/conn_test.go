@@ -167,9 +167,14 @@ func TestConnectionWithLeftoversIsNotUsedAgain(t *testing.T) {
 		"more than the length":    {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok\r\n", ""},
 		"a request's time is out": {okAnswer, "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n"},
 	}
+	large := delivery()
+	large.Body = bytes.Repeat([]byte("x"), 2*maxJoined)
 	for name, tt := range tests {
-		for _, secure := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, TLS %v", name, secure), func(t *testing.T) {
+		for _, of := range []struct {
+			secure bool
+			next   *Delivery
+		}{{false, delivery()}, {false, large}, {true, delivery()}} {
+			t.Run(fmt.Sprintf("%s, TLS %v, %d bytes", name, of.secure, len(of.next.Body)), func(t *testing.T) {
 				goOn := make(chan struct{})
 				var connections atomic.Int64
 				serve := func(c net.Conn, r *bufio.Reader) {
@@ -192,7 +197,7 @@ func TestConnectionWithLeftoversIsNotUsedAgain(t *testing.T) {
 						goOn <- struct{}{}
 					}
 				}
-				s := rawSender(t, secure, serve)
+				s := rawSender(t, of.secure, serve)
 				if o := s.Send(t.Context(), delivery()); !o.OK {
 					t.Fatalf("first: %+v", o)
 				}
@@ -202,12 +207,75 @@ func TestConnectionWithLeftoversIsNotUsedAgain(t *testing.T) {
 				if tt.late != "" && len(waiting) > 0 {
 					arrived(t, waiting[0])
 				}
-				mustSend(t, s)
+				if o := s.Send(t.Context(), of.next); !o.OK || string(o.Body) != "ok" {
+					t.Errorf("next: %+v", o)
+				}
 				if n := connections.Load(); n != 2 {
 					t.Errorf("%d connections", n)
 				}
 			})
 		}
+	}
+}
+
+// A socket that takes a request in pieces gets it whole all the same.
+func TestSocketTakesARequestInPieces(t *testing.T) {
+	d := delivery()
+	d.Body = bytes.Repeat([]byte("0123456789abcdef"), 900)
+	var got atomic.Value
+	s := openSender(t, "http://"+raw(t, func(c net.Conn) {
+		r := bufio.NewReader(c)
+		for {
+			_, body, err := readRequest(r)
+			if err != nil {
+				return
+			}
+			got.Store(body)
+			write(c, okAnswer)
+		}
+	}))
+	mustSend(t, s)
+	c := s.idle.conns[0]
+	if err := c.socket.(*net.TCPConn).SetWriteBuffer(1); err != nil { // the kernel's least
+		t.Fatal(err)
+	}
+	for range 3 {
+		if o := s.Send(t.Context(), d); !o.OK || !bytes.Equal(got.Load().([]byte), d.Body) {
+			t.Fatalf("%+v, %d bytes arrived", o, len(got.Load().([]byte)))
+		}
+	}
+	if len(s.idle.conns) != 1 || s.idle.conns[0] != c {
+		t.Error("the connection is not used again")
+	}
+}
+
+// The end of a context closes the connections that its attempts have used, and no
+// other's; what is given up is not held by the context any more.
+func TestContextsOfKeptConnections(t *testing.T) {
+	server := serveCounted(t, func(c net.Conn, _, _ int64) bool { return write(c, okAnswer) })
+	s := openSender(t, "http://"+server.address)
+	one, endOne := context.WithCancel(t.Context())
+	two, endTwo := context.WithCancel(t.Context())
+	defer endTwo()
+	send := func(ctx context.Context) {
+		t.Helper()
+		if o := s.Send(ctx, delivery()); !o.OK {
+			t.Errorf("outcome is %+v", o)
+		}
+	}
+	send(one)
+	send(one)
+	send(two)
+	endOne() // the connection is of two's attempt
+	send(two)
+	server.want(t, 4, 1)
+	endTwo()
+	mustSend(t, s)
+	server.want(t, 5, 2)
+	c := s.idle.conns[0]
+	hangUp(c)
+	if c.unheed() {
+		t.Error("the context still holds it")
 	}
 }
 

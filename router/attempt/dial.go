@@ -60,7 +60,7 @@ func (s *httpSender) dial(ctx context.Context, deadline time.Time, x *exchange) 
 		err = s.handshake(ctx, c, s.clientTLS(), x, watch)
 	}
 	if err != nil {
-		c.interrupt()
+		c.drop()
 		return nil, err
 	}
 	return c, nil

@@ -252,7 +252,11 @@ func (s *httpSender) try(ctx context.Context, x *exchange, deadline time.Time, o
 		if keep {
 			s.idle.give(c)
 		} else {
-			c.interrupt()
+			c.drop()
+		}
+		if errors.Is(err, errGone) {
+			c = s.idle.take()
+			continue
 		}
 		stale := err != nil && c.kept && !x.came && ctx.Err() == nil && !errors.Is(err, os.ErrDeadlineExceeded)
 		if !stale {

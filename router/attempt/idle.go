@@ -19,14 +19,15 @@ type idle struct {
 	closed bool
 }
 
-// take returns the connection that waits shortest, and nil where none waits.
+// take returns the connection that waits shortest, and nil where none waits. Nothing
+// has come on it, or the exchange looks itself.
 func (i *idle) take() *conn {
 	for {
 		c := i.pop()
-		if c == nil || c.check() == quiet {
+		if c == nil || c.asks() || c.check() == quiet {
 			return c
 		}
-		c.interrupt()
+		c.drop()
 	}
 }
 
@@ -111,4 +112,9 @@ func (i *idle) close() {
 
 // hangUp ends a connection that nobody uses, by TLS's own farewell where there
 // is TLS. Its error changes nothing.
-func hangUp(c *conn) { _ = c.stream.Close() }
+func hangUp(c *conn) {
+	if c.unheed != nil {
+		c.unheed()
+	}
+	_ = c.stream.Close()
+}
