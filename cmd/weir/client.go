@@ -54,6 +54,13 @@ func connectRunning(ctx context.Context, g *globals) (*config.Config, *client, e
 	}
 	c, report := g.load(config.Options{ToAsk: true})
 	if report.HasErrors() {
+		// A router that was started before goes on, and can say what it makes of it.
+		if s := config.LoadServer(g.config, config.Options{ToAsk: true, Vars: g.variables()}); s != nil {
+			c = &config.Config{Server: *s}
+			if router := local(c, g.token); router.get(ctx, "/healthz", nil, &api.Health{}) == nil {
+				return c, router, nil
+			}
+		}
 		_ = report.Write(os.Stderr) // the error below says it too
 		return nil, nil, fmt.Errorf("%s does not load, so there is no router to ask: mend it, or name one with --server", g.config)
 	}

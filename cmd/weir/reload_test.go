@@ -112,6 +112,16 @@ func TestBadReloadIsRefused(t *testing.T) {
 	if status != 422 || answer["code"] != "config_rejected" || !strings.Contains(detail, "router.hcl line") || !strings.Contains(detail, `Did you mean`) {
 		t.Errorf("answered %d %v", status, answer)
 	}
+	// The commands find the router all the same, and it is the one that refuses.
+	dir := filepath.Dir(config)
+	_, errOut, code := weir(t, dir, "reload")
+	if code != 1 || strings.Count(errOut, "router.hcl line") != 1 || !strings.Contains(errOut, "(config_rejected)") {
+		t.Errorf("weir reload: %d %s", code, errOut)
+	}
+	if _, now := get(t, r.base+"/api/config"); now["last_reload"].(map[string]any)["result"] != "refused" {
+		t.Errorf("the last reload is %v", now["last_reload"])
+	}
+	mustRun(t, dir, "events", "ls")
 	if err := r.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}

@@ -94,6 +94,44 @@ func Parse(filename string, src []byte, o Options) (*Config, *Report) {
 	return l.finish(dir)
 }
 
+// LoadServer reads the server block alone, whatever is wrong with the rest: a
+// router that still runs by what the files said before is found by it. It gives nil
+// where the block, or what it is made of, can't be read either.
+func LoadServer(path string, o Options) *Server {
+	l := newLoader(o)
+	files, dir, err := find(path)
+	if err != nil {
+		return nil
+	}
+	if abs, err := filepath.Abs(dir); err == nil {
+		dir = abs
+	}
+	for _, name := range files {
+		src, err := l.read(name, maxFileSize)
+		if err != nil || costly(src, name) != nil {
+			l.broken = true
+			continue
+		}
+		l.dirs[name], l.sources[name] = dir, src
+		file, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos)
+		l.broken = l.broken || diags.HasErrors()
+		if body, ok := file.Body.(*hclsyntax.Body); ok { // as far as it goes
+			l.bodies = append(l.bodies, body)
+		}
+	}
+	block := l.single("server")
+	if block == nil && l.broken { // it may be where nothing could be read
+		return nil
+	}
+	l.decodeVariables()
+	l.decodeLocals()
+	l.decodeServer(block)
+	if l.report.HasErrors() {
+		return nil
+	}
+	return &l.config.Server
+}
+
 // find returns the files of a configuration and the folder that they are in.
 func find(path string) (files []string, dir string, err error) {
 	info, err := os.Stat(path)

@@ -477,6 +477,33 @@ route "r" {
 	}
 }
 
+// The server block is found whatever is wrong elsewhere, and not made up.
+func TestLoadServer(t *testing.T) {
+	const server = "server {\n  listen = var.at\n}\n"
+	const at = "variable \"at\" {\n  default = \"127.0.0.1:1\"\n}\n"
+	for name, c := range map[string]struct{ src, want string }{
+		"all is right":           {server + at, "127.0.0.1:1"},
+		"none is written":        {at, "127.0.0.1:8080"},
+		"another block is wrong": {server + at + "junk {\n}\nroute \"r\" {\n  to = [destination.gone]\n}\n", "127.0.0.1:1"},
+		"it ends in the middle":  {at + server + "route \"r\" {\n  to = [", "127.0.0.1:1"},
+		"it may come after that": {at + "route \"r\" {\n  to = [", ""},
+		"it is wrong itself":     {at + "server {\n  listen = 5\n}\n", ""},
+		"what it names is gone":  {server, ""},
+	} {
+		path := filepath.Join(folder(t, map[string]string{"router.hcl": c.src}), "router.hcl")
+		got := ""
+		if s := LoadServer(path, Options{LookupEnv: environment}); s != nil {
+			got = s.Listen
+		}
+		if got != c.want {
+			t.Errorf("%s: found %q, want %q", name, got, c.want)
+		}
+	}
+	if LoadServer(filepath.Join(t.TempDir(), "gone.hcl"), Options{}) != nil {
+		t.Error("found in no file")
+	}
+}
+
 func TestDestinationSecretIsChecked(t *testing.T) {
 	for secret, ok := range map[string]bool{
 		"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw": true,
