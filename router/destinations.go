@@ -165,6 +165,27 @@ func (e engine) destination(ctx context.Context, name string) (*api.Destination,
 	return out, err
 }
 
+// Waiting says what waits for each destination for which something does.
+func (e engine) Waiting(ctx context.Context) (map[string]api.Waiting, error) {
+	lanes, err := e.store.Lanes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]api.Waiting{}
+	for i := range lanes {
+		name, depth := lanes[i].Name, lanes[i].Counts.Waiting+lanes[i].Counts.Retrying
+		if depth == 0 {
+			continue
+		}
+		oldest, err := e.oldest(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		all[name] = api.Waiting{Depth: depth, Oldest: oldest.UTC()}
+	}
+	return all, nil
+}
+
 // oldest is when the event was received whose delivery waits longest in a lane,
 // zero where none waits.
 func (e engine) oldest(ctx context.Context, name string) (time.Time, error) {

@@ -86,6 +86,14 @@ route "orders" {
 		if len(both) != 2 || both["order.paid>good"].Delivered != 7 || both["order.paid>bad"].Dead != 7 {
 			t.Errorf("by both: %+v", both)
 		}
+		for query, row := range map[string]api.StatsRow{"": rows("")[">"], "?by=destination": byDestination[">bad"], "by both": both["order.paid>bad"]} {
+			if row.Depth == nil || *row.Depth != 0 || row.Oldest != nil {
+				t.Errorf("nothing waits, and %s says %+v", query, row)
+			}
+		}
+		if depth := byType["order.paid>"].Depth; depth != nil {
+			t.Errorf("by type %d wait", *depth)
+		}
 		for _, bad := range []string{"?by=source", "?window=8d", "?window=0s", "?window=x", "?points=0", "?points=many"} {
 			var p map[string]any
 			if code := lookUp(t, r, "/api/stats"+bad, &p); code != 400 || p["code"] != "bad_parameter" {
@@ -140,6 +148,21 @@ route "all" {
 		lookUp(t, r, "/api/pull/polled", &page)
 		return len(page.Messages) == 2
 	})
+	// What waits is told of the lanes, though nothing has happened to it.
+	for query, want := range map[string]uint64{"": 4, "?by=destination": 4, "?destination=stopped": 2, "?by=destination&destination=stopped": 2} {
+		await(t, "what waits "+query, func() bool {
+			var s api.Stats
+			lookUp(t, r, "/api/stats"+query, &s)
+			var depth uint64
+			for _, row := range s.Rows {
+				if row.Depth == nil || *row.Depth > 0 && (row.Oldest == nil || row.Oldest.After(time.Now())) {
+					t.Fatalf("%s: %+v", query, row)
+				}
+				depth += *row.Depth
+			}
+			return depth == want
+		})
+	}
 	if status, answer, _ := call(t, r, "POST", "/api/pull/polled/ack", fmt.Sprintf(`{"cursor":%q}`, page.Next)); status != 200 {
 		t.Fatal(status, answer)
 	}

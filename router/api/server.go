@@ -71,6 +71,8 @@ type Engine interface {
 	Plugins() []Plugin
 	// Stats are counts and latencies over time.
 	Stats() *stats.Book
+	// Waiting says what waits for each destination for which something does.
+	Waiting(ctx context.Context) (map[string]Waiting, error)
 	// Stream tells what happens.
 	Stream() *stream.Hub
 	// RetryDelivery makes a delivery due now and returns it as it is then.

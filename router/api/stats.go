@@ -1,6 +1,7 @@
 package api
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/weirhq/weir/router/stats"
+	"github.com/weirhq/weir/router/store"
 )
 
 // Stats answers /api/stats.
@@ -58,7 +60,27 @@ type StatsRow struct {
 	// event's arrival to its success, waiting and retries included.
 	Latency         StatsLatency `json:"latency"`
 	DeliveryLatency StatsLatency `json:"delivery_latency"`
-	Points          []StatsPoint `json:"points,omitempty"`
+	// Depth is what waits and is retrying at this moment for the row's destination,
+	// of whatever type, or for all; null where that is not known, as by event alone.
+	// Oldest and OldestSeconds are of its oldest event, null and 0 where none waits.
+	Depth         *uint64      `json:"depth"`
+	Oldest        *time.Time   `json:"oldest"`
+	OldestSeconds float64      `json:"oldest_seconds"`
+	Points        []StatsPoint `json:"points,omitempty"`
+}
+
+// Waiting is what waits for a destination at this moment, or for several.
+type Waiting struct {
+	Depth uint64
+	// Oldest is when the oldest event of it was received.
+	Oldest time.Time
+}
+
+func (w *Waiting) add(o Waiting) {
+	w.Depth += o.Depth
+	if w.Oldest.IsZero() || !o.Oldest.IsZero() && o.Oldest.Before(w.Oldest) {
+		w.Oldest = o.Oldest
+	}
 }
 
 // StatsLatency is in milliseconds. Quantiles are within 1 %.
@@ -120,14 +142,66 @@ func (s *server) stats(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
+	waiting, err := s.engine.Waiting(c.Context())
+	if err != nil {
+		return err
+	}
 	out := Stats{Since: a.Since, Until: ask.Until.UTC(), StepSeconds: a.Step.Seconds(), Rows: make([]StatsRow, 0, len(a.Rows))}
 	for i := range a.Rows {
 		out.Rows = append(out.Rows, statsRow(&a.Rows[i]))
 	}
+	out.Rows = withWaiting(out.Rows, &ask, waiting, out.Until)
 	for _, q := range a.Queues {
 		out.Queue = append(out.Queue, QueuePoint{Time: q.Begin, Depth: q.Depth, OldestSeconds: q.Oldest.Round(time.Millisecond).Seconds()})
 	}
 	return c.JSON(out)
+}
+
+// withWaiting says of rows what waits, and adds those of which nothing else is to be
+// said.
+func withWaiting(rows []StatsRow, q *stats.Query, waiting map[string]Waiting, now time.Time) []StatsRow {
+	var all Waiting
+	for name, w := range waiting {
+		if q.Destination == "" || name == q.Destination {
+			all.add(w)
+		}
+	}
+	tell := func(r *StatsRow, w Waiting) {
+		r.Depth = &w.Depth
+		if !w.Oldest.IsZero() {
+			r.Oldest, r.OldestSeconds = &w.Oldest, now.Sub(w.Oldest).Round(time.Millisecond).Seconds()
+		}
+	}
+	told := map[string]bool{}
+	for i := range rows {
+		switch {
+		case q.ByDestination:
+			tell(&rows[i], waiting[rows[i].Destination])
+			told[rows[i].Destination] = true
+		case !q.ByType && q.Type == "":
+			tell(&rows[i], all)
+		}
+	}
+	if q.ByType || q.Type != "" {
+		return rows
+	}
+	if !q.ByDestination {
+		if len(rows) == 0 && all.Depth > 0 {
+			rows = append(rows, statsRow(&stats.Row{}))
+			tell(&rows[0], all)
+		}
+		return rows
+	}
+	for name, w := range waiting {
+		if name != store.RoutingLane && !told[name] && (q.Destination == "" || name == q.Destination) {
+			r := statsRow(&stats.Row{})
+			r.Destination = name
+			tell(&r, w)
+			rows = append(rows, r)
+		}
+	}
+	slices.SortFunc(rows, func(a, b StatsRow) int { return strings.Compare(a.Destination, b.Destination) })
+	return rows
 }
 
 // window is a duration that may be in days.
