@@ -12,6 +12,7 @@ import (
 	"github.com/weirhq/weir/router/stats"
 	"github.com/weirhq/weir/router/store"
 	"github.com/weirhq/weir/router/stream"
+	"github.com/weirhq/weir/router/tracing"
 )
 
 // engine is the router as its HTTP side sees it: more than an embedding program
@@ -56,10 +57,9 @@ func (e engine) Accept(ctx context.Context, s *source.Source, taken source.Taken
 	if len(taken.Events) == 0 {
 		return nil, nil
 	}
-	span := e.tracer.Ingest(ctx, s.Name(), taken.Traceparent, taken.Events[0].Received, len(taken.Events))
+	span := e.tracer.Ingest(ctx, s.Name(), tracing.Parent{Traceparent: taken.Traceparent, Tracestate: taken.Tracestate}, taken.Events)
 	record := newRecord(len(taken.Events))
 	for i, x := range taken.Events {
-		x.Trace = span.Trace
 		record.Events[i] = store.NewEvent{Event: x, Dedupe: s.Dedupe(), Alias: alias(taken.Signature, i)}
 	}
 	result, err := e.store.Commit(ctx, record)

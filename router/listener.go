@@ -192,6 +192,7 @@ func (e engine) pullListener(ctx context.Context, l *listener, at pullCursor, li
 			m := event.NewMessage(x)
 			body, contentType, _ := attempt.Body(config.FormatEnvelope, m, 0, false)
 			message := newPullMessage(event.WebhookID(x.Position, x.ID, "listener", 0, l.Name), m, body, contentType, nil, "", nil)
+			setTrace(message, e.tracer.EventParent(x), e.tracer.Tracestate(x))
 			message.Cursor = pullCursor{posting: store.Ref{Position: x.Position}}.String()
 			page.Messages = append(page.Messages, *message)
 			size += len(body)

@@ -14,6 +14,7 @@ import (
 	"github.com/weirhq/weir/router/api"
 	"github.com/weirhq/weir/router/config"
 	"github.com/weirhq/weir/router/routing"
+	"github.com/weirhq/weir/router/tracing"
 )
 
 // loadedPlugin is a plugin block as it runs.
@@ -143,7 +144,7 @@ func (r *Router) loadPlugin(ctx context.Context, p *config.Plugin) (*loadedPlugi
 		}
 		r.log.Error("the plugin is held: it failed many times in a row; its routes' events wait, and it is tried again from time to time",
 			"plugin", p.Name, "build", plugin.Build(), "error", fault)
-		r.lanes.Tell(r.ownEvent(toldHeld, "", p.Name, "", time.Now(), toldPlugin{Plugin: p.Name, Build: plugin.Build(), Error: fault.Error()}))
+		r.lanes.Tell(r.ownEvent(toldHeld, "", p.Name, "", time.Now(), toldPlugin{Plugin: p.Name, Build: plugin.Build(), Error: fault.Error()}, tracing.Delivery{}))
 	}}}
 	if p.Shadow == nil {
 		return l, nil

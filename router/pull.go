@@ -21,6 +21,7 @@ import (
 	"github.com/weirhq/weir/router/problem"
 	"github.com/weirhq/weir/router/sign"
 	"github.com/weirhq/weir/router/store"
+	"github.com/weirhq/weir/router/tracing"
 )
 
 // pullBytes bounds the bodies of one page, but for a message that is larger by
@@ -212,7 +213,9 @@ func (e engine) pullMessage(ctx context.Context, d *config.Destination, ref stor
 		return nil, err
 	}
 	id := delivery.WebhookID(x.Position, x.ID, routing.Matches[delivery.Match].Route)
-	return newPullMessage(id, m, body, contentType, slices.Concat(d.Headers, m.SetHeader, attributes), delivery.Replay, signers), nil
+	message := newPullMessage(id, m, body, contentType, slices.Concat(d.Headers, m.SetHeader, attributes), delivery.Replay, signers)
+	setTrace(message, e.tracer.PullParent(tracing.Delivery{Event: x, Ref: ref, Replay: delivery.Replay}), e.tracer.Tracestate(x))
+	return message, nil
 }
 
 func newPullMessage(id string, m *event.Message, body []byte, contentType string, set []event.Field, replay string, signers []sign.Signer) *api.PullMessage {
@@ -246,6 +249,58 @@ func newPullMessage(id string, m *event.Message, body []byte, contentType string
 	return out
 }
 
+// setTrace adds the headers of a trace, which hide what a plugin or the destination
+// says of one.
+func setTrace(m *api.PullMessage, traceparent, tracestate string) {
+	if traceparent == "" {
+		return
+	}
+	delete(m.Headers, "tracestate")
+	m.Headers["traceparent"] = traceparent
+	if tracestate != "" {
+		m.Headers["tracestate"] = tracestate
+	}
+}
+
+// tracedAck bounds the deliveries that one acknowledgement tells a collector of: each
+// is read for it.
+const tracedAck = 1000
+
+// unsettled gives what waits for a pull destination before a reference, where its end
+// is to be told.
+func (e engine) unsettled(ctx context.Context, name string, before store.Ref) (refs []store.Ref) {
+	if !e.tracer.On() {
+		return nil
+	}
+	postings, err := e.store.Postings(ctx, name, store.Ref{}, tracedAck)
+	if err != nil {
+		return nil // whoever needs them finds it, too
+	}
+	for _, p := range postings {
+		if p.Ref.Less(before) {
+			refs = append(refs, p.Ref)
+		}
+	}
+	return refs
+}
+
+// tellPulled tells of deliveries that were acknowledged just now.
+func (e engine) tellPulled(ctx context.Context, name string, refs []store.Ref) {
+	now := time.Now()
+	for _, ref := range refs {
+		x, err := e.store.Event(ctx, ref.Position)
+		if err != nil || x.Trace == nil {
+			continue // retention has taken it, or there is nothing to tell
+		}
+		routing, err := e.store.Routing(ctx, ref.Position)
+		if err != nil || int(ref.Index) >= len(routing.Deliveries) {
+			continue
+		}
+		d := &routing.Deliveries[ref.Index]
+		e.tracer.Pulled(tracing.Delivery{Event: x, Ref: ref, Replay: d.Replay}, routing.Matches[d.Match].Route, name, now)
+	}
+}
+
 // Acknowledge ends what a receiver has pulled up to a cursor as delivered.
 func (e engine) Acknowledge(ctx context.Context, name, cursor string) (*api.Acknowledged, error) {
 	if e.inspect {
@@ -274,9 +329,11 @@ func (e engine) Acknowledge(ctx context.Context, name, cursor string) (*api.Ackn
 		}
 	}
 	if at.posting != (store.Ref{}) {
+		refs := e.unsettled(ctx, name, at.posting.Next())
 		if out.Acknowledged, err = e.lanes.Settle(ctx, name, at.posting.Next(), store.Delivered, ""); err != nil {
 			return nil, err
 		}
+		e.tellPulled(ctx, name, refs)
 	}
 	if at.due.IsZero() {
 		return out, nil
@@ -297,6 +354,9 @@ func (e engine) Acknowledge(ctx context.Context, name, cursor string) (*api.Ackn
 		}
 		moved, err := e.lanes.Move(ctx, name, changes)
 		out.Acknowledged += len(moved)
+		if e.tracer.On() {
+			e.tellPulled(ctx, name, moved)
+		}
 		if err != nil && !errors.Is(err, store.ErrOutOfOrder) && !errors.Is(err, lane.ErrSending) {
 			return nil, err
 		}

@@ -223,7 +223,7 @@ func (r *Router) takeOver(ctx context.Context, c *config.Config, orphan bool) (*
 		if r.lanes.Known(d.Name) {
 			continue
 		}
-		if err := r.lanes.Add(ctx, d.Name, r.policyOf(d), replying(d, r.log, r.send(d.Name, s.senders[d.Name]))); err != nil {
+		if err := r.lanes.Add(ctx, d.Name, r.policyOf(d), r.replying(d, r.send(d.Name, s.senders[d.Name]))); err != nil {
 			return refuse(err)
 		}
 		added = append(added, d.Name)
@@ -245,7 +245,7 @@ func (r *Router) takeOver(ctx context.Context, c *config.Config, orphan bool) (*
 		if s.senders[d.Name] == old.senders[d.Name] && old.destination(d.Name) != nil {
 			continue
 		}
-		if err := r.lanes.Put(d.Name, r.policyOf(d), replying(d, r.log, r.send(d.Name, s.senders[d.Name])), r.freeing(old, d.Name)); err != nil {
+		if err := r.lanes.Put(d.Name, r.policyOf(d), r.replying(d, r.send(d.Name, s.senders[d.Name])), r.freeing(old, d.Name)); err != nil {
 			return nil, err // the configuration was checked: this can't be
 		}
 	}

@@ -5,8 +5,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/hashicorp/go-hclog"
-
 	"github.com/weirhq/weir/router/attempt"
 	"github.com/weirhq/weir/router/config"
 	"github.com/weirhq/weir/router/event"
@@ -20,7 +18,7 @@ const maxHops = 8
 // replying makes each 2xx body of a destination with a reply_type a new event. It
 // is stored together with the outcome, under an id that follows from the
 // delivery's: however often that is sent, there is one.
-func replying(d *config.Destination, log hclog.Logger, try lane.Try) lane.Try {
+func (r *Router) replying(d *config.Destination, try lane.Try) lane.Try {
 	if d.Lane.ReplyType == "" {
 		return try
 	}
@@ -32,11 +30,11 @@ func replying(d *config.Destination, log hclog.Logger, try lane.Try) lane.Try {
 		}
 		switch {
 		case w.Event.Hops >= maxHops:
-			log.Warn("an answer makes no event, because it would be the ninth in a row that follows from another",
+			r.log.Warn("an answer makes no event, because it would be the ninth in a row that follows from another",
 				"destination", d.Name, "event", w.Event.ID, "type", d.Lane.ReplyType)
 			return result
 		case len(body) >= attempt.MaxKeptBody || result.Attempt.Reason == attempt.ReasonTooLarge:
-			log.Warn("an answer makes no event, because it is larger than 16 KiB",
+			r.log.Warn("an answer makes no event, because it is larger than 16 KiB",
 				"destination", d.Name, "event", w.Event.ID, "type", d.Lane.ReplyType)
 			return result
 		}
@@ -46,6 +44,7 @@ func replying(d *config.Destination, log hclog.Logger, try lane.Try) lane.Try {
 			ID:    event.ReplyID(w.Delivery.WebhookID(w.Event.Position, w.Event.ID, route)),
 			Given: true, Type: d.Lane.ReplyType, Source: event.SourceReply, Subject: w.Event.Subject, Tenant: w.Event.Tenant,
 			Time: now, Received: now, ContentType: contentTypeOf(body), Data: body, Cause: w.Event.ID, Hops: w.Event.Hops + 1,
+			Trace: r.tracer.Reply(w.Event, w.Ref, w.Delivery.Replay),
 		}
 		return result
 	}

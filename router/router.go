@@ -246,7 +246,7 @@ func (r *Router) open(ctx context.Context, o Options) error {
 		return err
 	}
 	for _, d := range c.Destinations {
-		if err := r.lanes.Add(ctx, d.Name, r.policyOf(d), replying(d, r.log, r.send(d.Name, current.senders[d.Name]))); err != nil {
+		if err := r.lanes.Add(ctx, d.Name, r.policyOf(d), r.replying(d, r.send(d.Name, current.senders[d.Name]))); err != nil {
 			return err
 		}
 	}
@@ -284,7 +284,7 @@ func (r *Router) observe(destination string, w *lane.Work, result *lane.Result, 
 	if r.tracer.On() {
 		r.tracer.Attempted(w.Event, tracing.Attempt{
 			Ref: w.Ref, Route: w.Routing.Matches[w.Delivery.Match].Route, Destination: destination, Replay: w.Delivery.Replay,
-			Attempt: o.Attempt, OK: result.OK, To: o.To,
+			Attempt: o.Attempt, OK: result.OK, To: o.To, Reply: result.Reply,
 		})
 	}
 	r.tellAttempt(destination, w, result, o)
@@ -323,7 +323,7 @@ func (r *Router) send(name string, sender attempt.Sender) lane.Try {
 			EventType: m.Type, Number: w.Number,
 			Body: body, ContentType: contentType, Attributes: attributes,
 			Header: m.SetHeader, EventHeader: m.Header, Time: time.Now(), Replay: w.Delivery.Replay,
-			Traceparent: r.tracer.Traceparent(w.Event, w.Ref, w.Number),
+			Traceparent: r.tracer.Traceparent(w.Event, w.Ref, w.Number, w.Delivery.Replay), Tracestate: r.tracer.Tracestate(w.Event),
 		})
 		result := lane.Result{
 			OK: out.OK, RetryAfter: out.RetryAfter, Hold: out.Status == 429 || out.Status == 503,

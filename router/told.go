@@ -8,6 +8,7 @@ import (
 	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/lane"
 	"github.com/weirhq/weir/router/store"
+	"github.com/weirhq/weir/router/tracing"
 )
 
 // The types of the router's own events.
@@ -68,8 +69,9 @@ func (r *Router) toldWanted() bool {
 }
 
 // ownEvent makes one of the router's own events, nil where no route takes them.
-// With an id that follows from what it tells, it is stored once.
-func (r *Router) ownEvent(kind, id, subject, tenant string, at time.Time, data any) *event.Event {
+// With an id that follows from what it tells, it is stored once. Where it tells of a
+// delivery it belongs to that one's trace.
+func (r *Router) ownEvent(kind, id, subject, tenant string, at time.Time, data any, of tracing.Delivery) *event.Event {
 	if !r.toldWanted() {
 		return nil
 	}
@@ -86,6 +88,7 @@ func (r *Router) ownEvent(kind, id, subject, tenant string, at time.Time, data a
 	if id == "" {
 		e.ID = event.NewID(at)
 	}
+	r.tracer.Told(e, of)
 	return e
 }
 
@@ -100,7 +103,7 @@ func (r *Router) notify(n *lane.Notice) *event.Event {
 		} else if a := n.Outcome.Attempt; a.Reason != "" {
 			told.LastFailure = &lane.Fault{Reason: a.Reason, Status: a.Status, Error: a.Error}
 		}
-		return r.deadEvent(told, n.Work.Number, n.At)
+		return r.deadEvent(told, n.Work.Number, n.At, tracing.Delivery{Event: n.Work.Event, Ref: n.Work.Ref, Replay: d.Replay})
 	}
 	kind := map[lane.NoticeKind]string{
 		lane.NoticeFailing: toldFailing, lane.NoticeDisabled: toldDisabled, lane.NoticeRecovered: toldRecovered,
@@ -110,7 +113,7 @@ func (r *Router) notify(n *lane.Notice) *event.Event {
 	if n.Failures > 0 {
 		told.FailingSince, told.LastFailure = moment(n.Since), &n.Fault
 	}
-	return r.ownEvent(kind, "", n.Destination, "", n.At, told)
+	return r.ownEvent(kind, "", n.Destination, "", n.At, told, tracing.Delivery{})
 }
 
 func (r *Router) deadDelivery(e *event.Event, routing *store.Routing, d *store.Delivery, ref store.Ref, reason string, attempts int) *toldDelivery {
@@ -124,9 +127,9 @@ func (r *Router) deadDelivery(e *event.Event, routing *store.Routing, d *store.D
 	return told
 }
 
-func (r *Router) deadEvent(told *toldDelivery, attempt int, at time.Time) *event.Event {
+func (r *Router) deadEvent(told *toldDelivery, attempt int, at time.Time, of tracing.Delivery) *event.Event {
 	id := event.HashID(toldDead + " " + told.DeliveryID + " " + told.Reason + " " + strconv.Itoa(attempt))
-	return r.ownEvent(toldDead, id, told.Destination, told.Tenant, at, told)
+	return r.ownEvent(toldDead, id, told.Destination, told.Tenant, at, told, of)
 }
 
 // routedDead gives the events of what is dead as soon as it is routed.
@@ -140,9 +143,10 @@ func (r *Router) routedDead(e *event.Event, routing *store.Routing) []store.NewE
 		if d.Dead == "" {
 			continue
 		}
-		told := r.deadDelivery(e, routing, d, store.Ref{Position: e.Position, Index: uint32(i)}, string(d.Dead), 0)
+		ref := store.Ref{Position: e.Position, Index: uint32(i)}
+		told := r.deadDelivery(e, routing, d, ref, string(d.Dead), 0)
 		told.LastFailure = &lane.Fault{Reason: "plugin", Error: d.Error}
-		if x := r.deadEvent(told, 0, time.Now()); x != nil {
+		if x := r.deadEvent(told, 0, time.Now(), tracing.Delivery{Event: e, Ref: ref}); x != nil {
 			events = append(events, store.NewEvent{Event: x, Dedupe: toldDedupe})
 		}
 	}
@@ -154,5 +158,5 @@ func (r *Router) routedDead(e *event.Event, routing *store.Routing) []store.NewE
 func (r *Router) tellOverflow(destination string, n int) {
 	r.lanes.Tell(r.ownEvent(toldOverflow, "", destination, "", time.Now(), toldDestination{
 		Destination: destination, Status: string(engine{r}.laneState(r.life, destination)), Expired: n,
-	}))
+	}, tracing.Delivery{}))
 }

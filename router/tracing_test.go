@@ -17,7 +17,9 @@ import (
 	spans "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/weirhq/weir/router/api"
 	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/replay"
 	"github.com/weirhq/weir/router/store"
 	"github.com/weirhq/weir/router/tracing"
 )
@@ -227,5 +229,238 @@ route "all" {
 	r.tracer.Close(ctx)
 	if ctx.Err() == nil {
 		t.Error("the flush ended before the collector answered")
+	}
+}
+
+// heard are the requests that a receiver got, by path.
+type heard struct {
+	*httptest.Server
+	mu  sync.Mutex
+	got map[string][]http.Header
+	// bodies are those of the same requests.
+	bodies map[string][]string
+}
+
+func listenTo(t *testing.T, answer func(w http.ResponseWriter, path string)) *heard {
+	t.Helper()
+	h := &heard{got: map[string][]http.Header{}, bodies: map[string][]string{}}
+	h.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		h.mu.Lock()
+		h.got[r.URL.Path] = append(h.got[r.URL.Path], r.Header)
+		h.bodies[r.URL.Path] = append(h.bodies[r.URL.Path], string(b))
+		h.mu.Unlock()
+		answer(w, r.URL.Path)
+	}))
+	t.Cleanup(h.Close)
+	return h
+}
+
+func (h *heard) count(path string) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.got[path])
+}
+
+// What follows from an event is in its trace: the reply to it, the router's own event
+// that tells of its end, and what is pulled. A replay has a trace of its own, which
+// links to it. A CloudEvent brings its trace itself, and takes it on.
+func TestTraceFollows(t *testing.T) {
+	collector := startCollector(t)
+	receiver := listenTo(t, func(w http.ResponseWriter, path string) {
+		switch path {
+		case "/asked":
+			_, _ = io.WriteString(w, `{"price":7}`)
+		case "/broken":
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	})
+	r := start(t, t.TempDir(), fmt.Sprintf(`
+server {
+  listen = "127.0.0.1:0"
+}
+tracing {
+  endpoint = %q
+}
+destination "asked" {
+  url        = "%[2]s/asked"
+  reply_type = "priced"
+}
+destination "broken" {
+  url = "%[2]s/broken"
+  retry {
+    schedule = ["0s"]
+  }
+}
+destination "cloud" {
+  url    = "%[2]s/cloud"
+  format = "cloudevents"
+}
+destination "told" {
+  url    = "%[2]s/told"
+  format = "cloudevents"
+}
+destination "queue" {
+  url = "pull:"
+}
+route "all" {
+  to = [destination.asked, destination.broken, destination.cloud, destination.queue]
+}
+route "follows" {
+  from   = [source.reply, source.weir]
+  events = ["priced", "weir.delivery.dead"]
+  to     = [destination.told]
+}
+`, collector.URL, receiver.URL), Options{})
+	const producer, state = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "vendor=a,other=b"
+	req := httptest.NewRequest(http.MethodPost, "http://localhost/events", strings.NewReader(`{"total":1}`))
+	for name, value := range map[string]string{
+		"Content-Type": "application/json", "ce-specversion": "1.0", "ce-id": "o-1", "ce-source": "/shop", "ce-type": "order", "ce-traceparent": producer, "ce-tracestate": state,
+	} {
+		req.Header.Set(name, value)
+	}
+	res, err := r.Handler().Test(req, -1)
+	if err != nil || res.StatusCode != http.StatusAccepted {
+		t.Fatal(res, err)
+	}
+	await(t, "all attempts", func() bool {
+		return receiver.count("/asked") == 1 && receiver.count("/broken") == 1 && receiver.count("/cloud") == 1 && receiver.count("/told") == 2
+	})
+	page, err := (engine{r}).Pull(t.Context(), "queue", api.PullQuery{Limit: 10, Wait: time.Minute})
+	if err != nil || len(page.Messages) != 1 {
+		t.Fatal(page, err)
+	}
+	if _, err := (engine{r}).Acknowledge(t.Context(), "queue", page.Next); err != nil {
+		t.Fatal(err)
+	}
+	x, err := r.store.Event(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (engine{r}).ReplayEvent(t.Context(), x, replay.Ask{To: "cloud"}); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the replay", func() bool { return receiver.count("/cloud") == 2 })
+	shut(t, r)
+
+	ingest, route := collector.one(t, "ingest events"), collector.one(t, "route all")
+	asked, broken, queue, clouds := collector.one(t, "delivery asked"), collector.one(t, "delivery broken"), collector.one(t, "delivery queue"), collector.named("delivery cloud")
+	if len(clouds) != 2 {
+		t.Fatalf("%d deliveries to cloud", len(clouds))
+	}
+	reply, dead := collector.one(t, "reply priced"), collector.one(t, "weir.delivery.dead")
+	parents := map[string]bool{}
+	for _, s := range collector.named("route follows") {
+		parents[string(s.ParentSpanId)] = true
+	}
+	if !parents[string(reply.SpanId)] || !parents[string(dead.SpanId)] {
+		t.Error("what became of the reply, and of what was told of the dead letter, is not below them")
+	}
+	for _, c := range []struct {
+		what   string
+		span   *spans.Span
+		parent []byte
+	}{
+		{"ingest", ingest, unhex(t, "b7ad6b7169203331")}, {"asked", asked, route.SpanId}, {"queue", queue, route.SpanId},
+		{"reply", reply, asked.SpanId}, {"dead", dead, broken.SpanId}, {"first to cloud", clouds[0], route.SpanId},
+	} {
+		if hex.EncodeToString(c.span.TraceId) != "0af7651916cd43dd8448eb211c80319c" || string(c.span.ParentSpanId) != string(c.parent) || c.span.TraceState != state {
+			t.Errorf("%s: %v", c.what, c.span)
+		}
+	}
+	again := clouds[1]
+	if len(again.ParentSpanId) > 0 || string(again.TraceId) == string(ingest.TraceId) || len(again.Links) != 1 ||
+		string(again.Links[0].TraceId) != string(ingest.TraceId) || string(again.Links[0].SpanId) != string(ingest.SpanId) {
+		t.Errorf("the replay: %v", again)
+	}
+
+	receiver.mu.Lock()
+	defer receiver.mu.Unlock()
+	for path, headers := range receiver.got {
+		for i, h := range headers {
+			if got := h.Values("tracestate"); len(got) != 1 || got[0] != state {
+				t.Errorf("%s %d: tracestate %q", path, i, got)
+			}
+			of := hex.EncodeToString(ingest.TraceId)
+			if path == "/cloud" && i == 1 {
+				of = hex.EncodeToString(again.TraceId)
+			}
+			if !strings.HasPrefix(h.Get("traceparent"), "00-"+of+"-") {
+				t.Errorf("%s %d: traceparent %q, of trace %s", path, i, h.Get("traceparent"), of)
+			}
+		}
+	}
+	// The extension has the trace that the transmission began with, in each hop.
+	for i, body := range receiver.bodies["/cloud"] {
+		if !strings.Contains(body, `"traceparent":"`+producer+`"`) || !strings.Contains(body, `"tracestate":"`+state+`"`) {
+			t.Errorf("cloud %d: %s", i, body)
+		}
+	}
+	for _, body := range receiver.bodies["/told"] {
+		if !strings.Contains(body, `"traceparent":"00-0af7651916cd43dd8448eb211c80319c-`) {
+			t.Errorf("told: %s", body)
+		}
+	}
+	if m := page.Messages[0]; m.Headers["traceparent"] != fmt.Sprintf("00-%x-%x-01", ingest.TraceId, queue.SpanId) || m.Headers["tracestate"] != state {
+		t.Errorf("pulled with %v", m.Headers)
+	}
+}
+
+// A batch's events have each their own parent; the header of the request counts for
+// all of them, with all that its tracestate lists.
+func TestTraceOfBatch(t *testing.T) {
+	collector := startCollector(t)
+	r := start(t, t.TempDir(), fmt.Sprintf(`
+server {
+  listen = "127.0.0.1:0"
+}
+tracing {
+  endpoint = %q
+}
+`, collector.URL), Options{})
+	const one, two, header = "0af7651916cd43dd8448eb211c80319c", "1bf7651916cd43dd8448eb211c80319c", "2cf7651916cd43dd8448eb211c80319c"
+	send := func(ids string, headers http.Header) {
+		t.Helper()
+		var list []string
+		for i, trace := range []string{one, two, ""} {
+			extension := ""
+			if trace != "" {
+				extension = `,"traceparent":"00-` + trace + `-b7ad6b7169203331-01"`
+			}
+			list = append(list, fmt.Sprintf(`{"specversion":"1.0","id":"%s-%d","source":"/s","type":"t"%s}`, ids, i, extension))
+		}
+		req := httptest.NewRequest(http.MethodPost, "http://localhost/events", strings.NewReader("["+strings.Join(list, ",")+"]"))
+		req.Header = headers
+		req.Header.Set("Content-Type", "application/cloudevents-batch+json")
+		res, err := r.Handler().Test(req, -1)
+		if err != nil || res.StatusCode != http.StatusAccepted {
+			t.Fatal(res, err)
+		}
+	}
+	send("own", http.Header{})
+	send("all", http.Header{"Traceparent": {"00-" + header + "-b7ad6b7169203331-00"}, "Tracestate": {"a=1", "b=2"}})
+	events, err := r.store.Events(t.Context(), 1, 10)
+	if err != nil || len(events) != 6 {
+		t.Fatal(len(events), err)
+	}
+	traces := make([]string, len(events))
+	for i, e := range events {
+		traces[i] = hex.EncodeToString(e.Trace.TraceID[:])
+		if i >= 3 && (e.Trace.Flags != 0 || e.Trace.State != "a=1,b=2") {
+			t.Errorf("event %d has %+v", i, e.Trace)
+		}
+	}
+	if traces[0] != one || traces[1] != two || traces[2] == one || traces[2] == two || len(traces[2]) != 32 {
+		t.Errorf("events with traces of their own have %q", traces[:3])
+	}
+	if traces[3] != header || traces[4] != header || traces[5] != header {
+		t.Errorf("events of a request with a trace have %q", traces[3:])
+	}
+	shut(t, r)
+	if n := len(collector.named("ingest events")); n != 3 { // the other request is not sampled
+		t.Errorf("%d spans", n)
 	}
 }

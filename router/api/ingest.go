@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"net/http"
 	"net/url"
@@ -132,7 +133,7 @@ func (s *server) take(ctx *fasthttp.RequestCtx, src *source.Source, path string)
 		return true, err
 	}
 	if s.engine.Traces() {
-		taken.Traceparent = header(ctx, "traceparent")
+		taken.Traceparent, taken.Tracestate = traceOf(&ctx.Request.Header)
 	}
 	var watch Watch
 	if wait > 0 {
@@ -154,6 +155,15 @@ func (s *server) take(ctx *fasthttp.RequestCtx, src *source.Source, path string)
 	}
 	answerAccepted(ctx, taken.Batch, accepted)
 	return true, nil
+}
+
+// traceOf gives the headers that carry a trace. Of tracestate there may be several
+// (W3C Trace Context, section 3.3.1).
+func traceOf(h *fasthttp.RequestHeader) (traceparent, tracestate string) {
+	if traceparent = string(h.Peek("traceparent")); traceparent != "" {
+		tracestate = string(bytes.Join(h.PeekAll("tracestate"), []byte(",")))
+	}
+	return traceparent, tracestate
 }
 
 // waitFor reads ?wait of a source whose query is not the provider's.

@@ -27,6 +27,7 @@ type Delivery struct {
 	// Replay, where not empty, is the id of the replay that this belongs to.
 	Replay string
 	// Traceparent, where not empty, is that of the attempt's span, and hides what a
-	// plugin or the destination says of it (W3C Trace Context).
-	Traceparent string
+	// plugin or the destination says of it (W3C Trace Context). Tracestate is what
+	// came with the trace, or empty.
+	Traceparent, Tracestate string
 }

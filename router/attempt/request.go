@@ -21,6 +21,7 @@ const (
 	headerAttempt   = "X-Webhook-Attempt"
 	headerReplay    = "X-Webhook-Replay"
 	headerTrace     = "Traceparent"
+	headerState     = "Tracestate"
 	headerID        = "Webhook-Id"
 	headerTimestamp = "Webhook-Timestamp"
 )
@@ -98,6 +99,7 @@ func (s *httpSender) request(x *exchange, d *Delivery, authorization string) err
 		{headerReplay, d.Replay},
 		{headerID, d.WebhookID},
 		{headerTrace, d.Traceparent},
+		{headerState, d.Tracestate},
 	} {
 		if f.value == "" {
 			continue
@@ -124,9 +126,9 @@ func (s *httpSender) request(x *exchange, d *Delivery, authorization string) err
 	return nil
 }
 
-// traces reports whether a header is the one that Weir itself sets with tracing.
+// traces reports whether a header is one that Weir itself sets with tracing.
 func (d *Delivery) traces(name string) bool {
-	return d.Traceparent != "" && strings.EqualFold(name, headerTrace)
+	return d.Traceparent != "" && (strings.EqualFold(name, headerTrace) || strings.EqualFold(name, headerState))
 }
 
 // encode returns the body as it is sent, and whether it is compressed. One that a

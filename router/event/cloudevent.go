@@ -56,7 +56,22 @@ func (m *Message) attributes(n int, several bool) []attribute {
 			list = append(list, attribute{name, value})
 		}
 	}
+	list = m.traceAttributes(list, start)
 	slices.SortFunc(list[start:], func(a, b attribute) int { return strings.Compare(a.name, b.name) })
+	return list
+}
+
+// traceAttributes adds what the extension for distributed tracing carries: the trace
+// that the transmission began with, and never that of a single hop. So what came in
+// stays; an event that came without begins with the span that took it in.
+func (m *Message) traceAttributes(list []attribute, start int) []attribute {
+	if m.Trace == nil || slices.ContainsFunc(list[start:], func(a attribute) bool { return a.name == "traceparent" || a.name == "tracestate" }) {
+		return list
+	}
+	list = append(list, attribute{"traceparent", m.Trace.Traceparent()})
+	if m.Trace.State != "" {
+		list = append(list, attribute{"tracestate", m.Trace.State})
+	}
 	return list
 }
 

@@ -9,6 +9,7 @@
 package event
 
 import (
+	"encoding/hex"
 	"strings"
 	"time"
 )
@@ -75,6 +76,22 @@ type Trace struct {
 	SpanID  [8]byte
 	// Flags has the bit 1 where the trace is recorded.
 	Flags byte
+	// State is the tracestate that came with it, empty where there was none.
+	State string
+}
+
+// Traceparent writes the span as the header of this name. A nil one is none.
+func (t *Trace) Traceparent() string {
+	if t == nil {
+		return ""
+	}
+	b := make([]byte, 0, 55)
+	b = append(b, "00-"...)
+	b = hex.AppendEncode(b, t.TraceID[:])
+	b = append(b, '-')
+	b = hex.AppendEncode(b, t.SpanID[:])
+	b = append(b, "-0"...)
+	return string(append(b, '0'+t.Flags&1))
 }
 
 // Message is an event on its way along a route: what expressions and plugins
@@ -95,6 +112,8 @@ type Message struct {
 	// set, which are also sent to the destination; plugins see them too.
 	Header    []Field
 	SetHeader []Field
+	// Trace is the event's. Plugins do not see it.
+	Trace *Trace
 }
 
 // NewMessage makes the message that enters a route. It shares the event's
@@ -103,7 +122,7 @@ func NewMessage(e *Event) *Message {
 	return &Message{
 		ID: e.ID, Source: e.Source, Tenant: e.Tenant, Time: e.Time, Received: e.Received,
 		Type: e.Type, Subject: e.Subject, ContentType: e.ContentType, Data: e.Data,
-		Header: e.Header,
+		Header: e.Header, Trace: e.Trace,
 	}
 }
 

@@ -59,8 +59,9 @@ type Taken struct {
 	// Signature is what the request was signed with, where the source remembers
 	// signatures. A request of the same one is a duplicate.
 	Signature []byte
-	// Traceparent is the request's, where somebody has looked: sources don't.
-	Traceparent string
+	// Traceparent and Tracestate are the request's, where somebody has looked:
+	// sources don't.
+	Traceparent, Tracestate string
 }
 
 // New returns the source that c describes. Errors name the attribute that is

@@ -6,7 +6,15 @@
 // A trace has one span for the request that took the event in, below it one for
 // each route that took it, below that its plugins and its deliveries, and below a
 // delivery its attempts. The parent of the first is that of the producer's
-// traceparent (W3C Trace Context); an attempt's request carries its own.
+// traceparent (W3C Trace Context), else that of the event, where it is a CloudEvent
+// with the extension for distributed tracing; an attempt's request carries its own,
+// and the tracestate that came in.
+//
+// What follows from a delivery is below it: the reply that became an event, and the
+// router's own event that tells of its end. A replay is a trace of its own, with a
+// link to the event's: it may be made days later, and more than once. Of what is
+// pulled there is no attempt: its delivery ends when it is acknowledged, and the
+// message carries the delivery.
 //
 // # Invariants
 //
@@ -25,7 +33,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -83,7 +90,7 @@ func Open(ctx context.Context, c config.Tracing, version string, log hclog.Logge
 	provider := sdktrace.NewTracerProvider(
 		sdktrace.WithBatcher(&quiet{SpanExporter: exporter, log: log}, sdktrace.WithBatchTimeout(sendEvery), sdktrace.WithExportTimeout(sendFor)),
 		sdktrace.WithResource(about), sdktrace.WithIDGenerator(ids{}),
-		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(c.Sample))),
+		sdktrace.WithSampler(sampler{sdktrace.ParentBased(sdktrace.TraceIDRatioBased(c.Sample))}),
 	)
 	return &Tracer{provider: provider, tracer: provider.Tracer("github.com/weirhq/weir"), exporter: exporter, log: log}, nil
 }
@@ -110,39 +117,71 @@ func (t *Tracer) Close(ctx context.Context) {
 }
 
 // Ingest is a request on its way to the store.
-type Ingest struct {
-	span trace.Span
-	// Trace is what the events of the request are stored with.
-	Trace *event.Trace
+type Ingest struct{ spans []ingestSpan }
+
+// ingestSpan is that of one event of a request, or of all that have none of their own.
+type ingestSpan struct {
+	trace.Span
+	event int // -1: several
 }
 
-// Ingest begins the span of a request that a source has taken. traceparent is the
-// request's header; where it is none that can be read, a span in ctx is the parent.
-func (t *Tracer) Ingest(ctx context.Context, source, traceparent string, received time.Time, events int) Ingest {
+// Ingest begins the span of a request that a source has taken, and gives it to its
+// events. parent has the request's headers; where they name no span, an event's own
+// attributes do (CloudEvents, Distributed Tracing), each event of a batch its own, and
+// else a span in ctx is the parent.
+func (t *Tracer) Ingest(ctx context.Context, source string, parent Parent, events []*event.Event) (i Ingest) {
 	if t == nil {
-		return Ingest{}
+		return i
 	}
-	if parent, ok := parse(traceparent); ok {
-		ctx = trace.ContextWithRemoteSpanContext(ctx, parent)
+	named, ok := parent.parse()
+	if ok {
+		ctx = trace.ContextWithRemoteSpanContext(ctx, named)
 	}
+	var rest []int
+	for n, e := range events {
+		if own, has := parentOf(e).parse(); has && !ok {
+			e.Trace = i.begin(t, trace.ContextWithRemoteSpanContext(ctx, own), source, e.Received, n, 1)
+		} else {
+			rest = append(rest, n)
+		}
+	}
+	if len(rest) == 0 {
+		return i
+	}
+	one := -1
+	if len(rest) == 1 {
+		one = rest[0]
+	}
+	shared := i.begin(t, ctx, source, events[rest[0]].Received, one, len(rest))
+	for _, n := range rest {
+		events[n].Trace = shared
+	}
+	return i
+}
+
+func (i *Ingest) begin(t *Tracer, ctx context.Context, source string, received time.Time, n, events int) *event.Trace {
 	_, span := t.tracer.Start(ctx, "ingest "+source, trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(received),
 		trace.WithAttributes(attribute.String("weir.source", source), attribute.Int("weir.events", events)))
-	c := span.SpanContext()
-	return Ingest{span, &event.Trace{TraceID: c.TraceID(), SpanID: c.SpanID(), Flags: byte(c.TraceFlags())}}
+	i.spans = append(i.spans, ingestSpan{span, n})
+	return traceOf(span)
 }
 
-// End ends the span when the events are on disk, or with what kept them from it.
+func traceOf(span trace.Span) *event.Trace {
+	c := span.SpanContext()
+	return &event.Trace{TraceID: c.TraceID(), SpanID: c.SpanID(), Flags: byte(c.TraceFlags()), State: c.TraceState().String()}
+}
+
+// End ends the spans when the events are on disk, or with what kept them from it.
 func (i Ingest) End(accepted []store.Accepted, err error) {
-	if i.span == nil {
-		return
+	for _, span := range i.spans {
+		if n := span.event; n >= 0 && n < len(accepted) {
+			span.SetAttributes(attribute.String("weir.event_id", accepted[n].ID), attribute.Bool("weir.duplicate", accepted[n].Duplicate))
+		}
+		if err != nil {
+			span.SetStatus(codes.Error, err.Error())
+		}
+		span.End()
 	}
-	if len(accepted) == 1 {
-		i.span.SetAttributes(attribute.String("weir.event_id", accepted[0].ID), attribute.Bool("weir.duplicate", accepted[0].Duplicate))
-	}
-	if err != nil {
-		i.span.SetStatus(codes.Error, err.Error())
-	}
-	i.span.End()
 }
 
 // recorded reports whether spans of an event are sent.
@@ -174,7 +213,7 @@ func (t *Tracer) Routed(e *event.Event, r *store.Routing) {
 				attribute.String("weir.plugin", v.Plugin), attribute.String("weir.build", v.Build), attribute.Int("weir.message", v.Message),
 				attribute.String("weir.verdict", verdict(v)), attribute.Int64("weir.fuel", v.Fuel),
 			}
-			t.span(e, id, trace.SpanID{}, "plugin "+v.Plugin, trace.SpanKindInternal, at, at.Add(v.Duration), v.Class, attributes)
+			t.span(e.Trace, id, trace.SpanID{}, "plugin "+v.Plugin, trace.SpanKindInternal, at, at.Add(v.Duration), v.Class, attributes)
 			at = at.Add(v.Duration)
 		}
 		deliveries, failed := 0, ""
@@ -186,7 +225,7 @@ func (t *Tracer) Routed(e *event.Event, r *store.Routing) {
 				}
 			}
 		}
-		t.span(e, e.Trace.SpanID, id, "route "+m.Route, trace.SpanKindInternal, from, at, failed, []attribute.KeyValue{
+		t.span(e.Trace, e.Trace.SpanID, id, "route "+m.Route, trace.SpanKindInternal, from, at, failed, []attribute.KeyValue{
 			attribute.String("weir.event_id", e.ID), attribute.String("weir.event_type", e.Type), attribute.String("weir.route", m.Route),
 			attribute.String("weir.config", r.Config), attribute.Int("weir.deliveries", deliveries),
 		})
@@ -204,19 +243,41 @@ func verdict(v *store.Verdict) string {
 }
 
 // Traceparent is the header of an attempt's request, empty where the event has no
-// trace.
-func (t *Tracer) Traceparent(e *event.Event, ref store.Ref, number int) string {
+// trace. replay is the id of the replay that the delivery belongs to, or empty.
+func (t *Tracer) Traceparent(e *event.Event, ref store.Ref, number int, replay string) string {
 	if t == nil || e.Trace == nil {
 		return ""
 	}
-	id := attemptSpan(e, ref, number)
-	b := make([]byte, 0, 55)
-	b = append(b, "00-"...)
-	b = hex.AppendEncode(b, e.Trace.TraceID[:])
-	b = append(b, '-')
-	b = hex.AppendEncode(b, id[:])
-	b = append(b, "-0"...)
-	return string(append(b, '0'+e.Trace.Flags&flagSampled))
+	own := event.Trace{TraceID: traceID(e, replay), SpanID: attemptSpan(e, ref, number), Flags: e.Trace.Flags & flagSampled}
+	return own.Traceparent()
+}
+
+// Tracestate is the header that goes with it: what came in.
+func (t *Tracer) Tracestate(e *event.Event) string {
+	if t == nil || e.Trace == nil {
+		return ""
+	}
+	return e.Trace.State
+}
+
+// PullParent is the header of a message that is pulled: its delivery, which ends when
+// it is acknowledged.
+func (t *Tracer) PullParent(d Delivery) string {
+	if t == nil || d.Event == nil || d.Event.Trace == nil {
+		return ""
+	}
+	e := d.Event
+	own := event.Trace{TraceID: traceID(e, d.Replay), SpanID: deliverySpan(e, d.Ref), Flags: e.Trace.Flags & flagSampled}
+	return own.Traceparent()
+}
+
+// EventParent is the header of an event that is shown to a listener, to which there is
+// no delivery.
+func (t *Tracer) EventParent(e *event.Event) string {
+	if t == nil {
+		return ""
+	}
+	return e.Trace.Traceparent()
 }
 
 // Attempt is what is told of an attempt.
@@ -228,6 +289,45 @@ type Attempt struct {
 	// OK: it was delivered. To is the state that the delivery is in now.
 	OK bool
 	To store.State
+	// Reply is the event that the answer has become, or nil.
+	Reply *event.Event
+}
+
+// Delivery is one that something follows from. The zero value is none.
+type Delivery struct {
+	Event  *event.Event
+	Ref    store.Ref
+	Replay string
+}
+
+// Reply is the trace of an event that an answer becomes, nil where the one that was
+// delivered has none. Its span is below the delivery, and follows from it, since a
+// crash may make the same event again.
+func (t *Tracer) Reply(e *event.Event, ref store.Ref, replay string) *event.Trace {
+	if t == nil || e.Trace == nil {
+		return nil
+	}
+	return &event.Trace{TraceID: traceID(e, replay), SpanID: derived(e, "reply", ref, 0), Flags: e.Trace.Flags, State: e.Trace.State}
+}
+
+// Told gives one of the router's own events its trace: below the delivery that it
+// tells of, else one that begins with it.
+func (t *Tracer) Told(e *event.Event, of Delivery) {
+	if t == nil {
+		return
+	}
+	attributes := []attribute.KeyValue{attribute.String("weir.event_id", e.ID), attribute.String("weir.event_type", e.Type)}
+	if of.Event == nil || of.Event.Trace == nil {
+		_, span := t.tracer.Start(context.Background(), e.Type, trace.WithTimestamp(e.Received), trace.WithAttributes(attributes...))
+		e.Trace = traceOf(span)
+		span.End(trace.WithTimestamp(e.Received))
+		return
+	}
+	from := of.Event.Trace
+	e.Trace = &event.Trace{TraceID: traceID(of.Event, of.Replay), SpanID: derived(of.Event, "told "+e.ID, of.Ref, 0), Flags: from.Flags, State: from.State}
+	if t.recorded(e) {
+		t.span(e.Trace, deliverySpan(of.Event, of.Ref), e.Trace.SpanID, e.Type, trace.SpanKindInternal, e.Received, e.Received, "", attributes)
+	}
 }
 
 // Attempted tells of an attempt, and of the delivery where it has ended.
@@ -258,7 +358,14 @@ func (t *Tracer) Attempted(e *event.Event, a Attempt) {
 			attributes = append(attributes, attribute.Float64("weir."+phase.name+"_ms", float64(phase.time)/float64(time.Millisecond)))
 		}
 	}
-	t.span(e, delivery, attemptSpan(e, a.Ref, a.Number), "attempt "+a.Destination, trace.SpanKindClient, a.Started, end, failed, attributes)
+	in := *e.Trace
+	in.TraceID = traceID(e, a.Replay)
+	t.span(&in, delivery, attemptSpan(e, a.Ref, a.Number), "attempt "+a.Destination, trace.SpanKindClient, a.Started, end, failed, attributes)
+	if r := a.Reply; r != nil && r.Trace != nil {
+		t.span(&in, delivery, r.Trace.SpanID, "reply "+r.Type, trace.SpanKindInternal, end, end, "", []attribute.KeyValue{
+			attribute.String("weir.event_id", r.ID), attribute.String("weir.event_type", r.Type), attribute.String("weir.destination", a.Destination),
+		})
+	}
 	if !a.To.Final() {
 		return
 	}
@@ -269,21 +376,45 @@ func (t *Tracer) Attempted(e *event.Event, a Attempt) {
 	if a.To != store.Delivered {
 		failed = string(a.To)
 	}
-	t.span(e, routeSpan(e, a.Route), delivery, "delivery "+a.Destination, trace.SpanKindProducer, began, end, failed, []attribute.KeyValue{
-		attribute.String("weir.delivery", a.Ref.String()), attribute.String("weir.destination", a.Destination), attribute.String("weir.state", string(a.To)),
-		attribute.Int("weir.attempts", a.Number), attribute.String("weir.event_id", e.ID), attribute.String("weir.event_type", e.Type),
-	})
+	t.ended(Delivery{e, a.Ref, a.Replay}, a.Route, a.Destination, began, end, failed,
+		attribute.String("weir.state", string(a.To)), attribute.Int("weir.attempts", a.Number))
 }
 
-// span sends one that has ended. id may be zero.
-func (t *Tracer) span(e *event.Event, parent, id trace.SpanID, name string, kind trace.SpanKind, from, to time.Time, failed string, attributes []attribute.KeyValue) {
-	ctx := trace.ContextWithRemoteSpanContext(context.Background(), trace.NewSpanContext(trace.SpanContextConfig{
-		TraceID: e.Trace.TraceID, SpanID: parent, TraceFlags: trace.TraceFlags(e.Trace.Flags), Remote: true,
-	}))
-	if id.IsValid() {
-		ctx = context.WithValue(ctx, spanID{}, id)
+// Pulled tells of a delivery that was acknowledged.
+func (t *Tracer) Pulled(d Delivery, route, destination string, at time.Time) {
+	if t.recorded(d.Event) {
+		t.ended(d, route, destination, d.Event.Received, at, "", attribute.String("weir.state", string(store.Delivered)))
 	}
-	_, span := t.tracer.Start(ctx, name, trace.WithSpanKind(kind), trace.WithTimestamp(from), trace.WithAttributes(attributes...))
+}
+
+// ended tells of a delivery. That of a replay has no route's span above it.
+func (t *Tracer) ended(d Delivery, route, destination string, from, to time.Time, failed string, more ...attribute.KeyValue) {
+	e, in, above := d.Event, *d.Event.Trace, routeSpan(d.Event, route)
+	attributes := append(more, attribute.String("weir.delivery", d.Ref.String()), attribute.String("weir.destination", destination),
+		attribute.String("weir.event_id", e.ID), attribute.String("weir.event_type", e.Type))
+	var links []trace.Link
+	if d.Replay != "" {
+		in.TraceID, above = traceID(e, d.Replay), trace.SpanID{}
+		attributes = append(attributes, attribute.String("weir.replay", d.Replay), attribute.String("weir.route", route))
+		links = []trace.Link{{SpanContext: trace.NewSpanContext(trace.SpanContextConfig{
+			TraceID: e.Trace.TraceID, SpanID: e.Trace.SpanID, TraceFlags: trace.TraceFlags(e.Trace.Flags), Remote: true,
+		})}}
+	}
+	t.span(&in, above, deliverySpan(e, d.Ref), "delivery "+destination, trace.SpanKindProducer, from, to, failed, attributes, links...)
+}
+
+// span sends one that has ended, of a trace that is recorded. Without a parent it is
+// the trace's first. id may be zero.
+func (t *Tracer) span(in *event.Trace, parent, id trace.SpanID, name string, kind trace.SpanKind, from, to time.Time, failed string, attributes []attribute.KeyValue, links ...trace.Link) {
+	ctx := context.Background()
+	if parent.IsValid() {
+		state, _ := trace.ParseTraceState(in.State) // it was written by a TraceState
+		ctx = trace.ContextWithRemoteSpanContext(ctx, trace.NewSpanContext(trace.SpanContextConfig{
+			TraceID: in.TraceID, SpanID: parent, TraceFlags: trace.TraceFlags(in.Flags), TraceState: state, Remote: true,
+		}))
+	}
+	ctx = context.WithValue(ctx, chosen{}, chosenIDs{in.TraceID, id})
+	_, span := t.tracer.Start(ctx, name, trace.WithSpanKind(kind), trace.WithTimestamp(from), trace.WithAttributes(attributes...), trace.WithLinks(links...))
 	if failed != "" {
 		span.SetStatus(codes.Error, failed)
 	}
@@ -315,21 +446,56 @@ func derived(e *event.Event, what string, ref store.Ref, number int) (id trace.S
 	return id
 }
 
-// spanID is the key of a context with the id that the next span is to have.
-type spanID struct{}
+// traceID is the trace that a delivery of an event belongs to: the event's, or one of
+// its own for a replay of it.
+func traceID(e *event.Event, replay string) (id trace.TraceID) {
+	if replay == "" {
+		return e.Trace.TraceID
+	}
+	var room [96]byte
+	b := append(append(room[:0], e.Trace.TraceID[:]...), e.Trace.SpanID[:]...)
+	b = binary.BigEndian.AppendUint64(b, e.Position)
+	sum := sha256.Sum256(append(b, replay...))
+	copy(id[:], sum[:])
+	id[0] |= 1 // zero is none
+	return id
+}
+
+// chosen is the key of a context with the ids that the next span is to have. Such a
+// span is recorded: whether its trace is was decided when it began.
+type chosen struct{}
+
+// chosenIDs has a span's id that may be zero, and its trace's.
+type chosenIDs struct {
+	trace trace.TraceID
+	span  trace.SpanID
+}
+
+// sampler leaves the decision on spans that begin with an event to the one inside.
+type sampler struct{ sdktrace.Sampler }
+
+func (s sampler) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingResult {
+	if _, ok := p.ParentContext.Value(chosen{}).(chosenIDs); ok {
+		return sdktrace.SamplingResult{Decision: sdktrace.RecordAndSample, Tracestate: trace.SpanContextFromContext(p.ParentContext).TraceState()}
+	}
+	return s.Sampler.ShouldSample(p)
+}
 
 // ids gives the ids of spans: those that are derived, else random ones.
 type ids struct{}
 
-func (ids) NewIDs(context.Context) (id trace.TraceID, span trace.SpanID) {
+func (ids) NewIDs(ctx context.Context) (id trace.TraceID, span trace.SpanID) {
+	if of, ok := ctx.Value(chosen{}).(chosenIDs); ok {
+		return of.trace, of.span
+	}
 	binary.BigEndian.PutUint64(id[:8], rand.Uint64())
 	binary.BigEndian.PutUint64(id[8:], rand.Uint64()|1)
 	return id, random()
 }
 
 func (ids) NewSpanID(ctx context.Context, _ trace.TraceID) trace.SpanID {
-	if id, ok := ctx.Value(spanID{}).(trace.SpanID); ok {
-		return id
+	if of, ok := ctx.Value(chosen{}).(chosenIDs); ok && of.span.IsValid() {
+		return of.span
 	}
 	return random()
 }

@@ -16,15 +16,18 @@ func TestOffIsFree(t *testing.T) {
 	r := &store.Routing{Position: 1, Matches: []store.Match{{Route: "r", Plugins: []store.Verdict{{Plugin: "p"}}}}, Deliveries: []store.Delivery{{Lane: "d"}}}
 	accepted := []store.Accepted{{ID: "a"}}
 	attempt := &store.Attempt{Number: 1}
+	events := []*event.Event{e}
+	parent := Parent{"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "a=b"}
+	of := Delivery{Event: e, Ref: store.Ref{Position: 1}}
 	ctx := context.Background()
 	if n := testing.AllocsPerRun(100, func() {
-		i := off.Ingest(ctx, "events", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", e.Received, 1)
-		e.Trace = i.Trace
-		i.End(accepted, nil)
+		off.Ingest(ctx, "events", parent, events).End(accepted, nil)
 		off.Routed(e, r)
-		if off.Traceparent(e, store.Ref{Position: 1}, 1) != "" || off.On() {
+		if off.Traceparent(e, of.Ref, 1, "rpl_1")+off.Tracestate(e)+off.PullParent(of)+off.EventParent(e) != "" || off.On() || off.Reply(e, of.Ref, "") != nil {
 			t.Error("it is on")
 		}
+		off.Told(e, of)
+		off.Pulled(of, "r", "d", e.Received)
 		off.Attempted(e, Attempt{Attempt: attempt, OK: true, To: store.Delivered})
 	}); n != 0 {
 		t.Errorf("tracing that is off allocates %v times an event", n)
@@ -44,7 +47,7 @@ func TestDerivedIDs(t *testing.T) {
 			t.Errorf("%s: %q, as %s", what, header, was)
 		}
 		seen[header] = what
-		if _, ok := parse(header); !ok {
+		if _, ok := (Parent{Traceparent: header}).parse(); !ok {
 			t.Errorf("%s: %q is no traceparent", what, header)
 		}
 	}
@@ -54,7 +57,7 @@ func TestDerivedIDs(t *testing.T) {
 }
 
 func traceparent(e *event.Event, index uint32, number int) string {
-	return (&Tracer{}).Traceparent(e, store.Ref{Position: e.Position, Index: index}, number)
+	return (&Tracer{}).Traceparent(e, store.Ref{Position: e.Position, Index: index}, number, "")
 }
 
 // What is no traceparent is none (W3C Trace Context, section 3.2.2).
@@ -71,7 +74,7 @@ func TestParse(t *testing.T) {
 		"00-0af7651916cd43dd-b7ad6b7169203331-01":                       false,
 		"": false, "garbage": false,
 	} {
-		if _, ok := parse(header); ok != want {
+		if _, ok := (Parent{Traceparent: header}).parse(); ok != want {
 			t.Errorf("%q: %v", header, ok)
 		}
 	}

@@ -37,7 +37,7 @@ func rows() []row {
 		Gone:    map[uint32]bool{1: true},
 	}
 	return []row{
-		{"event", AppendEvent(nil, &event.Event{ID: "id", OriginID: "o", Given: true, Scope: "sc", Type: "t", Source: "s", Subject: "su", Tenant: "te", Time: time.Time{}, Received: now, ContentType: "c", Header: []event.Field{{Name: "n", Value: "v"}}, Data: []byte("data"), Cause: "ca", Hops: 2, Trace: &event.Trace{TraceID: [16]byte{1, 15: 2}, SpanID: [8]byte{3, 7: 4}, Flags: 1}}),
+		{"event", AppendEvent(nil, &event.Event{ID: "id", OriginID: "o", Given: true, Scope: "sc", Type: "t", Source: "s", Subject: "su", Tenant: "te", Time: time.Time{}, Received: now, ContentType: "c", Header: []event.Field{{Name: "n", Value: "v"}}, Data: []byte("data"), Cause: "ca", Hops: 2, Trace: &event.Trace{TraceID: [16]byte{1, 15: 2}, SpanID: [8]byte{3, 7: 4}, Flags: 1, State: "a=b"}}),
 			func(b []byte) ([]byte, error) {
 				e, err := Event(7, b)
 				if err != nil {

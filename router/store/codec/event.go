@@ -11,6 +11,7 @@ import (
 const (
 	flagGiven = 1 << iota
 	flagTrace
+	flagTraceState
 	eventFlags = 1<<iota - 1
 )
 
@@ -31,6 +32,9 @@ func AppendEvent(b []byte, e *event.Event) []byte {
 	}
 	if e.Trace != nil {
 		flags |= flagTrace
+		if e.Trace.State != "" {
+			flags |= flagTraceState
+		}
 	}
 	b = append(b, version, flags)
 	b = binary.BigEndian.AppendUint64(b, uint64(e.Received.UnixNano()))
@@ -53,6 +57,9 @@ func AppendEvent(b []byte, e *event.Event) []byte {
 	}
 	if t := e.Trace; t != nil {
 		b = append(append(append(b, t.TraceID[:]...), t.SpanID[:]...), t.Flags)
+		if t.State != "" {
+			b = appendString(b, t.State)
+		}
 	}
 	binary.BigEndian.PutUint32(b[start+receivedAt+8:], uint32(len(b)-start))
 	return append(b, e.Data...)
@@ -110,6 +117,9 @@ func Event(position uint64, b []byte) (*event.Event, error) {
 	e.Header = r.fields()
 	if flags&flagTrace != 0 {
 		e.Trace = r.trace()
+		if flags&flagTraceState != 0 {
+			e.Trace.State = r.string()
+		}
 	}
 	if flags&^eventFlags != 0 {
 		r.fail("unknown flags")
