@@ -18,7 +18,7 @@ func (l ledger) Routed(events []*event.Event) (store.Document, func()) {
 	t := l.book.Tally()
 	now := time.Now()
 	for _, e := range events {
-		t.Add(&stats.Observation{At: now, Key: stats.Key{Type: e.Type}, Event: true})
+		t.Add(&stats.Observation{At: now, Key: stats.Key{Type: e.Type, Tenant: e.Tenant}, Event: true})
 	}
 	d, _ := t.Document() // there is something to count
 	return d, func() { t.Committed(d) }
@@ -49,9 +49,9 @@ func (c counted) Commit(ctx context.Context, r *store.Record) (store.Result, err
 				o := &lane.Outcomes[k]
 				if byHand(o) {
 					hands = append(hands, hand{lane.Lane, o.To})
-					t.Add(observation(lane.Lane, o, c.typeOf(ctx, o.Ref.Position)))
+					t.Add(observation(o, c.keyOf(ctx, lane.Lane, o.Ref.Position)))
 				} else {
-					t.Add(observation(lane.Lane, o, o.Type))
+					t.Add(observation(o, stats.Key{Type: o.Type, Destination: lane.Lane, Tenant: o.Tenant}))
 				}
 			}
 		}
@@ -76,18 +76,18 @@ func (c counted) Commit(ctx context.Context, r *store.Record) (store.Result, err
 // ends one by itself says its type.
 func byHand(o *store.Outcome) bool { return o.Type == "" && o.Attempt == nil && o.To.Final() }
 
-// typeOf is an event's, empty where it can't be read.
-func (c counted) typeOf(ctx context.Context, position uint64) string {
+// keyOf is that of an event in a lane, without a type where it can't be read.
+func (c counted) keyOf(ctx context.Context, lane string, position uint64) stats.Key {
 	e, err := c.Event(ctx, position)
 	if err != nil {
-		return ""
+		return stats.Key{Destination: lane}
 	}
-	return e.Type
+	return stats.Key{Type: e.Type, Destination: lane, Tenant: e.Tenant}
 }
 
-// observation is what an outcome of an event of a type counts as.
-func observation(lane string, o *store.Outcome, eventType string) *stats.Observation {
-	out := &stats.Observation{At: time.Now(), Key: stats.Key{Type: eventType, Destination: lane}}
+// observation is what an outcome counts as.
+func observation(o *store.Outcome, k stats.Key) *stats.Observation {
+	out := &stats.Observation{At: time.Now(), Key: k}
 	if out.Type == "" {
 		out.Type = stats.Other
 	}

@@ -43,11 +43,16 @@ route "orders" {
   to     = [destination.bad]
 }`, filepath.Join(dir, "data"), busy.URL)
 	r := start(t, dir, hcl, Options{Stdout: &safeBuffer{}})
-	for i := range 7 {
+	for i := range 6 {
 		publish(t, r, "order.paid", fmt.Sprintf("o%d", i))
 	}
-	for i := range 5 {
+	for i := range 4 {
 		publish(t, r, "user.seen", fmt.Sprintf("u%d", i))
+	}
+	for _, typ := range []string{"order.paid", "user.seen"} {
+		if _, err := r.Publish(context.Background(), Event{Type: typ, Tenant: "acme", Data: []byte(`{"n":1}`)}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	check := func(r *Router) {
 		t.Helper()
@@ -86,6 +91,16 @@ route "orders" {
 		if len(both) != 2 || both["order.paid>good"].Delivered != 7 || both["order.paid>bad"].Dead != 7 {
 			t.Errorf("by both: %+v", both)
 		}
+		acme := rows("?tenant=acme&by=event,destination")
+		if len(acme) != 3 || acme["order.paid>good"].Delivered != 1 || acme["order.paid>bad"].Dead != 1 || acme["user.seen>good"].Delivered != 1 || acme["user.seen>good"].Depth != nil {
+			t.Errorf("of a tenant: %+v", acme)
+		}
+		if row := rows("?tenant=acme")[">"]; row.Events != 2 || row.Deliveries != 3 {
+			t.Errorf("of a tenant, in all: %+v", row)
+		}
+		if none := rows("?tenant=nobody"); len(none) != 0 {
+			t.Errorf("of no tenant: %+v", none)
+		}
 		for query, row := range map[string]api.StatsRow{"": rows("")[">"], "?by=destination": byDestination[">bad"], "by both": both["order.paid>bad"]} {
 			if row.Depth == nil || *row.Depth != 0 || row.Oldest != nil {
 				t.Errorf("nothing waits, and %s says %+v", query, row)
@@ -114,11 +129,11 @@ route "orders" {
 // What a receiver acknowledges says nothing of its event, and so has no latency:
 // one since the year 1 would be the end of all sums.
 func TestAcknowledgedHasNoLatency(t *testing.T) {
-	o := observation("poll", &store.Outcome{From: store.Waiting, To: store.Delivered}, "a")
+	o := observation(&store.Outcome{From: store.Waiting, To: store.Delivered}, stats.Key{Type: "a", Destination: "poll"})
 	if o.End != stats.Delivered || !o.Unmeasured || o.SinceReceived != 0 {
 		t.Errorf("%+v", o)
 	}
-	o = observation("poll", &store.Outcome{From: store.Waiting, To: store.Delivered, Type: "a", Received: time.Now().Add(-time.Second)}, "a")
+	o = observation(&store.Outcome{From: store.Waiting, To: store.Delivered, Type: "a", Received: time.Now().Add(-time.Second)}, stats.Key{Type: "a", Destination: "poll"})
 	if o.Unmeasured || o.SinceReceived < time.Second {
 		t.Errorf("%+v", o)
 	}

@@ -141,7 +141,7 @@ func operations() []operation {
 		{method: "GET", path: "/api/routes", id: "listRoutes", summary: "Show how events go, from sources by routes through plugins to destinations, with counts", status: 200, answer: RouteList{}},
 		{method: "GET", path: "/api/plugins", id: "listPlugins", summary: "List plugins with what they did", status: 200, answer: PluginList{}},
 		{method: "GET", path: "/api/plugins/{name}", id: "showPlugin", summary: "Show a plugin with what it did", place: map[string]string{"name": "redact"}, status: 200, answer: Plugin{}},
-		{method: "GET", path: "/api/stats", id: "stats", summary: "Count deliveries, failures and latencies", query: []string{"by", "window", "type", "destination", "points"}, ask: "by=event,destination&window=24h", status: 200, answer: Stats{}},
+		{method: "GET", path: "/api/stats", id: "stats", summary: "Count deliveries, failures and latencies", query: []string{"by", "window", "type", "destination", "tenant", "points"}, ask: "by=event,destination&window=24h", status: 200, answer: Stats{}},
 		{method: "GET", path: "/api/stream", id: "stream", summary: "Tell of events, attempts and changes of states as they happen", query: []string{"events", "destination", "tenant", "kinds"}, ask: "events=order.*", status: 200, answer: "text/event-stream"},
 		{method: "POST", path: "/api/webhooks", id: "createWebhook", summary: "Register a webhook", body: created, example: `{"url":"https://customer.example/hooks","events":["order.*"]}`, status: 201, answer: Webhook{}},
 		{method: "GET", path: "/api/webhooks", id: "listWebhooks", summary: "List registered webhooks", query: with(page, "tenant", "uid", "type", "status"), ask: "status=active", status: 200, answer: WebhookList{}},

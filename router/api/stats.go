@@ -61,8 +61,9 @@ type StatsRow struct {
 	Latency         StatsLatency `json:"latency"`
 	DeliveryLatency StatsLatency `json:"delivery_latency"`
 	// Depth is what waits and is retrying at this moment for the row's destination,
-	// of whatever type, or for all; null where that is not known, as by event alone.
-	// Oldest and OldestSeconds are of its oldest event, null and 0 where none waits.
+	// of whatever type, or for all; null where that is not known, as by event alone
+	// or of a tenant. Oldest and OldestSeconds are of its oldest event, null and 0
+	// where none waits.
 	Depth         *uint64      `json:"depth"`
 	Oldest        *time.Time   `json:"oldest"`
 	OldestSeconds float64      `json:"oldest_seconds"`
@@ -107,8 +108,8 @@ type StatsPoint struct {
 const maxPoints = 500
 
 func (s *server) stats(c *fiber.Ctx) error {
-	q := newQuery(c, "by", "window", "type", "destination", "points")
-	ask := stats.Query{Type: q.text("type"), Destination: q.text("destination"), Until: s.now(), Window: 24 * time.Hour}
+	q := newQuery(c, "by", "window", "type", "destination", "tenant", "points")
+	ask := stats.Query{Type: q.text("type"), Destination: q.text("destination"), Tenant: q.text("tenant"), Until: s.now(), Window: 24 * time.Hour}
 	if list := q.text("by"); list != "" {
 		for by := range strings.SplitSeq(list, ",") {
 			switch by {
@@ -160,6 +161,9 @@ func (s *server) stats(c *fiber.Ctx) error {
 // withWaiting says of rows what waits, and adds those of which nothing else is to be
 // said.
 func withWaiting(rows []StatsRow, q *stats.Query, waiting map[string]Waiting, now time.Time) []StatsRow {
+	if q.Tenant != "" { // lanes count what waits of all tenants
+		return rows
+	}
 	var all Waiting
 	for name, w := range waiting {
 		if q.Destination == "" || name == q.Destination {

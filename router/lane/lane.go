@@ -630,7 +630,7 @@ func (l *lane) spend(j job, sent bool) {
 // expire ends a delivery by its age.
 func (l *lane) expire(j job, w *Work) {
 	o := store.Outcome{
-		Ref: j.ref, From: store.Waiting, To: store.Dead, Tries: j.tries, Reason: store.ReasonExpired, Type: w.Event.Type, Received: w.Event.Received,
+		Ref: j.ref, From: store.Waiting, To: store.Dead, Tries: j.tries, Reason: store.ReasonExpired, Type: w.Event.Type, Tenant: w.Event.Tenant, Received: w.Event.Received,
 		Note: "it could not be delivered within max_age",
 	}
 	if j.retry {
@@ -714,7 +714,7 @@ func (l *lane) hold(until time.Time) {
 // finish turns a result into an outcome.
 func (l *lane) finish(j job, w *Work, result *Result, policy *Policy) {
 	now := l.set.now()
-	o := store.Outcome{Ref: j.ref, From: store.Waiting, Attempt: &result.Attempt, Tries: j.tries + 1, Note: result.Note, Type: w.Event.Type, Received: w.Event.Received}
+	o := store.Outcome{Ref: j.ref, From: store.Waiting, Attempt: &result.Attempt, Tries: j.tries + 1, Note: result.Note, Type: w.Event.Type, Tenant: w.Event.Tenant, Received: w.Event.Received}
 	if j.retry {
 		o.From = store.Retrying
 	}

@@ -105,7 +105,7 @@ func (d *desk) documents(kind string) int {
 }
 
 func success(at time.Time, typ, destination string, latency time.Duration) Observation {
-	return Observation{At: at, Key: Key{typ, destination}, Tried: true, Latency: latency, End: Delivered, SinceReceived: 2 * latency}
+	return Observation{At: at, Key: Key{Type: typ, Destination: destination}, Tried: true, Latency: latency, End: Delivered, SinceReceived: 2 * latency}
 }
 
 // Invariant 1: whatever is folded when, and whenever the process is killed, the
@@ -119,7 +119,7 @@ func TestCountsAreExactAcrossCrashes(t *testing.T) {
 		for range 1 + rng.IntN(20) {
 			o := Observation{
 				At:  d.at.Add(-time.Duration(rng.IntN(180)) * time.Second),
-				Key: Key{fmt.Sprintf("type.%d", rng.IntN(5)), fmt.Sprintf("d%d", rng.IntN(4))},
+				Key: Key{Type: fmt.Sprintf("type.%d", rng.IntN(5)), Destination: fmt.Sprintf("d%d", rng.IntN(4))},
 			}
 			w := want[o.Key]
 			if w == nil {
@@ -296,7 +296,7 @@ func TestSumsDoNotGoRound(t *testing.T) {
 // What was not measured counts, and has no latency.
 func TestUnmeasured(t *testing.T) {
 	d := newDesk(t)
-	d.commit(Observation{At: d.at, Key: Key{"a", "x"}, End: Delivered, Unmeasured: true})
+	d.commit(Observation{At: d.at, Key: Key{Type: "a", Destination: "x"}, End: Delivered, Unmeasured: true})
 	if r := d.ask(Query{Window: time.Hour}).Rows[0]; r.Delivered != 1 || r.Delivery.Count != 0 {
 		t.Errorf("%+v", r)
 	}
@@ -321,6 +321,61 @@ func TestQuantilesOfFew(t *testing.T) {
 				t.Errorf("%s of %d is %s, want %s", name, n, c.got, want)
 			}
 		}
+	}
+}
+
+// A tenant is asked for by itself; so many of them that there is no room count for
+// all alone, and leave the room for types and destinations.
+func TestTenants(t *testing.T) {
+	d := newDesk(t)
+	of := func(tenant, destination string) Observation {
+		o := success(d.at, "a", destination, time.Millisecond)
+		o.Tenant = tenant
+		return o
+	}
+	d.commit(of("acme", "x"), of("acme", "y"), of("other", "x"), of("", "x"), Observation{At: d.at, Key: Key{Type: "a", Tenant: "acme"}, Event: true})
+	d.fold()
+	d.crash()
+	ask := func(q Query) []Row {
+		q.Window = time.Hour
+		return d.ask(q).Rows
+	}
+	if rows := ask(Query{Tenant: "acme"}); len(rows) != 1 || rows[0].Delivered != 2 || rows[0].Events != 1 || rows[0].Tenant != "" {
+		t.Errorf("%+v", rows)
+	}
+	if rows := ask(Query{Tenant: "acme", ByDestination: true}); len(rows) != 2 || rows[0].Delivered != 1 || rows[1].Destination != "y" {
+		t.Errorf("%+v", rows)
+	}
+	if rows := ask(Query{Tenant: "nobody"}); len(rows) != 0 {
+		t.Errorf("%+v", rows)
+	}
+	if rows := ask(Query{}); len(rows) != 1 || rows[0].Delivered != 4 {
+		t.Errorf("%+v", rows)
+	}
+	var all []Observation
+	for i := range 3 * MaxSeries {
+		all = append(all, of(fmt.Sprintf("tenant %d", i), "x"))
+	}
+	d.commit(all...)
+	d.commit(success(d.at, "b", "z", time.Millisecond))
+	d.fold()
+	d.crash()
+	if rows := ask(Query{ByType: true, ByDestination: true}); len(rows) != 3 || rows[0].Delivered != 3+3*MaxSeries || rows[2].Type != "b" {
+		t.Errorf("%+v", rows)
+	}
+	if rows := ask(Query{Tenant: "acme"}); rows[0].Delivered != 2 {
+		t.Errorf("%+v", rows)
+	}
+}
+
+// What the first version has written has no tenants, and is read.
+func TestFirstEncoding(t *testing.T) {
+	s := &series{}
+	s.Delivered = 7
+	old := appendSeries(appendText(appendText([]byte{1, 1}, "a"), "x"), s)
+	got, err := decodeSlot(old)
+	if one := got[Key{Type: "a", Destination: "x"}]; err != nil || len(got) != 1 || one == nil || one.Delivered != 7 {
+		t.Errorf("%v, error %v", got, err)
 	}
 }
 
@@ -543,7 +598,7 @@ func TestQueues(t *testing.T) {
 	if docs, err := d.store.Documents(context.Background(), kindQueue); err != nil || len(docs) > 0 {
 		t.Errorf("%d documents are kept for ever, error %v", len(docs), err)
 	}
-	for _, bad := range [][]byte{nil, {9}, {encoding}, {encoding, 1}, {encoding, 1, 1, 1}} {
+	for _, bad := range [][]byte{nil, {9}, {queueEncoding}, {queueEncoding, 1}, {queueEncoding, 1, 1, 1}} {
 		if _, err := decodeQueue(bad); err == nil {
 			t.Errorf("%v is read", bad)
 		}

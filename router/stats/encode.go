@@ -16,19 +16,20 @@ import (
 // errEncoding is a document that this package did not write.
 var errEncoding = errors.New("malformed statistics")
 
-// encoding is the version of what is written.
-const encoding = 1
+// encoding is the version of what is written of series. The first had no tenants.
+const encoding = 2
 
 // appendTable appends the series of a slot or of what a record adds, in the order
 // of their keys.
 func appendTable(b []byte, t table) []byte {
 	keys := slices.SortedFunc(maps.Keys(t), func(a, b Key) int {
-		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Destination, b.Destination))
+		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Destination, b.Destination), cmp.Compare(a.Tenant, b.Tenant))
 	})
 	b = binary.AppendUvarint(b, uint64(len(keys)))
 	for _, k := range keys {
 		b = appendText(b, k.Type)
 		b = appendText(b, k.Destination)
+		b = appendText(b, k.Tenant)
 		b = appendSeries(b, t[k])
 	}
 	return b
@@ -83,8 +84,17 @@ func appendText(b []byte, s string) []byte {
 
 // reader reads what was appended. After an error it gives zeroes.
 type reader struct {
-	b   []byte
-	err error
+	b       []byte
+	version byte
+	err     error
+}
+
+// read begins after the version.
+func read(b []byte) (*reader, error) {
+	if len(b) == 0 || b[0] == 0 || b[0] > encoding {
+		return nil, fmt.Errorf("%w: version", errEncoding)
+	}
+	return &reader{b: b[1:], version: b[0]}, nil
 }
 
 func (r *reader) number() uint64 {
@@ -140,6 +150,9 @@ func (r *reader) table() table {
 	t := make(table, n)
 	for range n {
 		k := Key{Type: r.text(), Destination: r.text()}
+		if r.version > 1 {
+			k.Tenant = r.text()
+		}
 		s := r.series()
 		if r.err != nil {
 			return nil
@@ -199,9 +212,14 @@ func (r *reader) latency() latency {
 	return l
 }
 
-// decodeTable reads one that fills the whole of b.
-func decodeTable(b []byte) (table, error) {
-	r := &reader{b: b}
+// encodeSlot is the document of a slot.
+func encodeSlot(t table) []byte { return appendTable([]byte{encoding}, t) }
+
+func decodeSlot(b []byte) (table, error) {
+	r, err := read(b)
+	if err != nil {
+		return nil, err
+	}
 	t := r.table()
 	if r.err == nil && len(r.b) > 0 {
 		r.fail()
@@ -210,16 +228,6 @@ func decodeTable(b []byte) (table, error) {
 		return nil, r.err
 	}
 	return t, nil
-}
-
-// encodeSlot is the document of a slot.
-func encodeSlot(t table) []byte { return appendTable([]byte{encoding}, t) }
-
-func decodeSlot(b []byte) (table, error) {
-	if len(b) == 0 || b[0] != encoding {
-		return nil, fmt.Errorf("%w: version", errEncoding)
-	}
-	return decodeTable(b[1:])
 }
 
 // encodeDelta is the document of what a record adds: a table a minute.
@@ -233,10 +241,10 @@ func encodeDelta(d map[int64]table) []byte {
 }
 
 func decodeDelta(b []byte) (map[int64]table, error) {
-	if len(b) == 0 || b[0] != encoding {
-		return nil, fmt.Errorf("%w: version", errEncoding)
+	r, err := read(b)
+	if err != nil {
+		return nil, err
 	}
-	r := &reader{b: b[1:]}
 	n := r.count()
 	d := make(map[int64]table, n)
 	for range n {

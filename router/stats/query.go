@@ -13,8 +13,8 @@ type Query struct {
 	// ByType and ByDestination say what has a row of its own. By destination there
 	// is no row for what belongs to none, such as the number of events.
 	ByType, ByDestination bool
-	// Type and Destination select series, all where they are empty.
-	Type, Destination string
+	// Type, Destination and Tenant select series, all where they are empty.
+	Type, Destination, Tenant string
 	// Until is the end of the window, and Window its length: more than 0, at most
 	// [MaxWindow]. It begins at the beginning of a slot, so it may be longer by a
 	// minute, from 60 minutes on by a quarter of an hour, and from a day on by an
@@ -92,12 +92,13 @@ func (b *Book) Ask(q Query) (*Answer, error) {
 			}
 		}
 		for k, one := range t {
-			if q.Type != "" && q.Type != k.Type || q.Destination != "" && q.Destination != k.Destination {
+			if q.Type != "" && q.Type != k.Type || q.Destination != "" && q.Destination != k.Destination || q.Tenant != "" && q.Tenant != k.Tenant {
 				continue
 			}
 			if q.ByDestination && k.Destination == "" {
 				continue // what belongs to no destination
 			}
+			k.Tenant = ""
 			if !q.ByType {
 				k.Type = ""
 			}

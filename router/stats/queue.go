@@ -12,6 +12,9 @@ import (
 // kindQueue is the document of what waited in a slot, by the slot's name.
 const kindQueue = "stats-queue"
 
+// queueEncoding is the version of what is written of a queue.
+const queueEncoding = 1
+
 // sampleEvery is how often what waits is looked at.
 const sampleEvery = time.Minute
 
@@ -31,12 +34,12 @@ func (q *Queue) merge(depth uint64, oldest time.Duration) {
 }
 
 func (q *Queue) encode() []byte {
-	b := binary.AppendUvarint([]byte{encoding}, q.Depth)
+	b := binary.AppendUvarint([]byte{queueEncoding}, q.Depth)
 	return binary.AppendUvarint(b, uint64(q.Oldest))
 }
 
 func decodeQueue(value []byte) (*Queue, error) {
-	if len(value) == 0 || value[0] != encoding {
+	if len(value) == 0 || value[0] != queueEncoding {
 		return nil, errEncoding
 	}
 	r := &reader{b: value[1:]}

@@ -57,15 +57,21 @@ func (t table) get(k Key) *series {
 	if s := t[k]; s != nil {
 		return s
 	}
+	if k.Tenant != "" && len(t) >= MaxTenantSeries {
+		k.Tenant = ""
+		if s := t[k]; s != nil {
+			return s
+		}
+	}
 	// The last rooms are for the series that take the rest.
 	switch {
 	case len(t) < MaxSeries/2 || k.Type == Other && k.Destination == Other:
 	case len(t) < MaxSeries-1:
-		k = Key{Other, k.Destination}
+		k = Key{Type: Other, Destination: k.Destination}
 	default:
-		k = Key{Other, k.Destination}
+		k = Key{Type: Other, Destination: k.Destination}
 		if t[k] == nil {
-			k = Key{Other, Other}
+			k = Key{Type: Other, Destination: Other}
 		}
 	}
 	s := t[k]

@@ -29,10 +29,14 @@ const MaxSeries = 1000
 // Other is the type, or the destination, of series that found no room.
 const Other = "(other)"
 
+// MaxTenantSeries bounds those of a slot that have a tenant; what is beyond counts
+// without one.
+const MaxTenantSeries = MaxSeries / 4
+
 // Key names a series. Destination is empty for what belongs to an event as such,
-// before any destination.
+// before any destination, and Tenant where the event has none.
 type Key struct {
-	Type, Destination string
+	Type, Destination, Tenant string
 }
 
 // Observation is one thing to count.

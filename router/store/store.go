@@ -319,10 +319,10 @@ type Outcome struct {
 	// Reason when To is Dead, and Note for people.
 	Reason Reason
 	Note   string
-	// Type and Received are the event's, where the lane knows them. They are for
-	// those who count outcomes: the store has them with the event.
-	Type     string
-	Received time.Time
+	// Type, Tenant and Received are the event's, where the lane knows them. They are
+	// for those who count outcomes: the store has them with the event.
+	Type, Tenant string
+	Received     time.Time
 }
 
 // parked is the due time, in Unix nanoseconds, of what waits behind another of
