@@ -317,14 +317,17 @@ func (r *Router) send(name string, sender attempt.Sender) lane.Try {
 	return func(ctx context.Context, w *lane.Work) lane.Result {
 		route := w.Routing.Matches[w.Delivery.Match].Route
 		m := w.Routing.Message(w.Event, w.Delivery)
-		body, contentType, attributes := attempt.Body(config.Format(w.Delivery.Format), m, w.Delivery.N, w.Delivery.Several)
-		out := sender.Send(ctx, &attempt.Delivery{
+		scratch := attempt.NewScratch()
+		defer scratch.Free()
+		body, contentType, attributes := scratch.Body(config.Format(w.Delivery.Format), m, w.Delivery.N, w.Delivery.Several)
+		scratch.Delivery = attempt.Delivery{
 			WebhookID: w.Delivery.WebhookID(w.Event.Position, w.Event.ID, route),
 			EventType: m.Type, Number: w.Number,
 			Body: body, ContentType: contentType, Attributes: attributes,
 			Header: m.SetHeader, EventHeader: m.Header, Time: time.Now(), Replay: w.Delivery.Replay,
 			Traceparent: r.tracer.Traceparent(w.Event, w.Ref, w.Number, w.Delivery.Replay), Tracestate: r.tracer.Tracestate(w.Event),
-		})
+		}
+		out := sender.Send(ctx, &scratch.Delivery)
 		result := lane.Result{
 			OK: out.OK, RetryAfter: out.RetryAfter, Hold: out.Status == 429 || out.Status == 503,
 			Blameless: out.Reason == attempt.ReasonConfig,

@@ -158,3 +158,10 @@ func BenchmarkEnvelope(b *testing.B) {
 		buf = m.AppendEnvelope(buf[:0], 0, false)
 	}
 }
+
+func BenchmarkWebhookID(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		WebhookID(7, "evt_01jd8xkz0v3q5f2m9c7w4r6t8y", "big-orders", 0, "crm")
+	}
+}

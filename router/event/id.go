@@ -106,20 +106,19 @@ func ReplyID(webhookID string) string { return "rep_" + webhookID }
 // destination. It follows from its arguments alone, so that every attempt,
 // retry and replay by the same route carries the same one.
 func WebhookID(position uint64, eventID, route string, n int, destination string) string {
-	h := sha256.New()
-	var b [8]byte
-	number := func(v uint64) {
-		binary.BigEndian.PutUint64(b[:], v)
-		h.Write(b[:])
+	b := make([]byte, 0, 256) // on the stack, and enough for nearly all
+	text := func(s string) {  // length first, so that no two lists collide
+		b = append(binary.BigEndian.AppendUint64(b, uint64(len(s))), s...)
 	}
-	text := func(s string) { // length first, so that no two lists collide
-		number(uint64(len(s)))
-		h.Write([]byte(s))
-	}
-	number(position)
+	b = binary.BigEndian.AppendUint64(b, position)
 	text(eventID)
 	text(route)
-	number(uint64(n))
+	b = binary.BigEndian.AppendUint64(b, uint64(n))
 	text(destination)
-	return "msg_" + lowerBase32.EncodeToString(h.Sum(nil))[:26]
+	sum := sha256.Sum256(b)
+	const prefix = "msg_"
+	var id [len(prefix) + 32]byte
+	copy(id[:], prefix)
+	lowerBase32.Encode(id[len(prefix):], sum[:20]) // 26 characters are of the first 17 bytes
+	return string(id[:len(prefix)+26])
 }

@@ -171,9 +171,8 @@ func (m *Message) AppendEnvelope(b []byte, n int, several bool) []byte {
 	b = rawjson.AppendString(b, m.Type)
 	b = append(b, ',')
 	b = m.appendData(b)
-	b = append(b, `,"timestamp":`...)
-	b = rawjson.AppendString(b, FormatTime(m.Time))
-	return append(b, '}')
+	b = append(b, `,"timestamp":"`...)
+	return append(AppendTime(b, m.Time), `"}`...)
 }
 
 // FormatTime prints t as RFC 3339 in UTC, with fractions only where there are
