@@ -107,6 +107,9 @@ func (m *deliveryMove) among(list []api.Delivery) (ids []string) {
 
 // run moves deliveries one by one, and prints them.
 func (m *deliveryMove) run(ctx context.Context, cmd *cobra.Command, g *globals, c *client, ids []string) error {
+	if len(ids) == 0 {
+		fmt.Fprintf(cmd.ErrOrStderr(), "Nothing is %s: see what there is with weir deliveries ls.\n", m.done)
+	}
 	all := []api.Delivery{}
 	bar := newProgress(cmd.ErrOrStderr(), len(ids), m.done)
 	defer bar.end()

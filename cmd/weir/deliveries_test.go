@@ -109,8 +109,8 @@ route "others" {
 	if got := listed(t, dir, "events", "cancel", "o-1").Deliveries; len(got) != 2 || states("o-1") != "cancelled cancelled" {
 		t.Errorf("cancelled %+v", got)
 	}
-	if got := listed(t, dir, "events", "cancel", "o-1").Deliveries; len(got) != 0 {
-		t.Errorf("cancelled again: %+v", got)
+	if out, errOut, code := weir(t, dir, "events", "cancel", "o-1"); code != 0 || out != "" || !strings.Contains(errOut, "Nothing is cancelled") {
+		t.Errorf("cancelled again: %d %s%s", code, out, errOut)
 	}
 	if got := listed(t, dir, "events", "retry", "o-1").Deliveries; len(got) != 2 {
 		t.Errorf("retried %+v", got)
