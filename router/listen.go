@@ -132,6 +132,7 @@ func (r *Router) Serve(l net.Listener) error { return r.serve(&r.front, r.Handle
 func (r *Router) ServeAdmin(l net.Listener) error { return r.serve(&r.back, r.AdminHandler(), l) }
 
 func (r *Router) serve(d *door, app *fiber.App, l net.Listener) error {
+	l = patient{l}
 	if r.config.Server.TLS != nil && l.Addr().Network() != "unix" {
 		l = tls.NewListener(l, &tls.Config{
 			MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, GetCertificate: r.certificate,
