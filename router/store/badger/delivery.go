@@ -155,6 +155,15 @@ func (v *view) delivery(ref store.Ref) (*codec.Delivery, error) {
 // history finds the line of a delivery, nil where there is none.
 func (v *view) history(ref store.Ref, name string) (*codec.Settled, error) {
 	prefix := historyPrefix(v.bucketOf(ref.Position), name)
+	byRef := func(l codec.Settled, r store.Ref) int { return compareRefs(l.Ref, r) }
+	for key, lines := range v.chunks {
+		if len(key) != len(prefix)+refLen || key[:len(prefix)] != string(prefix) {
+			continue
+		}
+		if i, found := slices.BinarySearchFunc(lines, ref, byRef); found {
+			return &lines[i], nil
+		}
+	}
 	it := v.txn.NewIterator(badgerdb.IteratorOptions{Prefix: prefix})
 	defer it.Close()
 	for it.Seek(appendRef(slices.Clone(prefix), ref)); it.Valid(); it.Next() {
@@ -169,7 +178,7 @@ func (v *view) history(ref store.Ref, name string) (*codec.Settled, error) {
 		if err != nil {
 			return nil, err
 		}
-		i, found := slices.BinarySearchFunc(lines, ref, func(l codec.Settled, r store.Ref) int { return compareRefs(l.Ref, r) })
+		i, found := slices.BinarySearchFunc(lines, ref, byRef)
 		if found {
 			return &lines[i], nil
 		}

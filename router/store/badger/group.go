@@ -2,6 +2,7 @@ package badger
 
 import (
 	"errors"
+	"sync/atomic"
 
 	badgerdb "github.com/dgraph-io/badger/v4"
 
@@ -31,6 +32,31 @@ func (g *group) find(bucket uint32, position uint64) []byte {
 	return g.rows[len(g.rows)-1-int(g.last-position)]
 }
 
+// groups are some that were read last. Its methods may be called from any goroutine.
+type groups struct {
+	list [8]atomic.Pointer[group]
+	kept atomic.Uint32
+}
+
+func (r *groups) find(bucket uint32, position uint64) []byte {
+	for i := range r.list {
+		if b := r.list[i].Load().find(bucket, position); b != nil {
+			return b
+		}
+	}
+	return nil
+}
+
+func (r *groups) keep(g *group) {
+	r.list[r.kept.Add(1)%uint32(len(r.list))].Store(g)
+}
+
+func (r *groups) forget() {
+	for i := range r.list {
+		r.list[i].Store(nil)
+	}
+}
+
 // routingRow reads the routing of a position as it was encoded. A row of its own
 // comes first: it has what was added later.
 func (s *Store) routingRow(txn *badgerdb.Txn, bucket uint32, position uint64) ([]byte, error) {
@@ -38,8 +64,9 @@ func (s *Store) routingRow(txn *badgerdb.Txn, bucket uint32, position uint64) ([
 	if !errors.Is(err, store.ErrNotFound) {
 		return b, err
 	}
-	// Groups never change, and who reads one position reads the next one soon.
-	if b := s.group.Load().find(bucket, position); b != nil {
+	// Groups never change, and who reads one position reads the next one soon; who
+	// looks at a list looks at it again.
+	if b := s.groups.find(bucket, position); b != nil {
 		return b, nil
 	}
 	g, err := readGroup(txn, bucket, position)
@@ -49,7 +76,7 @@ func (s *Store) routingRow(txn *badgerdb.Txn, bucket uint32, position uint64) ([
 	if b = g.find(bucket, position); b == nil {
 		return nil, store.ErrNotFound
 	}
-	s.group.Store(g)
+	s.groups.keep(g)
 	return b, nil
 }
 

@@ -139,8 +139,10 @@ func (s *Store) ListDeliveries(ctx context.Context, q store.DeliveryQuery) ([]*s
 	status := &statuses{v: v}
 	fetch := v.deliveries(q, func(p uint64) (bool, error) { return f.of(status, p) })
 	var list []*store.DeliveryStatus
-	for looked := 0; ; {
-		refs, err := fetch(below, listStep)
+	// Without a filter what is asked for is enough, and one to see that there are more.
+	step := min(listStep, q.Limit+1)
+	for looked := 0; ; step = listStep {
+		refs, err := fetch(below, step)
 		if enough := (lookedEnough{}); errors.As(err, &enough) {
 			// Some of the event at that position may be listed already.
 			if below.Less(enough.at) {

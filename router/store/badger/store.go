@@ -108,7 +108,7 @@ type Store struct {
 
 	advice *logAdvice // the committer's
 	tail   tail
-	group  atomic.Pointer[group] // the one read last
+	groups groups
 
 	// open guards queue against being closed while somebody sends.
 	open     sync.RWMutex

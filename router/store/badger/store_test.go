@@ -262,7 +262,7 @@ func TestDamagedRows(t *testing.T) {
 	}{
 		{"the event row of position 2", eventKey(bucket, 2), func() error { _, err := s.Event(ctx, 2); return err }},
 		{"the row of routings up to position 2", groupKey(bucket, 2), func() error {
-			s.group.Store(nil)
+			s.groups.forget()
 			_, err := s.Routing(ctx, 2)
 			return err
 		}},

@@ -178,15 +178,19 @@ func DecodeHistory(b []byte) ([]Settled, error) {
 	r := newReader("history", string(b))
 	n := r.count(4)
 	lines := make([]Settled, 0, n)
+	var attempts []store.Attempt // one piece of memory for all: most lines have one
 	var last store.Ref
-	for range n {
+	for i := range n {
 		flags := r.byte()
 		l := Settled{Ref: r.refAfter(last), Row: flags&settledRow != 0}
 		last = l.Ref
 		l.Tries = r.int()
 		if flags&settledAttempt != 0 {
-			a := r.attempt()
-			l.Attempt = &a
+			if attempts == nil {
+				attempts = make([]store.Attempt, 0, n-i)
+			}
+			attempts = append(attempts, r.attempt())
+			l.Attempt = &attempts[len(attempts)-1]
 		}
 		if flags&^(settledRow|settledAttempt) != 0 {
 			r.fail("unknown flags")
