@@ -32,10 +32,14 @@ type Book struct {
 	now   func() time.Time
 
 	folding sync.Mutex // one fold at a time
+	asking  sync.Mutex // guards settled
+	settled sums
 
 	mu    sync.Mutex
 	next  uint64 // number of the next delta
 	slots []map[int64]*slot
+	// generation changes with the set of sealed slots.
+	generation uint64
 	// folded are the deltas that slots hold and the store has as documents.
 	folded []string
 	// queues are by resolution and slot; sampled are the slots that changed since the
@@ -155,6 +159,7 @@ func (b *Book) Fold(ctx context.Context) error {
 			switch {
 			case at < oldest:
 				delete(slots, at)
+				b.generation++
 				r.Documents = append(r.Documents, store.Document{Kind: kindSlot, Name: slotName(i, at)})
 			case s.dirty:
 				s.sealed, s.dirty = encodeSlot(s.live), false
@@ -162,6 +167,7 @@ func (b *Book) Fold(ctx context.Context) error {
 				r.Documents = append(r.Documents, store.Document{Kind: kindSlot, Name: slotName(i, at), Value: s.sealed})
 			case s.live != nil:
 				s.live = nil // untouched since the last time
+				b.generation++
 			}
 		}
 	}
@@ -240,6 +246,7 @@ func (b *Book) live(i int, at int64) (table, error) {
 			return nil, err
 		}
 		s.live = t
+		b.generation++
 	}
 	s.dirty = true
 	return s.live, nil
