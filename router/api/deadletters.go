@@ -62,7 +62,7 @@ func (s *server) listDeadLetters(c *fiber.Ctx) error {
 	if list.Total, err = s.dead(c.Context(), ask.Destination); err != nil {
 		return err
 	}
-	return c.JSON(list)
+	return give(c, list)
 }
 
 // dead counts the dead letters of a destination, or of all.

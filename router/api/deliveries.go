@@ -42,7 +42,7 @@ func (s *server) listDeliveries(c *fiber.Ctx) error {
 	for _, d := range deliveries {
 		page.Deliveries = append(page.Deliveries, s.delivery(d))
 	}
-	return c.JSON(page)
+	return give(c, page)
 }
 
 // sendingDeliveries lists what is being sent at this moment, which the store does
@@ -111,7 +111,7 @@ func (s *server) eventDeliveries(c *fiber.Ctx) error {
 		}
 		list.Deliveries = append(list.Deliveries, s.delivery(d))
 	}
-	return c.JSON(list)
+	return give(c, list)
 }
 
 // deliveriesOf gives all that an event led to; none while it is not routed.
@@ -139,7 +139,7 @@ func (s *server) showDelivery(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(s.delivery(d))
+	return give(c, s.delivery(d))
 }
 
 func deliveryRef(c *fiber.Ctx) (store.Ref, error) {

@@ -123,7 +123,7 @@ func (s *server) listDestinations(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(list)
+	return give(c, list)
 }
 
 func (s *server) showDestination(c *fiber.Ctx) error {
@@ -135,7 +135,7 @@ func (s *server) showDestination(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(d)
+	return give(c, d)
 }
 
 // nameOf is the name in the path, copied.
@@ -173,7 +173,7 @@ func (s *server) changeDestination(c *fiber.Ctx, change func(context.Context, st
 	if err != nil {
 		return err
 	}
-	return c.JSON(d)
+	return give(c, d)
 }
 
 func (s *server) recoverDestination(c *fiber.Ctx) error {

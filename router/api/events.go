@@ -43,7 +43,7 @@ func (s *server) listEvents(c *fiber.Ctx) error {
 		for _, e := range events {
 			list.Events = append(list.Events, summary(e))
 		}
-		return c.JSON(list)
+		return give(c, list)
 	}
 	found, err := s.engine.Store().SearchEvents(c.Context(), ask)
 	if err != nil {
@@ -56,7 +56,7 @@ func (s *server) listEvents(c *fiber.Ctx) error {
 	if found.Looked > 0 {
 		list.Searched = &Searched{Count: found.Looked, From: found.Oldest.UTC(), To: found.Newest.UTC()}
 	}
-	return c.JSON(list)
+	return give(c, list)
 }
 
 // maxText bounds what is searched for, in bytes.

@@ -45,7 +45,7 @@ func (s *server) explainEvent(c *fiber.Ctx) error {
 	if out.Replies, err = s.replies(c.Context(), out.Routes); err != nil {
 		return err
 	}
-	return c.JSON(out)
+	return give(c, out)
 }
 
 // explainUnsent says where an event would go that the body has as for POST
@@ -97,7 +97,7 @@ func (s *server) explainUnsent(c *fiber.Ctx) error {
 			again.imagine(table, e, v)
 		}
 	}
-	return c.JSON(out)
+	return give(c, out)
 }
 
 func webhookNotFound(id string) *problem.Problem {

@@ -21,7 +21,7 @@ func (s *server) listPlugins(c *fiber.Ctx) error {
 		}
 		list.Plugins = append(list.Plugins, p)
 	}
-	return c.JSON(list)
+	return give(c, list)
 }
 
 func (s *server) showPlugin(c *fiber.Ctx) error {
@@ -31,7 +31,7 @@ func (s *server) showPlugin(c *fiber.Ctx) error {
 	name := strings.Clone(c.Params("name"))
 	for _, p := range s.engine.Plugins() {
 		if p.Name == name {
-			return c.JSON(p)
+			return give(c, p)
 		}
 	}
 	return problem.New(http.StatusNotFound, "plugin_not_found", "the configuration has no plugin %q; GET /api/plugins lists them", name)

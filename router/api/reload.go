@@ -59,7 +59,7 @@ type LastReload struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-func (s *server) config(c *fiber.Ctx) error { return c.JSON(s.engine.Config()) }
+func (s *server) config(c *fiber.Ctx) error { return give(c, s.engine.Config()) }
 
 func (s *server) reload(c *fiber.Ctx) error {
 	var ask struct {

@@ -135,7 +135,7 @@ func (s *server) startReplay(c *fiber.Ctx) error {
 		}
 		out := replayOf(&replay.State{Ask: ask, Counts: counts})
 		out.DryRun, out.Partial = true, !whole
-		return c.JSON(out)
+		return give(c, out)
 	}
 	st, err := s.engine.StartReplay(ctx, ask, o.Rate)
 	if err != nil {
@@ -152,7 +152,7 @@ func (s *server) listReplays(c *fiber.Ctx) error {
 	for _, st := range s.engine.Replays() {
 		list.Replays = append(list.Replays, *replayOf(&st))
 	}
-	return c.JSON(list)
+	return give(c, list)
 }
 
 func (s *server) showReplay(c *fiber.Ctx) error {
@@ -168,7 +168,7 @@ func (s *server) answerReplay(c *fiber.Ctx, do func(string) (replay.State, error
 	if err != nil {
 		return err
 	}
-	return c.JSON(replayOf(&st))
+	return give(c, replayOf(&st))
 }
 
 func replayOf(st *replay.State) *Replay {

@@ -68,5 +68,5 @@ func (s *server) listRoutes(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(list)
+	return give(c, list)
 }

@@ -155,7 +155,7 @@ func (s *server) stats(c *fiber.Ctx) error {
 	for _, q := range a.Queues {
 		out.Queue = append(out.Queue, QueuePoint{Time: q.Begin, Depth: q.Depth, OldestSeconds: q.Oldest.Round(time.Millisecond).Seconds()})
 	}
-	return c.JSON(out)
+	return give(c, out)
 }
 
 // withWaiting says of rows what waits, and adds those of which nothing else is to be

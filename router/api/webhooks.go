@@ -98,7 +98,7 @@ func (s *server) answer(c *fiber.Ctx, status int, w *webhook.Webhook, secret str
 	if secret != "" {
 		c.Set(fiber.HeaderCacheControl, "no-store")
 	}
-	return c.Status(status).JSON(out)
+	return give(c.Status(status), out)
 }
 
 // copyBody copies: what is kept of it outlives the request.
@@ -153,7 +153,7 @@ func (s *server) listWebhooks(c *fiber.Ctx) error {
 	if failed != nil {
 		return failed
 	}
-	return c.JSON(list)
+	return give(c, list)
 }
 
 func webhookID(c *fiber.Ctx) string { return strings.Clone(c.Params("id")) }
