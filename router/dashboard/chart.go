@@ -3,6 +3,8 @@ package dashboard
 import (
 	"fmt"
 	"html/template"
+	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -40,27 +42,34 @@ func (c *chart) columns() template.HTML {
 			most = max(most, sums[i])
 		}
 	}
-	var b strings.Builder
 	top := ""
 	if most > 0 {
-		top = template.HTMLEscapeString(c.say(most))
+		top = c.say(most)
 	}
+	m := markup{b: make([]byte, 0, len(c.times)*roomForColumn)}
 	// The scale is beside the picture, which is stretched, so that it can be read on
 	// a narrow screen.
-	fmt.Fprintf(&b, `<p class="scale" aria-hidden="true"><span></span><span>%[3]s</span></p><svg class="chart columns" viewBox="0 0 %.0[1]f %.0[2]f" preserveAspectRatio="none" role="img" aria-label="%[4]s">`,
-		width, height, top, template.HTMLEscapeString(c.label))
+	m.raw(`<p class="scale" aria-hidden="true"><span></span><span>`)
+	m.text(top)
+	m.raw(`</span></p><svg class="chart columns" viewBox="0 0 600 120" preserveAspectRatio="none" role="img" aria-label="`)
+	m.text(c.label)
+	m.raw(`">`)
 	step := width / float64(len(c.times))
 	for i, at := range c.times {
 		if sums[i] == 0 {
 			continue
 		}
-		var said []string
+		m.raw(`<g><title>`)
+		m.b = at.UTC().AppendFormat(m.b, "Jan 2 15:04")
+		between := written(`: `)
 		for _, s := range c.parts {
 			if v := s.values[i]; v > 0 {
-				said = append(said, strings.TrimSpace(c.say(v)+" "+s.Name))
+				m.raw(between)
+				m.text(strings.TrimSpace(c.say(v) + " " + s.Name))
+				between = `, `
 			}
 		}
-		fmt.Fprintf(&b, `<g><title>%s: %s</title>`, at.UTC().Format("Jan 2 15:04"), template.HTMLEscapeString(strings.Join(said, ", ")))
+		m.raw(`</title>`)
 		y := height
 		for _, s := range c.parts {
 			if s.values[i] == 0 {
@@ -68,17 +77,34 @@ func (c *chart) columns() template.HTML {
 			}
 			tall := max(1.5, s.values[i]/most*height) // one is never invisible
 			y -= tall
-			fmt.Fprintf(&b, `<rect class="%s" x="%.2f" y="%.2f" width="%.2f" height="%.2f"/>`, s.class, float64(i)*step+step*0.1, y, step*0.8, tall)
+			m.raw(`<rect class="`)
+			m.text(s.class)
+			m.raw(`" x="`)
+			m.decimal(float64(i)*step + step*0.1)
+			m.raw(`" y="`)
+			m.decimal(y)
+			m.raw(`" width="`)
+			m.decimal(step * 0.8)
+			m.raw(`" height="`)
+			m.decimal(tall)
+			m.raw(`"/>`)
 		}
-		b.WriteString(`</g>`)
+		m.raw(`</g>`)
 	}
 	format := "15:04"
 	if c.times[len(c.times)-1].Sub(c.times[0]) > 12*time.Hour {
 		format = "Jan 2 15:04"
 	}
-	fmt.Fprintf(&b, `</svg><p class="scale" aria-hidden="true"><span>%s</span><span>%s</span></p>`, c.times[0].UTC().Format(format), c.times[len(c.times)-1].UTC().Format(format))
-	return template.HTML(b.String())
+	m.raw(`</svg><p class="scale" aria-hidden="true"><span>`)
+	m.b = c.times[0].UTC().AppendFormat(m.b, format)
+	m.raw(`</span><span>`)
+	m.b = c.times[len(c.times)-1].UTC().AppendFormat(m.b, format)
+	m.raw(`</span></p>`)
+	return template.HTML(m.b)
 }
+
+// roomForColumn is about how many bytes a column takes.
+const roomForColumn = 160
 
 func sayCount(v float64) string { return count(uint64(v)) }
 
@@ -191,7 +217,7 @@ func phaseBar(a api.Attempt) template.HTML {
 
 // spark is two small lines without words, beside numbers that say more: what went
 // well, and what failed.
-func spark(points []api.StatsPoint) template.HTML {
+func (m *markup) spark(points []api.StatsPoint) {
 	const width, height = 96.0, 22.0
 	var most, failed uint64
 	for i := range points {
@@ -199,19 +225,30 @@ func spark(points []api.StatsPoint) template.HTML {
 		failed += points[i].Failed
 	}
 	if most == 0 || len(points) < 2 {
-		return ""
+		return
 	}
-	line := func(value func(*api.StatsPoint) uint64) string {
-		var b strings.Builder
+	line := func(value func(*api.StatsPoint) uint64) {
 		for i := range points {
-			fmt.Fprintf(&b, "%.1f,%.1f ", float64(i)/float64(len(points)-1)*width, height-1-float64(value(&points[i]))/float64(most)*(height-2))
+			m.decimal(float64(i) / float64(len(points)-1) * width)
+			m.raw(`,`)
+			m.decimal(height - 1 - float64(value(&points[i]))/float64(most)*(height-2))
+			m.raw(` `)
 		}
-		return strings.TrimSpace(b.String())
 	}
-	bad := ""
+	m.raw(`<svg class="spark" viewBox="0 0 96 22" width="96" height="22" aria-hidden="true"><polyline points="`)
+	line(func(p *api.StatsPoint) uint64 { return max(p.Delivered, p.Events) })
 	if failed > 0 {
-		bad = `<polyline class="fail" points="` + line(func(p *api.StatsPoint) uint64 { return p.Failed }) + `"/>`
+		m.raw(`"/><polyline class="fail" points="`)
+		line(func(p *api.StatsPoint) uint64 { return p.Failed })
 	}
-	return template.HTML(fmt.Sprintf(`<svg class="spark" viewBox="0 0 %.0f %.0f" width="96" height="22" aria-hidden="true"><polyline points="%s"/>%s</svg>`,
-		width, height, line(func(p *api.StatsPoint) uint64 { return max(p.Delivered, p.Events) }), bad))
+	m.raw(`"/></svg>`)
+}
+
+// decimal adds a place in a picture, as exact as can be seen.
+func (m *markup) decimal(f float64) {
+	tenths := int64(math.Round(max(0, f) * 10))
+	m.b = strconv.AppendInt(m.b, tenths/10, 10)
+	if d := tenths % 10; d != 0 {
+		m.b = append(m.b, '.', byte('0'+d))
+	}
 }

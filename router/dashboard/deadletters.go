@@ -159,3 +159,28 @@ func (d *Dashboard) cancelWaiting(c *fiber.Ctx) error {
 	}
 	return d.went(c, m, &moved)
 }
+
+func (m *markup) deadLetterRows(list []api.Delivery) {
+	for i := range list {
+		d := &list[i]
+		m.raw("<tr>\n<td>" + `<input type="checkbox" name="id" value="`)
+		m.text(d.ID)
+		m.raw(`" aria-label="Tick `)
+		m.text(d.ID)
+		m.raw(`"></td><td>`)
+		m.deliveryLink(d)
+		m.raw(`</td><td>`)
+		m.text(d.Type)
+		m.raw(`</td><td>`)
+		m.eventLink(d.EventID, d.Source)
+		m.raw(`</td><td>`)
+		m.outcome(d)
+		m.raw(`</td><td>`)
+		m.time(d.Received)
+		m.raw(`</td><td><button class="small" formaction="/ui/dead-letters/retry" name="one" value="`)
+		m.text(d.ID)
+		m.raw(`">Send again<span class="hidden"> `)
+		m.text(d.ID)
+		m.raw("</span></button></td></tr>\n")
+	}
+}

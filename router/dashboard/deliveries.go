@@ -72,3 +72,37 @@ func retryDelivery(v *visit) (string, error) {
 	}
 	return "The delivery is due now.", nil
 }
+
+func (m *markup) deliveryRows(list []api.Delivery) {
+	for i := range list {
+		d := &list[i]
+		m.raw("<tr>\n<td>")
+		m.badge(d.Status)
+		m.raw(`</td><td>`)
+		m.deliveryLink(d)
+		m.raw(`</td><td>`)
+		m.text(d.Type)
+		m.quiet(`as `, d.MessageType, ``)
+		m.raw(`</td><td>`)
+		m.eventLink(d.EventID, d.Source)
+		m.raw(`</td><td>`)
+		m.outcome(d)
+		m.raw(`</td><td>`)
+		m.time(d.Received)
+		m.raw("</td></tr>\n")
+	}
+}
+
+// deliveryLink leads to a delivery's page, and says where the delivery goes.
+func (m *markup) deliveryLink(d *api.Delivery) {
+	m.raw(`<a href="/ui/deliveries/`)
+	m.path(d.ID)
+	m.raw(`">`)
+	if d.Destination == "" {
+		m.raw(`routing: `)
+		m.text(d.Route)
+	} else {
+		m.text(d.Destination)
+	}
+	m.raw(`</a>`)
+}

@@ -59,13 +59,12 @@ type destinationPage struct {
 	Stats  api.StatsRow
 	Words  string
 	Causes []cause
-	// Recent are deliveries that have not gone well, newest first.
+	// Failures are all attempts that failed in the window of Stats, by reason.
+	Failures []failure
+	// Recent are the newest deliveries that have not gone well, which Causes are of.
 	Recent []api.Delivery
 	Back   string
 }
-
-// recentFailures is how many deliveries of a status are grouped by cause.
-const recentFailures = "200"
 
 func oneDestination(v *visit) (*view, error) {
 	var p destinationPage
@@ -80,10 +79,11 @@ func oneDestination(v *visit) (*view, error) {
 	}
 	if len(s.Rows) > 0 {
 		p.Stats = s.Rows[0]
+		p.Failures = failures(&p.Stats)
 	}
 	for _, status := range []string{"retrying", "dead"} {
 		var list api.DeliveryList
-		q := url.Values{"destination": {p.Name}, "status": {status}, "limit": {recentFailures}}
+		q := url.Values{"destination": {p.Name}, "status": {status}, "limit": {rows}}
 		if err := v.get("/api/deliveries", q, &list); err != nil {
 			return nil, err
 		}
@@ -91,7 +91,6 @@ func oneDestination(v *visit) (*view, error) {
 	}
 	p.Causes = causes(p.Recent)
 	slices.SortStableFunc(p.Recent, func(a, b api.Delivery) int { return b.Received.Compare(a.Received) })
-	p.Recent = p.Recent[:min(len(p.Recent), 25)]
 	return &view{Page: "destination", Title: p.Name, Section: "destinations", Live: "kinds=attempt,state&destination=" + url.QueryEscape(p.Name), Data: p}, nil
 }
 
@@ -140,4 +139,49 @@ func change(verb, done string) func(*visit) (string, error) {
 		}
 		return done, nil
 	}
+}
+
+func (m *markup) destinationRows(p *destinationsPage) {
+	for i := range p.Destinations {
+		d := &p.Destinations[i]
+		s := p.Stats[d.Name]
+		m.raw("<tr>\n<td>")
+		m.destinationLink(d.Name)
+		m.quiet(``, d.URL, ``)
+		m.raw(`</td><td>`)
+		m.badge(d.Status)
+		m.quiet(``, d.Reason, ``)
+		m.raw(`</td>`)
+		m.number(d.Depth)
+		m.raw(`<td>`)
+		if d.Oldest != nil {
+			m.time(*d.Oldest)
+		}
+		m.raw(`</td><td class="number">`)
+		if d.Dead > 0 {
+			m.raw(`<a href="/ui/dead-letters?destination=`)
+			m.param(d.Name)
+			m.raw(`">`)
+			m.count(d.Dead)
+			m.raw(`</a>`)
+		} else {
+			m.raw(`0`)
+		}
+		m.raw(`</td><td class="number">`)
+		m.rate(s.SuccessRate)
+		m.raw(`</td><td class="number">`)
+		m.raw(written(milliseconds(s.Latency.P95MS)))
+		m.raw(`</td><td>`)
+		m.spark(s.Points)
+		m.raw("</td></tr>\n")
+	}
+}
+
+// rate is a success rate, where there is one.
+func (m *markup) rate(of *float64) {
+	if of == nil {
+		m.raw(`–`)
+		return
+	}
+	m.raw(written(percent(*of)))
 }

@@ -84,3 +84,21 @@ func curl(e *api.Event, base string) string {
 	body := `{"event":` + quoteJSON(e.Type) + `,"data":` + data + `}`
 	return "curl " + quote(base+"/events") + " -H 'content-type: application/json' -d " + quote(body)
 }
+
+func (m *markup) eventRows(list []api.Event) {
+	for i := range list {
+		e := &list[i]
+		m.raw("<tr>\n<td>")
+		m.eventLink(e.ID, e.Source)
+		m.raw(`</td><td>`)
+		m.text(e.Type)
+		m.raw(`</td><td>`)
+		m.text(e.Source)
+		m.quiet(`for `, e.Tenant, ``)
+		m.raw(`</td><td class="number">`)
+		m.raw(written(size(int64(e.Size))))
+		m.raw(`</td><td>`)
+		m.time(e.Received)
+		m.raw("</td></tr>\n")
+	}
+}

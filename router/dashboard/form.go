@@ -53,9 +53,13 @@ func formTime(now time.Time, name, text string) (time.Time, error) {
 		"%s must be a time in UTC such as 2026-01-31 12:00, or how long ago, such as 90s, 2h or 7d, not %q", name, text)
 }
 
+// rows is how many a page of a list has: about as many as can be seen at once.
+const rows = "20"
+
 // listed is what a list asks the API for by the page's form.
 func (v *visit) listed(names ...string) (url.Values, error) {
 	q := v.filter(append(names, "cursor")...)
+	q.Set("limit", rows)
 	for _, name := range []string{"since", "until"} {
 		t, err := formTime(v.d.now(), name, q.Get(name))
 		if err != nil {

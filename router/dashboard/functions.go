@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"maps"
 	"math"
 	"net/url"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -17,15 +19,15 @@ import (
 
 // functions are what templates call.
 func (d *Dashboard) functions() template.FuncMap {
-	return template.FuncMap{
+	all := template.FuncMap{
 		"asset":      func(name string) (string, error) { return d.link(name) },
 		"ago":        func(t any) string { return ago(d.now(), when(t)) },
 		"until":      func(t any) string { return until(d.now(), when(t)) },
-		"clock":      func(t any) string { return when(t).UTC().Format("2006-01-02 15:04:05 UTC") },
+		"clock":      func(t any) string { return when(t).UTC().Format(clockLayout) },
 		"stamp":      func(t any) string { return when(t).UTC().Format(time.RFC3339Nano) },
 		"ms":         milliseconds,
 		"count":      count,
-		"bytes":      size,
+		"bytes":      func(n any) string { return size(reflect.ValueOf(n).Int()) },
 		"percent":    percent,
 		"pretty":     pretty,
 		"prettyText": func(text string) string { return pretty(json.RawMessage(text)) },
@@ -39,14 +41,18 @@ func (d *Dashboard) functions() template.FuncMap {
 		"join":       strings.Join,
 		"plural":     plural,
 		"describe":   describeOutcome,
-		"spark":      spark,
 		"progress":   progress,
 		"titled": func(title string, rows []api.StatsRow) map[string]any {
 			return map[string]any{"Title": title, "Rows": rows}
 		},
 		"deliveries": deliveryBars,
 	}
+	maps.Copy(all, d.markups())
+	return all
 }
+
+// clockLayout is a time for people, exact to the second.
+const clockLayout = "2006-01-02 15:04:05 UTC"
 
 func (d *Dashboard) link(name string) (string, error) {
 	link, ok := d.names[name]
@@ -152,21 +158,19 @@ func milliseconds(ms float64) string {
 }
 
 // size is a number of bytes for people.
-func size(n any) string {
-	f, err := strconv.ParseFloat(fmt.Sprint(n), 64)
-	if err != nil {
-		return fmt.Sprint(n)
-	}
+func size(n int64) string {
+	f := float64(n)
 	for _, unit := range []string{"bytes", "KiB", "MiB"} {
 		if f < 1024 {
+			decimals := 1
 			if unit == "bytes" {
-				return fmt.Sprintf("%.0f bytes", f)
+				decimals = 0
 			}
-			return fmt.Sprintf("%.1f %s", f, unit)
+			return strconv.FormatFloat(f, 'f', decimals, 64) + " " + unit
 		}
 		f /= 1024
 	}
-	return fmt.Sprintf("%.1f GiB", f)
+	return strconv.FormatFloat(f, 'f', 1, 64) + " GiB"
 }
 
 // percent never says 100 where something failed, nor 0 where something did not.

@@ -59,6 +59,16 @@ type failure struct {
 	Count  uint64
 }
 
+// failures are those of a row by reason, the most frequent first.
+func failures(r *api.StatsRow) []failure {
+	var all []failure
+	for reason, n := range r.Failures {
+		all = append(all, failure{reason, n})
+	}
+	slices.SortFunc(all, func(a, b failure) int { return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Reason, b.Reason)) })
+	return all
+}
+
 // overview answers: is all well, and if not, what is broken?
 func overview(v *visit) (*view, error) {
 	p := overviewPage{Window: "24h", Title: windows[1].Title, NotActive: strings.Join(notActive, ",")}
@@ -88,10 +98,7 @@ func overview(v *visit) (*view, error) {
 	if len(all.Rows) > 0 {
 		p.Total = all.Rows[0]
 		p.Events, p.Deliveries = eventBars(p.Total.Points), deliveryBars(p.Total.Points)
-		for _, reason := range slices.Sorted(maps.Keys(p.Total.Failures)) {
-			p.Failures = append(p.Failures, failure{reason, p.Total.Failures[reason]})
-		}
-		slices.SortStableFunc(p.Failures, func(a, b failure) int { return cmp.Compare(b.Count, a.Count) })
+		p.Failures = failures(&p.Total)
 		p.Reasons, p.Shades = failureBars(p.Total.Points, p.Failures)
 	}
 	p.Depth, p.Age = queueBars(all.Queue)
@@ -182,4 +189,43 @@ func since(now, t time.Time) string {
 		return t.Format("15:04")
 	}
 	return t.Format("Jan 2 15:04")
+}
+
+func (m *markup) statsRows(list []api.StatsRow) {
+	for i := range list {
+		r := &list[i]
+		m.raw("<tr>\n<td>")
+		if r.Destination != "" {
+			m.destinationLink(r.Destination)
+		} else {
+			m.raw(`<a href="/ui/events?type=`)
+			m.param(r.Event)
+			m.raw(`">`)
+			m.text(r.Event)
+			m.raw(`</a>`)
+		}
+		m.raw(`</td>`)
+		m.number(r.Deliveries)
+		m.raw(`<td class="number">`)
+		m.rate(r.SuccessRate)
+		m.raw(`</td>`)
+		m.number(r.Retries)
+		m.raw(`<td>`)
+		for _, reason := range slices.Sorted(maps.Keys(r.Failures)) {
+			m.raw(`<span class="bad">`)
+			m.count(r.Failures[reason])
+			m.raw(` `)
+			m.text(reason)
+			m.raw(`</span> `)
+		}
+		m.raw(`</td>`)
+		for _, ms := range []float64{r.Latency.AverageMS, r.Latency.P50MS, r.Latency.P95MS, r.Latency.P99MS} {
+			m.raw(`<td class="number">`)
+			m.raw(written(milliseconds(ms)))
+			m.raw(`</td>`)
+		}
+		m.raw(`<td>`)
+		m.spark(r.Points)
+		m.raw("</td></tr>\n")
+	}
 }

@@ -133,3 +133,27 @@ func deleteWebhook(v *visit) (string, error) {
 	}
 	return "The webhook is deleted; what waited for it is cancelled.", nil
 }
+
+func (m *markup) webhookRows(list []api.Webhook) {
+	for i := range list {
+		w := &list[i]
+		m.raw("<tr>\n<td>" + `<a class="id" href="/ui/webhooks/`)
+		m.path(w.ID)
+		m.raw(`">`)
+		m.text(w.ID)
+		m.raw(`</a>`)
+		m.quiet(``, w.Description, ``)
+		m.raw(`</td><td>`)
+		m.badge(w.Status)
+		m.quiet(``, w.Reason, ``)
+		m.raw(`</td><td class="id">`)
+		m.text(w.URL)
+		m.raw(`</td><td>`)
+		m.text(strings.Join(w.Events, ", "))
+		m.raw(`</td><td>`)
+		m.text(w.Tenant)
+		m.raw(`</td><td>`)
+		m.time(w.Created)
+		m.raw("</td></tr>\n")
+	}
+}

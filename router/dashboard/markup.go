@@ -1,0 +1,179 @@
+package dashboard
+
+import (
+	"fmt"
+	"html"
+	"html/template"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/weirhq/weir/router/api"
+)
+
+// markup is HTML of what pages have many of: rows, and what is in them. Templates
+// look up each field by its name, which for a page of rows takes longer than to find
+// them.
+//
+// What comes from outside is only ever added by text, path and param.
+type markup struct {
+	b   []byte
+	now time.Time
+}
+
+// written is HTML from this package's source: a string that is not a constant is no
+// such thing, unless somebody says so.
+type written string
+
+// roomForRow is about how many bytes a row takes.
+const roomForRow = 768
+
+// rows gives a template what write makes of so many.
+func (d *Dashboard) rows(n int, write func(*markup)) template.HTML {
+	m := markup{now: d.now(), b: make([]byte, 0, n*roomForRow)}
+	write(&m)
+	return template.HTML(m.b)
+}
+
+func (m *markup) raw(w written) { m.b = append(m.b, w...) }
+
+// text adds what can be content of an element, or of an attribute in double quotes.
+func (m *markup) text(s string) { m.b = append(m.b, html.EscapeString(s)...) }
+
+// path adds a segment of the path of a link, param the value of a parameter in it.
+func (m *markup) path(s string)  { m.b = append(m.b, html.EscapeString(url.PathEscape(s))...) }
+func (m *markup) param(s string) { m.b = append(m.b, html.EscapeString(url.QueryEscape(s))...) }
+
+// quiet adds a remark, where there is one.
+func (m *markup) quiet(before written, s string, after written) {
+	if s == "" {
+		return
+	}
+	m.raw(` <span class="quiet">`)
+	m.raw(before)
+	m.text(s)
+	m.raw(after)
+	m.raw(`</span>`)
+}
+
+// number adds a cell with a number.
+func (m *markup) number(n uint64) {
+	m.raw(`<td class="number">`)
+	m.count(n)
+	m.raw(`</td>`)
+}
+
+func (m *markup) count(n uint64) {
+	if n < 1000 {
+		m.b = strconv.AppendUint(m.b, n, 10)
+		return
+	}
+	m.b = append(m.b, group(strconv.FormatUint(n, 10))...)
+}
+
+// badge shows a status or state as a word in its colour.
+func (m *markup) badge(status string) {
+	m.raw(`<span class="badge `)
+	m.raw(written(tone(status)))
+	m.raw(`">`)
+	m.text(statusWord(status))
+	m.raw(`</span>`)
+}
+
+// time shows when something was by how long ago, and exactly to who points at it.
+func (m *markup) time(t time.Time) {
+	t = t.UTC()
+	m.raw(`<time datetime="`)
+	m.b = t.AppendFormat(m.b, time.RFC3339Nano)
+	m.raw(`" title="`)
+	m.b = t.AppendFormat(m.b, clockLayout)
+	m.raw(`">`)
+	m.raw(written(ago(m.now, t)))
+	m.raw(`</time>`)
+}
+
+// eventLink leads to an event's page.
+func (m *markup) eventLink(id, source string) {
+	m.raw(`<a class="id" href="/ui/events/`)
+	m.path(id)
+	m.raw(`?source=`)
+	m.param(source)
+	m.raw(`">`)
+	m.text(id)
+	m.raw(`</a>`)
+}
+
+// destinationLink leads to a destination's page.
+func (m *markup) destinationLink(name string) {
+	m.raw(`<a href="/ui/destinations/`)
+	m.path(name)
+	m.raw(`">`)
+	m.text(name)
+	m.raw(`</a>`)
+}
+
+// outcome says how it stands with a delivery, and what its last attempt met.
+func (m *markup) outcome(d *api.Delivery) {
+	switch {
+	case d.Status == "dead":
+		m.raw(`gave up: `)
+		m.text(d.Reason)
+		m.quiet(`(`, d.Note, `)`)
+	case d.Due != nil:
+		m.raw(`again `)
+		m.raw(written(until(m.now, *d.Due)))
+	default:
+		m.text(d.Note)
+	}
+	if len(d.Attempts) == 0 {
+		return
+	}
+	last := &d.Attempts[len(d.Attempts)-1]
+	m.raw(` <span class="quiet">`)
+	m.text(describeOutcome(last.Outcome, last.Status))
+	m.raw(` in `)
+	m.raw(written(milliseconds(last.LatencyMS)))
+	m.raw(`, attempt `)
+	m.b = strconv.AppendInt(m.b, int64(last.Number), 10)
+	m.raw(`</span>`)
+}
+
+// part is a single thing for a template.
+func (d *Dashboard) part(write func(*markup)) template.HTML {
+	m := markup{now: d.now(), b: make([]byte, 0, 128)}
+	write(&m)
+	return template.HTML(m.b)
+}
+
+// markups are the parts that templates use, too.
+func (d *Dashboard) markups() template.FuncMap {
+	return template.FuncMap{
+		"badge": func(status string) template.HTML { return d.part(func(m *markup) { m.badge(status) }) },
+		"time":  func(t any) template.HTML { return d.part(func(m *markup) { m.time(when(t)) }) },
+		"outcome": func(x any) (template.HTML, error) {
+			switch x := x.(type) {
+			case api.Delivery:
+				return d.part(func(m *markup) { m.outcome(&x) }), nil
+			case deliveryPage:
+				return d.part(func(m *markup) { m.outcome(&x.Delivery) }), nil
+			}
+			return "", fmt.Errorf("%T is no delivery", x)
+		},
+		"eventRows": func(list []api.Event) template.HTML { return d.rows(len(list), func(m *markup) { m.eventRows(list) }) },
+		"deliveryRows": func(list []api.Delivery) template.HTML {
+			return d.rows(len(list), func(m *markup) { m.deliveryRows(list) })
+		},
+		"deadLetterRows": func(list []api.Delivery) template.HTML {
+			return d.rows(len(list), func(m *markup) { m.deadLetterRows(list) })
+		},
+		"destinationRows": func(p destinationsPage) template.HTML {
+			return d.rows(len(p.Destinations), func(m *markup) { m.destinationRows(&p) })
+		},
+		"webhookRows": func(list []api.Webhook) template.HTML {
+			return d.rows(len(list), func(m *markup) { m.webhookRows(list) })
+		},
+		"statsRows": func(list []api.StatsRow) template.HTML {
+			return d.rows(len(list), func(m *markup) { m.statsRows(list) })
+		},
+	}
+}
