@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/weirhq/weir/router/dashboard"
 )
 
 // shots is where pictures of the pages go, for the documentation and for whoever
@@ -166,11 +169,42 @@ plugin "slack" {
 		{"do": "see", "what": "h1", "text": "Routes", "picture": "routes"},
 	}
 	s := walk(t, map[string]any{
-		"base": d.base, "token": "all-of-it-0123456789", "story": story,
+		"states": states(t, d),
+		"base":   d.base, "token": "all-of-it-0123456789", "story": story,
 		"pages": []string{
 			"/", "/ui/events?text=ada", "/ui/events/first", "/ui/events/small", "/ui/deliveries", "/ui/dead-letters", "/ui/replays",
 			"/ui/destinations", "/ui/destinations/crm", "/ui/webhooks", "/ui/routes", "/ui/plugins", "/ui/plugins/slack", "/ui/configuration",
 		},
 	})
 	s.judge(t, len(story))
+}
+
+// states are pages as a form, a mistake or an empty router answers.
+func states(t *testing.T, d *desk) map[string]string {
+	t.Helper()
+	moving, err := dashboard.Moving()
+	if err != nil {
+		t.Fatal(err)
+	}
+	empty := open(t, "")
+	all := map[string]string{"moving": moving}
+	for name, path := range map[string]string{
+		"nothing-yet": "/", "no-events": "/ui/events", "no-deliveries": "/ui/deliveries", "no-destinations": "/ui/destinations",
+		"no-routes": "/ui/routes", "no-plugins": "/ui/plugins", "none-fits": "/ui/events?text=nobody",
+	} {
+		all[name] = empty.see(path)
+	}
+	for name, path := range map[string]string{"no-such-page": "/ui/nothing", "no-such-event": "/ui/events/nobody", "bad-time": "/ui/events?since=yesterday"} {
+		res, body := empty.get(path)
+		if res.StatusCode/100 != 4 || !strings.Contains(body, "<html") {
+			t.Errorf("%s: %s\n%s", path, res.Status, body)
+		}
+		all[name] = body
+	}
+	res, refused := d.submit("/login", url.Values{"token": {"wrong"}}, d.base)
+	if res.StatusCode != http.StatusUnauthorized {
+		t.Errorf("a wrong token: %s", res.Status)
+	}
+	all["refused"] = refused
+	return all
 }

@@ -42,7 +42,7 @@ func (c *chart) columns() template.HTML {
 			most = max(most, sums[i])
 		}
 	}
-	top := ""
+	top := "none"
 	if most > 0 {
 		top = c.say(most)
 	}

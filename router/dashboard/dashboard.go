@@ -162,6 +162,9 @@ func (d *Dashboard) Mount(app fiber.Router) {
 	app.Get("/ui/plugins", d.page(plugins))
 	app.Get("/ui/plugins/:name", d.page(onePlugin))
 	app.Get("/ui/configuration", d.page(configuration))
+	app.Get("/ui/*", d.page(func(v *visit) (*view, error) {
+		return nil, problem.New(http.StatusNotFound, "not_found", "there is no page at %s", v.c.Path())
+	}))
 }
 
 func (d *Dashboard) asset(c *fiber.Ctx) error {

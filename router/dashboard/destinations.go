@@ -170,7 +170,11 @@ func (m *markup) destinationRows(p *destinationsPage) {
 		m.raw(`</td><td class="number">`)
 		m.rate(s.SuccessRate)
 		m.raw(`</td><td class="number">`)
-		m.raw(written(milliseconds(s.Latency.P95MS)))
+		if s.Attempts > 0 {
+			m.raw(written(milliseconds(s.Latency.P95MS)))
+		} else {
+			m.raw(`–`)
+		}
 		m.raw(`</td><td>`)
 		m.spark(s.Points)
 		m.raw("</td></tr>\n")

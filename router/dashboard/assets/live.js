@@ -4,6 +4,9 @@
 const main = document.querySelector("main");
 const status = document.getElementById("live");
 
+// On a narrow screen the sections are in one line, which can be moved.
+document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 const leastBetween = 1000; // milliseconds between two looks
 
 if (main.dataset.live || main.querySelector("[data-running]")) {

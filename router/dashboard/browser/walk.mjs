@@ -3,7 +3,8 @@
 // The plan has the router's address, a token where one is needed, the pages to look
 // at, and a story: steps that a person would take. What is seen is said for the test
 // to judge: problems of accessibility by axe-core, console messages, requests that
-// left the router, and what the story found.
+// left the router, and what the story found. States are pages that no address leads
+// to by itself, such as what a form answers: they are given as they are.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
@@ -47,14 +48,14 @@ const signIn = async (page) => {
 const looks = [["light", 390], ["dark", 390], ["dark", 1280], ["light", 1280]];
 let look; // a page in which others are looked at closely
 
-const audit = async (path) => {
+const audit = async (path, at = looks) => {
   const answer = await look.goto(plan.base + path);
   if (!answer.ok()) {
     throw new Error(`${path}: ${answer.status()}`);
   }
   await look.waitForSelector("h1");
   await look.evaluate(axe);
-  for (const [colorScheme, width] of looks) {
+  for (const [colorScheme, width] of at) {
     await look.emulateMedia({ colorScheme });
     await look.setViewportSize({ width, height: 900 });
     const place = `${path}, ${colorScheme}, ${width} px`;
@@ -85,6 +86,12 @@ try {
   await signIn(look);
   for (const path of plan.pages) {
     await audit(path);
+  }
+
+  // Each colour and each width once: what they are made of is looked at above, too.
+  for (const [name, html] of Object.entries(plan.states)) {
+    await look.route(plan.base + "/state/" + name, (route) => route.fulfill({ contentType: "text/html; charset=utf-8", body: html }));
+    await audit("/state/" + name, [["light", 390], ["dark", 1280]]);
   }
 
   // The story is told with the policy of the pages in force.
