@@ -109,6 +109,14 @@ route "orders" {
 		if depth := byType["order.paid>"].Depth; depth != nil {
 			t.Errorf("by type %d wait", *depth)
 		}
+		await(t, "what went along the routes", func() bool {
+			var list api.RouteList
+			if code := lookUp(t, r, "/api/routes", &list); code != 200 || len(list.Routes) != 2 || list.Since.After(time.Now().Add(-stats.FlowWindow)) {
+				t.Fatalf("%d %+v", code, list)
+			}
+			all, orders := list.Routes[0], list.Routes[1]
+			return list.Sources[0].Events == 12 && all.Matched == 12 && all.From[0].Count == 12 && all.To[0].Count == 12 && orders.Matched == 7 && orders.To[0].Count == 7
+		})
 		for _, bad := range []string{"?by=source", "?window=8d", "?window=0s", "?window=x", "?points=0", "?points=many"} {
 			var p map[string]any
 			if code := lookUp(t, r, "/api/stats"+bad, &p); code != 400 || p["code"] != "bad_parameter" {

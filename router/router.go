@@ -95,9 +95,8 @@ type Router struct {
 	// wait for what becomes of their events.
 	tally    source.Tally
 	outcomes outcomes
-	// flows count what goes through each route since started.
-	flows   flows
-	started time.Time
+	// flows count what goes through each route.
+	flows flows
 	// registered is what routing knows of the webhooks.
 	registered routing.Webhooks
 	webhooks   *webhooks
@@ -147,7 +146,7 @@ func New(ctx context.Context, c *config.Config, o Options) (*Router, error) {
 func Make(c *config.Config, o Options) *Router {
 	r := &Router{
 		config: c, log: o.Logger, inspect: o.Inspect, stdout: o.Stdout, cacheDir: o.CacheDir, loader: o.Load, starting: o.Starting,
-		stream: stream.NewHub(nil), started: time.Now(), ended: make(chan struct{}), early: api.NewKeys(c.Server.Keys),
+		stream: stream.NewHub(nil), ended: make(chan struct{}), early: api.NewKeys(c.Server.Keys),
 	}
 	if r.log == nil {
 		r.log = hclog.NewNullLogger()
@@ -211,7 +210,9 @@ func (r *Router) open(ctx context.Context, o Options) error {
 		return fmt.Errorf("open the store at %s: %w", c.Store.Path, err)
 	}
 	r.store = st
-	if r.book, err = stats.Open(ctx, st, stats.Options{Logger: r.log.Named("stats")}); err != nil {
+	if r.book, err = stats.Open(ctx, st, stats.Options{
+		Logger: r.log.Named("stats"), Flowed: func() map[stats.Flow]uint64 { return r.flows.take(&r.tally) },
+	}); err != nil {
 		return err
 	}
 
@@ -580,6 +581,12 @@ func (r *Router) Close(ctx context.Context) error {
 	r.owned.Wait()
 	if err := r.lanes.Close(ctx); err != nil {
 		errs = append(errs, err)
+	}
+	if !r.inspect {
+		// What the reader has routed since the last time.
+		if err := r.book.Fold(context.WithoutCancel(ctx)); err != nil {
+			r.log.Debug("what went along routes at last is not counted", "error", err)
+		}
 	}
 	r.tracer.Close(ctx)
 	if !r.inspect && r.reader.Settled() {

@@ -15,7 +15,7 @@ type Routes interface {
 // RouteList is how events go: from sources by routes through plugins to
 // destinations, in the order of the configuration.
 type RouteList struct {
-	// Since is when the router started, from when on all is counted.
+	// Since is from when on all is counted: the beginning of an hour, a day ago.
 	Since   time.Time `json:"since"`
 	Sources []Source  `json:"sources"`
 	Routes  []Route   `json:"routes"`

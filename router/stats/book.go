@@ -46,6 +46,9 @@ type Book struct {
 	// last fold.
 	queues  []map[int64]*Queue
 	sampled []string
+	// flows are by hour, flowed is where they come from.
+	flows  map[int64]*flowing
+	flowed func() map[Flow]uint64
 }
 
 // slot is the series of one span of time.
@@ -61,12 +64,16 @@ type Options struct {
 	Logger hclog.Logger
 	// Now is the clock that decides which slots are kept. Nil: time.Now.
 	Now func() time.Time
+	// Flowed gives what went along each route since it was called last; it is called
+	// at each fold, and once more where somebody asks. What a crash keeps from being
+	// folded is not counted. Nil: nothing does.
+	Flowed func() map[Flow]uint64
 }
 
 // Open reads the statistics of a store. A document that can't be read is told to
 // the log and left out: statistics keep no router from starting.
 func Open(ctx context.Context, st store.Store, o Options) (*Book, error) {
-	b := &Book{store: st, log: o.Logger, now: o.Now}
+	b := &Book{store: st, log: o.Logger, now: o.Now, flows: map[int64]*flowing{}, flowed: o.Flowed}
 	if b.log == nil {
 		b.log = hclog.NewNullLogger()
 	}
@@ -76,7 +83,7 @@ func Open(ctx context.Context, st store.Store, o Options) (*Book, error) {
 	for range resolutions {
 		b.slots = append(b.slots, map[int64]*slot{})
 	}
-	if err := b.openQueues(ctx); err != nil {
+	if err := errors.Join(b.openQueues(ctx), b.openFlows(ctx)); err != nil {
 		return nil, fmt.Errorf("statistics: %w", err)
 	}
 	slots, err := st.Documents(ctx, kindSlot)
@@ -176,7 +183,7 @@ func (b *Book) Fold(ctx context.Context) error {
 		r.Documents = append(r.Documents, store.Document{Kind: kindDelta, Name: name})
 	}
 	b.folded = nil
-	r.Documents = append(r.Documents, b.queueDocuments()...)
+	r.Documents = append(append(r.Documents, b.queueDocuments()...), b.flowDocuments()...)
 	b.mu.Unlock()
 	if len(r.Documents) == 0 {
 		return nil
@@ -195,6 +202,9 @@ func (b *Book) Fold(ctx context.Context) error {
 	for _, d := range r.Documents {
 		if d.Kind == kindQueue && d.Value != nil {
 			b.changed(d.Name)
+		}
+		if d.Kind == kindFlow && d.Value != nil {
+			b.flowChanged(d.Name)
 		}
 	}
 	return fmt.Errorf("fold statistics: %w", err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -497,6 +498,7 @@ func TestDamagedDocuments(t *testing.T) {
 		{Kind: kindDelta, Name: "zz", Value: []byte{1}}, {Kind: kindDelta, Name: "00000000000000ff", Value: []byte{9, 9}},
 		{Kind: kindSlot, Name: "1m0s 0", Value: []byte("x")}, {Kind: kindSlot, Name: "nothing", Value: nil},
 		{Kind: kindSlot, Name: "3m0s 60", Value: []byte{1, 0}},
+		{Kind: kindFlow, Name: "noon", Value: []byte{1, 0}}, {Kind: kindFlow, Name: "0", Value: []byte{1, 9}},
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -602,5 +604,71 @@ func TestQueues(t *testing.T) {
 		if _, err := decodeQueue(bad); err == nil {
 			t.Errorf("%v is read", bad)
 		}
+	}
+}
+
+// What went along routes is known of the last day, over a restart; a fold that fails
+// is made up for, and what no fold has written is lost with a crash.
+func TestFlows(t *testing.T) {
+	d := newDesk(t)
+	in, out := Flow{"r", FromSource, "events"}, Flow{"r", ToDestination, "crm"}
+	went := map[Flow]uint64{}
+	d.flowed = func() map[Flow]uint64 { now := went; went = nil; return now }
+	knows := func(want map[Flow]uint64) {
+		t.Helper()
+		got, since := d.Flows()
+		if !maps.Equal(got, want) || !since.Equal(d.at.Add(-FlowWindow).Truncate(time.Hour)) {
+			t.Errorf("at %s: %v since %s, want %v", d.at, got, since, want)
+		}
+	}
+	fold := func() {
+		t.Helper()
+		if err := d.Fold(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	went = map[Flow]uint64{in: 3, out: 2}
+	knows(map[Flow]uint64{in: 3, out: 2})
+	fold()
+	d.at = d.at.Add(2 * time.Hour)
+	went = map[Flow]uint64{in: 1}
+	fold()
+	knows(map[Flow]uint64{in: 4, out: 2})
+	went = map[Flow]uint64{in: 10}
+	knows(map[Flow]uint64{in: 14, out: 2})
+	d.crash()
+	knows(map[Flow]uint64{in: 4, out: 2})
+
+	d.flowed = func() map[Flow]uint64 { return map[Flow]uint64{out: 5} }
+	failing, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := d.Fold(failing); err == nil {
+		t.Fatal("the fold did not fail")
+	}
+	d.flowed = nil
+	fold()
+	d.crash()
+	knows(map[Flow]uint64{in: 4, out: 7})
+
+	d.at = d.at.Add(23 * time.Hour) // noon of the next day, and an hour more
+	knows(map[Flow]uint64{in: 1, out: 5})
+	fold()
+	d.at = d.at.Add(-time.Hour) // by then it is gone
+	knows(map[Flow]uint64{in: 1, out: 5})
+
+	d.flowed = func() map[Flow]uint64 {
+		many := map[Flow]uint64{}
+		for i := range maxFlows + 10 {
+			many[Flow{fmt.Sprint("r", i), ToDestination, "crm"}] = 1
+		}
+		return many
+	}
+	got, _ := d.Flows()
+	var sum uint64
+	for _, n := range got {
+		sum += n
+	}
+	if len(got) > maxFlows+3 || sum != maxFlows+10+6 || got[Flow{Other, ToDestination, Other}] == 0 {
+		t.Errorf("%d counts, %d in all", len(got), sum)
 	}
 }
