@@ -152,6 +152,11 @@ func (e engine) destination(ctx context.Context, name string) (*api.Destination,
 	c := l.Counts
 	out.Waiting, out.Retrying, out.Dead, out.Delivered, out.Cancelled = c.Waiting, c.Retrying, c.Dead, c.Delivered, c.Cancelled
 	// What waits behind another of its key is told as waiting, as the delivery is.
+	if e.inspect && c.Retrying > 0 {
+		if st.Parked, err = e.parked(ctx, name); err != nil {
+			return nil, err
+		}
+	}
 	parked := min(uint64(st.Parked), c.Retrying)
 	out.Waiting, out.Retrying = c.Waiting+parked, c.Retrying-parked
 	out.Depth = c.Waiting + c.Retrying
@@ -163,6 +168,22 @@ func (e engine) destination(ctx context.Context, name string) (*api.Destination,
 		out.Oldest, out.OldestSeconds = moment(oldest), time.Since(oldest).Round(time.Millisecond).Seconds()
 	}
 	return out, err
+}
+
+// parked counts what waits behind another of its key, while no lane runs that knows.
+func (e engine) parked(ctx context.Context, name string) (n int, err error) {
+	const step = 1000
+	for due, ref := store.Park(0), (store.Ref{}); ; {
+		rows, err := e.store.RetriesFrom(ctx, name, due, ref, step)
+		if err != nil {
+			return 0, err
+		}
+		n += len(rows)
+		if len(rows) < step {
+			return n, nil
+		}
+		due, ref = rows[step-1].Due, rows[step-1].Ref.Next()
+	}
 }
 
 // Waiting says what waits for each destination for which something does.
