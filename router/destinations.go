@@ -35,26 +35,35 @@ func (e engine) Destinations(ctx context.Context, q api.DestinationQuery) (*api.
 			lanes[l.Name] = l
 		}
 	}
-	states := map[string]string{}
-	for name := range lanes {
+	state := func(name string) (string, error) {
 		st, err := e.lanes.Status(ctx, name, e.configured(name))
-		if err != nil {
-			return nil, err
-		}
-		states[name] = string(st.State)
+		return string(st.State), err
 	}
 	out := &api.DestinationList{Destinations: []api.Destination{}}
 	if q.After == "" {
 		if out.Total, err = e.total(ctx, lanes); err != nil {
 			return nil, err
 		}
-		for _, state := range states {
-			out.Total.Statuses[state]++
+		for name := range lanes {
+			is, err := state(name)
+			if err != nil {
+				return nil, err
+			}
+			out.Total.Statuses[is]++
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(lanes)) {
-		if name <= q.After || len(q.Statuses) > 0 && !slices.Contains(q.Statuses, states[name]) {
+		if name <= q.After {
 			continue
+		}
+		if len(q.Statuses) > 0 {
+			is, err := state(name)
+			if err != nil {
+				return nil, err
+			}
+			if !slices.Contains(q.Statuses, is) {
+				continue
+			}
 		}
 		if len(out.Destinations) == q.Limit {
 			out.Next = out.Destinations[q.Limit-1].Name

@@ -62,6 +62,17 @@ destination "zzz" {
 		t.Errorf("active ones after aaa: %+v", active)
 	}
 
+	var counts api.Stats
+	lookUp(t, r, "/api/stats?by=destination&top=3", &counts)
+	if len(counts.Rows) != 3 || counts.More != webhooks-3 {
+		t.Errorf("the busiest 3 of %d are %d rows, and %d more", webhooks, len(counts.Rows), counts.More)
+	}
+	counts = api.Stats{}
+	lookUp(t, r, "/api/stats?by=destination&destination="+names[1]+"&destination="+names[2]+"&destination=nobody", &counts)
+	if len(counts.Rows) != 2 || counts.Rows[0].Destination != names[1] || counts.Rows[1].Destination != names[2] {
+		t.Errorf("two destinations have the rows %+v", counts.Rows)
+	}
+
 	seen := map[string]bool{}
 	for cursor, pages := "", 0; pages == 0 || cursor != ""; pages++ {
 		var page api.DeliveryList
@@ -79,6 +90,7 @@ destination "zzz" {
 	}
 	for path, code := range map[string]string{
 		"/api/destinations?status=lost": "bad_parameter", "/api/destinations?limit=0": "bad_parameter",
+		"/api/stats?by=destination&top=0": "bad_parameter", "/api/stats?destination=aaa&destination=zzz": "bad_parameter",
 		"/api/events/e1/deliveries?limit=1001": "bad_parameter", "/api/events/e1/deliveries?cursor=-1": "bad_cursor",
 		"/api/events/e1/deliveries?cursor=4294967296": "bad_cursor", "/api/events/e1/deliveries?page=2": "bad_parameter",
 	} {

@@ -53,6 +53,7 @@ var parameters = map[string]string{
 	"status":      "state",
 	"tenant":      "tenant",
 	"text":        "what is somewhere in the id, the subject or the data, as it stands there; letters of ASCII match in either case",
+	"top":         "how many rows at most, those with the most deliveries: 1 to 1000, by default 1000; `more` counts the others",
 	"type":        "event type; `*` stands for any run of characters",
 	"uid":         "the registrant's own name of a webhook",
 	"until":       "before this time (RFC 3339)",
@@ -141,7 +142,7 @@ func operations() []operation {
 		{method: "GET", path: "/api/routes", id: "listRoutes", summary: "Show how events go, from sources by routes through plugins to destinations, with counts", status: 200, answer: RouteList{}},
 		{method: "GET", path: "/api/plugins", id: "listPlugins", summary: "List plugins with what they did", status: 200, answer: PluginList{}},
 		{method: "GET", path: "/api/plugins/{name}", id: "showPlugin", summary: "Show a plugin with what it did", place: map[string]string{"name": "redact"}, status: 200, answer: Plugin{}},
-		{method: "GET", path: "/api/stats", id: "stats", summary: "Count deliveries, failures and latencies", query: []string{"by", "window", "type", "destination", "tenant", "points"}, ask: "by=event,destination&window=24h", status: 200, answer: Stats{}},
+		{method: "GET", path: "/api/stats", id: "stats", summary: "Count deliveries, failures and latencies", query: []string{"by", "window", "type", "destination", "tenant", "points", "top"}, ask: "by=event,destination&window=24h", status: 200, answer: Stats{}},
 		{method: "GET", path: "/api/stream", id: "stream", summary: "Tell of events, attempts and changes of states as they happen", query: []string{"events", "destination", "tenant", "kinds"}, ask: "events=order.*", status: 200, answer: "text/event-stream"},
 		{method: "POST", path: "/api/webhooks", id: "createWebhook", summary: "Register a webhook", body: created, example: `{"url":"https://customer.example/hooks","events":["order.*"]}`, status: 201, answer: Webhook{}},
 		{method: "GET", path: "/api/webhooks", id: "listWebhooks", summary: "List registered webhooks", query: with(page, "tenant", "uid", "type", "status"), ask: "status=active", status: 200, answer: WebhookList{}},
@@ -196,7 +197,7 @@ func describe(list []operation) schema {
 			if v := asked.Get(name); v != "" {
 				p["example"] = v
 			}
-			if name == "limit" || name == "points" {
+			if name == "limit" || name == "points" || name == "top" {
 				p["schema"] = schema{"type": "integer"}
 				if n, err := strconv.Atoi(asked.Get(name)); err == nil {
 					p["example"] = n

@@ -21,6 +21,8 @@ type Stats struct {
 	// StepSeconds is the time between two points, where there are any.
 	StepSeconds float64    `json:"step_seconds,omitempty"`
 	Rows        []StatsRow `json:"rows"`
+	// More counts the rows that are left out: those with the fewest deliveries.
+	More int `json:"more,omitempty"`
 	// Queue is the most that waited in each step, for all destinations, where points
 	// were asked for.
 	Queue []QueuePoint `json:"queue,omitempty"`
@@ -104,11 +106,14 @@ type StatsPoint struct {
 	Failures map[string]uint64 `json:"failures,omitempty"`
 }
 
-// maxPoints bounds the answer.
-const maxPoints = 500
+// maxPoints and maxRows bound the answer.
+const (
+	maxPoints = 500
+	maxRows   = 1000
+)
 
 func (s *server) stats(c *fiber.Ctx) error {
-	q := newQuery(c, "by", "window", "type", "destination", "tenant", "points")
+	q := newQuery(c, "by", "window", "type", "destination", "tenant", "points", "top")
 	ask := stats.Query{Type: q.text("type"), Destination: q.text("destination"), Tenant: q.text("tenant"), Until: s.now(), Window: 24 * time.Hour}
 	if list := q.text("by"); list != "" {
 		for by := range strings.SplitSeq(list, ",") {
@@ -136,6 +141,21 @@ func (s *server) stats(c *fiber.Ctx) error {
 		}
 		ask.Points = n
 	}
+	top := maxRows
+	if text := q.text("top"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > maxRows {
+			q.fail("top is a number from 1 to %d, not %q", maxRows, text)
+		}
+		top = n
+	}
+	several := c.Context().QueryArgs().PeekMulti("destination")
+	if len(several) > 1 {
+		if !ask.ByDestination {
+			q.fail("several destinations have a row each: ask by=destination")
+		}
+		ask.Destination = ""
+	}
 	if q.err != nil {
 		return q.err
 	}
@@ -148,14 +168,50 @@ func (s *server) stats(c *fiber.Ctx) error {
 		return err
 	}
 	out := Stats{Since: a.Since, Until: ask.Until.UTC(), StepSeconds: a.Step.Seconds(), Rows: make([]StatsRow, 0, len(a.Rows))}
+	wanted := map[string]bool{}
+	for _, name := range several {
+		wanted[string(name)] = true
+	}
 	for i := range a.Rows {
-		out.Rows = append(out.Rows, statsRow(&a.Rows[i]))
+		if len(several) < 2 || wanted[a.Rows[i].Destination] {
+			out.Rows = append(out.Rows, statsRow(&a.Rows[i]))
+		}
 	}
 	out.Rows = withWaiting(out.Rows, &ask, waiting, out.Until)
+	if len(several) > 1 {
+		out.Rows = slices.DeleteFunc(out.Rows, func(r StatsRow) bool { return !wanted[r.Destination] })
+	}
+	out.Rows, out.More = busiest(out.Rows, top)
 	for _, q := range a.Queues {
 		out.Queue = append(out.Queue, QueuePoint{Time: q.Begin, Depth: q.Depth, OldestSeconds: q.Oldest.Round(time.Millisecond).Seconds()})
 	}
 	return give(c, out)
+}
+
+// busiest gives the rows with the most deliveries, in the order that they had, and
+// counts the others.
+func busiest(rows []StatsRow, top int) (most []StatsRow, more int) {
+	if len(rows) <= top {
+		return rows, 0
+	}
+	counts := make([]uint64, len(rows))
+	for i := range rows {
+		counts[i] = rows[i].Deliveries
+	}
+	slices.Sort(counts)
+	least := counts[len(counts)-top]
+	above, _ := slices.BinarySearch(counts, least+1)
+	ties := top - (len(counts) - above) // how many of those that have least
+	most = make([]StatsRow, 0, top)
+	for _, r := range rows {
+		if r.Deliveries == least {
+			ties--
+		}
+		if r.Deliveries > least || r.Deliveries == least && ties >= 0 {
+			most = append(most, r)
+		}
+	}
+	return most, len(rows) - top
 }
 
 // withWaiting says of rows what waits, and adds those of which nothing else is to be

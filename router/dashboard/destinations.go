@@ -27,7 +27,9 @@ var anyStatus = append([]string{"active"}, notActive...)
 
 func destinations(v *visit) (*view, error) {
 	p := destinationsPage{Filter: v.filter("status"), Statuses: anyStatus, NotActive: strings.Join(notActive, ","), Stats: map[string]api.StatsRow{}}
-	if err := v.get("/api/destinations", v.filter("status", "cursor"), &p.DestinationList); err != nil {
+	list := v.filter("status", "cursor")
+	list.Set("limit", rows)
+	if err := v.get("/api/destinations", list, &p.DestinationList); err != nil {
 		return nil, err
 	}
 	if p.DestinationList.Next != "" {
@@ -36,7 +38,11 @@ func destinations(v *visit) (*view, error) {
 		p.Next = "/ui/destinations?" + next.Encode()
 	}
 	var s api.Stats
-	if err := v.get("/api/stats", url.Values{"by": {"destination"}, "points": {"24"}}, &s); err != nil {
+	q := url.Values{"by": {"destination"}, "points": {"24"}, "destination": {"", ""}}
+	for i := range p.Destinations {
+		q.Add("destination", p.Destinations[i].Name)
+	}
+	if err := v.get("/api/stats", q, &s); err != nil {
 		return nil, err
 	}
 	for _, r := range s.Rows {

@@ -56,8 +56,9 @@ func (g *graph) edge(from, to *node, count uint64) {
 	g.edges = append(g.edges, &edge{from: from, to: to, count: count})
 }
 
-// add draws a route in. tones are those of destinations that are not well.
-func (g *graph) add(r *api.Route, last int, tones map[string]string) {
+// add draws a route in. tones are those of destinations that are not well; left
+// counts the destinations that are not drawn, and more what went to them.
+func (g *graph) add(r *api.Route, last int, tones map[string]string, left int, more uint64) {
 	route := g.node("route", r.Name, "/ui/routes?route="+template.URLQueryEscaper(r.Name), 1)
 	for _, f := range r.From {
 		g.edge(g.node("source", f.Name, "/ui/events?source="+template.URLQueryEscaper(f.Name), 0), route, f.Count)
@@ -74,6 +75,9 @@ func (g *graph) add(r *api.Route, last int, tones map[string]string) {
 		n := g.node("destination", f.Name, "/ui/destinations/"+template.URLQueryEscaper(f.Name), last)
 		n.tone = tones[f.Name]
 		g.edge(at, n, f.Count)
+	}
+	if left > 0 {
+		g.edge(at, g.node("destinations", r.Name+": "+count(left)+" more", "/ui/destinations", last), more)
 	}
 }
 

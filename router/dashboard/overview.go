@@ -48,10 +48,11 @@ type overviewPage struct {
 	// Charts over the window.
 	Events, Deliveries, Reasons, Depth, Age template.HTML
 	// Shades are what the parts of Reasons are.
-	Shades       []series
-	Failures     []failure
-	Types        []api.StatsRow
-	Destinations []api.StatsRow
+	Shades   []series
+	Failures []failure
+	// Types and Destinations are those with the most deliveries; the rest is counted.
+	Types, Destinations         []api.StatsRow
+	MoreTypes, MoreDestinations int
 }
 
 type failure struct {
@@ -83,6 +84,7 @@ func overview(v *visit) (*view, error) {
 		q := url.Values{"window": {p.Window}}
 		if by != "" {
 			q.Set("by", by)
+			q.Set("top", rows)
 		}
 		if points > 0 {
 			q.Set("points", strconv.Itoa(points))
@@ -106,12 +108,12 @@ func overview(v *visit) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.Types = counted(types.Rows)
+	p.Types, p.MoreTypes = counted(types.Rows), types.More
 	destinations, err := ask("destination", 24)
 	if err != nil {
 		return nil, err
 	}
-	p.Destinations = counted(destinations.Rows)
+	p.Destinations, p.MoreDestinations = counted(destinations.Rows), destinations.More
 	var lanes api.DestinationList
 	q := url.Values{"status": {strings.Join(notActive, ",")}, "limit": {strconv.Itoa(shownBroken)}}
 	if err := v.get("/api/destinations", q, &lanes); err != nil {

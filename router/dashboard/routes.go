@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"cmp"
 	"html/template"
 	"net/url"
 	"slices"
@@ -9,8 +10,12 @@ import (
 	"github.com/weirhq/weir/router/api"
 )
 
-// drawn is how many routes one picture has at most.
-const drawn = 40
+// drawn is how many routes one picture has at most, drawnTo how many destinations
+// of each.
+const (
+	drawn   = 40
+	drawnTo = 20
+)
 
 type routesPage struct {
 	api.RouteList
@@ -24,7 +29,9 @@ type routesPage struct {
 
 type shownRoute struct {
 	api.Route
-	Graph template.HTML
+	// MoreTo counts the destinations that are not shown.
+	MoreTo int
+	Graph  template.HTML
 }
 
 // routes draws how events go, with what went.
@@ -52,11 +59,14 @@ func routes(v *visit) (*view, error) {
 	last := depth(chosen)
 	whole := newGraph()
 	for i := range chosen {
-		r := &chosen[i]
-		whole.add(r, last, tones)
+		r, more := chosen[i], uint64(0)
+		all := len(r.To)
+		r.To, more = shownTo(r.To, tones)
+		left := all - len(r.To)
+		whole.add(&r, last, tones, left, more)
 		one := newGraph()
-		one.add(r, depth(chosen[i:i+1]), tones)
-		p.Shown = append(p.Shown, shownRoute{*r, one.down("Route " + r.Name)})
+		one.add(&r, depth(chosen[i:i+1]), tones, left, more)
+		p.Shown = append(p.Shown, shownRoute{r, left, one.down("Route " + r.Name)})
 	}
 	if w := p.Webhooks; w != nil && p.Filter == "" {
 		n := whole.node("webhooks", plural(w.Registered, "webhook"), "/ui/webhooks", last)
@@ -68,4 +78,26 @@ func routes(v *visit) (*view, error) {
 		p.Whole = whole.across("How events go")
 	}
 	return &view{Page: "routes", Title: "Routes", Section: "routes", Live: "kinds=event,state", Data: p}, nil
+}
+
+// shownTo chooses destinations to draw: those that are not well, then those that most
+// goes to; more is what goes to the others.
+func shownTo(all []api.Flow, tones map[string]string) (shown []api.Flow, more uint64) {
+	if len(all) <= drawnTo {
+		return all, 0
+	}
+	shown = slices.Clone(all)
+	slices.SortStableFunc(shown, func(a, b api.Flow) int {
+		if well := tones[a.Name] == ""; well != (tones[b.Name] == "") {
+			if well {
+				return 1
+			}
+			return -1
+		}
+		return cmp.Compare(b.Count, a.Count)
+	})
+	for _, f := range shown[drawnTo:] {
+		more += f.Count
+	}
+	return shown[:drawnTo], more
 }
