@@ -5,8 +5,8 @@
 // nats.go, file.go, stdout.go. What all kinds are sent is made in body.go. Below
 // http.go a request is made in request.go (auth.go and oauth2.go say who sends,
 // compress.go makes it smaller), a connection in dial.go and proxy.go, waits in
-// idle.go, carries one exchange at a time in conn.go, and brings an answer to
-// answer.go; http2.go does the exchange where a receiver may speak HTTP/2. Package
+// idle.go, carries one exchange at a time in conn.go and, where there is no TLS,
+// question.go, and brings an answer to answer.go; http2.go does the exchange where a receiver may speak HTTP/2. Package
 // sign makes the signatures, package guard checks where strangers point.
 //
 // Invariants:

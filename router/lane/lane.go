@@ -334,7 +334,7 @@ func (l *lane) done(j job) {
 // take gives the next delivery that is ready. Callers hold mu. When it gives
 // none it has set a timer, or something else will wake the lane.
 func (l *lane) take() (job, bool) {
-	if l.idle || l.set.stopping() || len(l.outcomes)+l.inCommit >= unflushed {
+	if l.idle || l.set.stopped.Load() || len(l.outcomes)+l.inCommit >= unflushed {
 		return job{}, false // the recorder wakes the lane when it has committed
 	}
 	now := l.set.now()

@@ -49,7 +49,7 @@ type Set struct {
 	line        []*lane           // lanes that wait for a worker, the one that waits longest first
 	scarce      atomic.Bool       // there is a line
 	waiting     []worker          // without a lane, the one that waits longest first
-	stopped     bool              // no new tries
+	stopped     atomic.Bool       // no new tries; it is set under mu
 	healths     map[string]health // as they were at the start, nil when not read
 	started     atomic.Bool
 	closed      bool
@@ -307,12 +307,6 @@ func (s *Set) InFlight(name string) []store.Ref {
 	return refs
 }
 
-func (s *Set) stopping() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.stopped
-}
-
 func (s *Set) observe(lane string, w *Work, r *Result, o *store.Outcome) {
 	if s.watch != nil {
 		s.watch(lane, w, r, o)
@@ -548,7 +542,7 @@ func (s *Set) commitPart(lane string, outcomes []store.Outcome, routings []*stor
 func (s *Set) Stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.stopped = true
+	s.stopped.Store(true)
 	for _, w := range s.waiting {
 		close(w)
 	}

@@ -26,7 +26,7 @@ func (s *Set) employ(l *lane) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.stopped:
+	case s.stopped.Load():
 		return false
 	case l.workers > 0 && s.employed >= s.workersMost/4*3:
 		return false
@@ -67,7 +67,7 @@ func (s *Set) work(w worker) {
 		}
 		s.mu.Lock()
 		s.employed--
-		stay := !s.stopped && len(s.waiting) < waitingWorkers
+		stay := !s.stopped.Load() && len(s.waiting) < waitingWorkers
 		if stay {
 			s.waiting = append(s.waiting, w)
 		}
@@ -84,7 +84,7 @@ func (s *Set) work(w worker) {
 func (s *Set) next() *lane {
 	for {
 		s.mu.Lock()
-		if s.stopped || len(s.line) == 0 {
+		if s.stopped.Load() || len(s.line) == 0 {
 			s.scarce.Store(false)
 			s.mu.Unlock()
 			return nil
@@ -115,7 +115,7 @@ func (l *lane) yield() bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stopped || len(s.line) == 0 {
+	if s.stopped.Load() || len(s.line) == 0 {
 		return false
 	}
 	if l.workers == 1 {
