@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"sort"
-	"time"
 
 	badgerdb "github.com/dgraph-io/badger/v4"
 
@@ -24,6 +23,8 @@ const rowOverhead = 40
 type row struct {
 	key, value []byte
 	expires    uint64 // by Badger, in seconds since 1970, 0 never
+	// index: it finds an event, and may be written later than that.
+	index bool
 }
 
 // batch is one transaction in the making. Requests see what those before them
@@ -42,10 +43,14 @@ type batch struct {
 	oldest         uint64
 	buckets        []bucket
 	events         [][]byte // as encoded, those after Store.last
+	notes          [][]byte // theirs
+	typesOf        []string // and theirs
+	mixed          bool     // a record has events and other things
+	dropped        bool     // a bucket is
 	routed         [][]byte // as encoded, from routedFrom on; nil for those with a row of their own
 	routedFrom     uint64
 	lanes          map[string]*lane
-	types          map[bucketType][]uint64
+	types          map[bucketType]bool // of which finish makes rows
 	postings       map[string][]store.Ref
 	due            []newRetry
 
@@ -90,7 +95,7 @@ func (s *Store) newBatch() *batch {
 		s: s, rows: map[string]*row{},
 		last: s.last, progress: s.progress, received: s.received,
 		oldest: s.oldest, buckets: s.buckets, routedFrom: s.progress + 1,
-		lanes: map[string]*lane{}, types: map[bucketType][]uint64{}, postings: map[string][]store.Ref{},
+		lanes: map[string]*lane{}, types: map[bucketType]bool{}, postings: map[string][]store.Ref{},
 	}
 }
 
@@ -133,6 +138,7 @@ func (b *batch) add(req *request) error {
 		return err
 	}
 	b.requests = append(b.requests, req)
+	b.mixed = b.mixed || len(req.events) > 0 && !req.eventsOnly()
 	return nil
 }
 
@@ -196,16 +202,13 @@ func (b *batch) rollback(m mark) {
 			b.lanes[u.name] = u.was
 		}
 	}
-	for k, positions := range b.types {
-		n := sort.Search(len(positions), func(i int) bool { return positions[i] > m.last })
-		b.types[k] = positions[:n]
-	}
 	for k, refs := range b.postings {
 		n := sort.Search(len(refs), func(i int) bool { return refs[i].Position > m.progress })
 		b.postings[k] = refs[:n]
 	}
 	b.size, b.count = m.size, m.count
-	b.events = b.events[:uint64(len(b.events))-(b.last-m.last)]
+	left := uint64(len(b.events)) - (b.last - m.last)
+	b.events, b.notes, b.typesOf = b.events[:left], b.notes[:left], b.typesOf[:left]
 	b.routed = b.routed[:uint64(len(b.routed))-(b.progress-m.progress)]
 	b.last, b.progress, b.received = m.last, m.progress, m.received
 	b.oldest, b.buckets = m.oldest, m.buckets
@@ -259,6 +262,9 @@ func (b *batch) getRow(key []byte) ([]byte, int, error) {
 		}
 		return unseal(key, r.value)
 	}
+	if r := b.s.pending.rows[string(key)]; r != nil {
+		return unseal(key, r.value)
+	}
 	return getRow(b.txn(), key)
 }
 
@@ -297,17 +303,25 @@ func bucketOf(buckets []bucket, oldest, position uint64) uint32 {
 	return buckets[i-1].number
 }
 
-// bucketFor gives the bucket of a new event, making one where a new stretch of
-// time begins.
-func (b *batch) bucketFor(received int64, position uint64) uint32 {
+// bucketFor gives the bucket of a new event, and the buckets with one more and its row
+// where a new stretch of time begins.
+func bucketFor(buckets []bucket, width uint32, received int64, position uint64) (uint32, []bucket, *row) {
 	minute := max(received/60e9, 1)
 	number := uint32(min(minute, 1<<32-1))
-	number = max(number-number%b.s.width, 1)
-	if n := len(b.buckets); n > 0 && b.buckets[n-1].number >= number {
-		return b.buckets[n-1].number
+	number = max(number-number%width, 1)
+	if n := len(buckets); n > 0 && buckets[n-1].number >= number {
+		return buckets[n-1].number, buckets, nil
 	}
-	b.buckets = append(slices.Clone(b.buckets), bucket{number, position})
-	b.put(bucketRowKey(number), codec.AppendNumbers(nil, position))
+	key := bucketRowKey(number)
+	made := &row{key: key, value: seal(key, 0, codec.AppendNumbers(nil, position)), index: true}
+	return number, append(slices.Clone(buckets), bucket{number, position}), made
+}
+
+func (b *batch) bucketFor(received int64, position uint64) uint32 {
+	number, buckets, made := bucketFor(b.buckets, b.s.width, received, position)
+	if b.buckets = buckets; made != nil {
+		b.setRow(made)
+	}
 	return number
 }
 
@@ -322,10 +336,8 @@ func (b *batch) addEvent(n *store.NewEvent, encoded []byte, sum [16]byte) (store
 	if n.Dedupe > 0 {
 		id.Until = now.Add(n.Dedupe)
 	}
-	var key []byte
 	if e.Given {
-		key = idKey(e.ID, e.Source, e.Scope)
-		old, err := b.id(key)
+		old, err := b.id(idKey(e.ID, e.Source, e.Scope))
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return store.Accepted{}, err
 		}
@@ -342,10 +354,6 @@ func (b *batch) addEvent(n *store.NewEvent, encoded []byte, sum [16]byte) (store
 			return store.Accepted{ID: old.Name, Position: old.Position, Duplicate: true, Differs: old.Sum != sum}, nil
 		}
 	}
-	if key != nil {
-		b.put(key, codec.AppendID(nil, &id))
-	}
-
 	position := b.last + 1
 	b.last = position
 	b.received = max(b.received, received.UnixNano())
@@ -358,20 +366,22 @@ func (b *batch) addEvent(n *store.NewEvent, encoded []byte, sum [16]byte) (store
 			return store.Accepted{}, err
 		}
 	}
-	b.put(eventKey(bucket, position), encoded)
-	b.events = append(b.events, encoded)
-	if n.Alias != "" && n.Dedupe > 0 {
-		// Nothing leads from an event to its alias, so the row goes by itself: by
-		// Badger's clock, which is the real one, and a minute for what it rounds.
-		key := aliasKey(n.Alias, e.Source)
-		value := codec.AppendAlias(nil, &codec.Alias{ID: id, Name: name})
-		b.setRow(&row{key: key, value: seal(key, 0, value), expires: uint64(time.Now().Add(n.Dedupe + time.Minute).Unix())})
+	var note []byte
+	if e.Given || n.Alias != "" {
+		x := codec.Note{Until: id.Until, Alias: n.Alias}
+		note = codec.AppendNote(nil, &x)
+		indexRows(e, name, &id, &x, now, func(r *row) {
+			r.index = true
+			b.setRow(r)
+		})
 	}
+	b.events, b.notes, b.typesOf = append(b.events, encoded), append(b.notes, note), append(b.typesOf, e.Type)
+	b.size += int64(len(encoded)+len(note)) + rowOverhead
 	t := bucketType{bucket, e.Type}
-	if _, seen := b.types[t]; !seen {
+	if !b.types[t] {
+		b.types[t] = true
 		b.reserve(len(e.Type) + 32)
 	}
-	b.types[t] = append(b.types[t], position)
 	b.size += 4
 	return store.Accepted{ID: name, Position: position}, nil
 }
@@ -430,15 +440,8 @@ func (b *batch) addDocument(d *store.Document) error {
 }
 
 // finish writes the rows that are made once a batch.
-func (b *batch) finish() error {
+func (b *batch) finish() {
 	b.endGroups()
-	for t, positions := range b.types {
-		if len(positions) == 0 {
-			continue
-		}
-		key := appendPosition(typePrefix(t.bucket, t.typ), positions[len(positions)-1])
-		b.put(key, codec.AppendPositions(nil, positions))
-	}
 	for name, refs := range b.postings {
 		if len(refs) == 0 {
 			continue
@@ -453,5 +456,4 @@ func (b *batch) finish() error {
 			b.put(laneKey(name), codec.AppendLane(nil, &l.Lane))
 		}
 	}
-	return nil
 }

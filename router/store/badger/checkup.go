@@ -48,6 +48,9 @@ type Checkup struct {
 	// Tables and Bytes are of the files that hold the rows.
 	Tables int   `json:"tables"`
 	Bytes  int64 `json:"bytes"`
+	// Segments and EventBytes are of the files that hold the events.
+	Segments   int   `json:"segments"`
+	EventBytes int64 `json:"event_bytes"`
 	// Needs is the free space in bytes that the store's own work may take: below it
 	// events may be refused, whatever Options.MinFree is. 0 where it was not looked
 	// into.
@@ -103,7 +106,7 @@ func (c *Checkup) look(path string) error {
 	if err != nil {
 		return fmt.Errorf("the folder of the store: %w", err)
 	}
-	manifest, own := false, 0
+	manifest, own, segments := false, 0, 0
 	for _, e := range entries {
 		switch name := e.Name(); {
 		case name == badgerdb.ManifestFilename:
@@ -114,6 +117,8 @@ func (c *Checkup) look(path string) error {
 				c.Tables++
 				c.Bytes += info.Size()
 			}
+		case filepath.Ext(name) == ".seg" && strings.HasPrefix(name, "events-"):
+			segments++
 		case filepath.Ext(name) == ".mem":
 			used, err := logHoldsData(filepath.Join(path, name))
 			if err != nil {
@@ -136,8 +141,8 @@ func (c *Checkup) look(path string) error {
 	}
 	known := readMemo(path, hclog.NewNullLogger())
 	switch {
-	case own > 0 || c.Logs > 0:
-		c.fault("the file %s is missing, and there are tables (%d) or logs (%d): the router does not start without it; put it back from a backup", badgerdb.ManifestFilename, own, c.Logs)
+	case own > 0 || c.Logs > 0 || segments > 0:
+		c.fault("the file %s is missing, and there are tables (%d), logs (%d) or segments (%d): the router does not start without it; put it back from a backup", badgerdb.ManifestFilename, own, c.Logs, segments)
 		return nil
 	case known != nil && (known.last > 0 || len(known.tables) > 0):
 		c.fault("all that it had is gone, and its newest event was %d: the router does not start with it; put the folder back from a backup, or begin anew: rm -f %s", known.last, filepath.Join(path, memoName))
@@ -202,7 +207,7 @@ func (c *Checkup) open(ctx context.Context, path string, deep bool) error {
 	}
 	defer db.Close()
 	c.Needs = needOf(db.Levels(), 1) + leastReserve
-	return c.read(ctx, db, deep)
+	return c.read(ctx, db, path, deep)
 }
 
 // inspect does what a start does before it opens the database, and where deep is
@@ -301,7 +306,7 @@ func (l *complaints) list() []string {
 }
 
 // read does what a start does, and where deep is set reads all that there is.
-func (c *Checkup) read(ctx context.Context, db *badgerdb.DB, deep bool) error {
+func (c *Checkup) read(ctx context.Context, db *badgerdb.DB, path string, deep bool) error {
 	txn := db.NewTransaction(false)
 	defer txn.Discard()
 	v, err := get(txn, []byte{kindVersion})
@@ -309,8 +314,9 @@ func (c *Checkup) read(ctx context.Context, db *badgerdb.DB, deep bool) error {
 	case errors.Is(err, store.ErrNotFound):
 		if c.Logs == 0 && c.Tables > 0 {
 			c.fault("no row says which version of the layout it has")
+			return ctx.Err()
 		}
-		return ctx.Err() // all there is, is in the log
+		// The rows that there are, are in the log.
 	case err == nil:
 		err = codec.DecodeNumbers(v, &c.Version)
 	}
@@ -318,8 +324,19 @@ func (c *Checkup) read(ctx context.Context, db *badgerdb.DB, deep bool) error {
 		c.fault("%s", err)
 		return ctx.Err()
 	}
-	s := &Store{db: db, lanes: map[string]*lane{}}
-	if err := s.load(ctx); err != nil {
+	o := Options{Path: path}
+	o.defaults()
+	s := &Store{
+		opts: o, db: db, width: bucketWidth(o.Retention), lanes: map[string]*lane{},
+		checkup: c, known: readMemo(path, hclog.NewNullLogger()), pending: newPending(0),
+	}
+	err = s.load(ctx)
+	if s.events != nil {
+		defer func() { _ = s.events.Close() }() // it was only read
+		c.EventBytes, c.Segments = s.events.Size()
+		c.Torn = c.Torn || s.events.Torn() != nil
+	}
+	if err != nil {
 		if ctx.Err() != nil {
 			return err
 		}
@@ -329,10 +346,19 @@ func (c *Checkup) read(ctx context.Context, db *badgerdb.DB, deep bool) error {
 	if s.received != 0 {
 		c.Newest = timeOf(s.received)
 	}
-	if deep {
-		return c.readRows(ctx, txn)
+	if !deep {
+		return nil
 	}
-	return nil
+	if s.events != nil {
+		err := damagedSegment(s.events.Verify(func(int64) error { return ctx.Err() }))
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			c.fault("%s", err)
+		}
+	}
+	return c.readRows(ctx, txn)
 }
 
 // readRows holds every row against its checksum.

@@ -2,7 +2,6 @@ package badger
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"sync"
@@ -76,10 +75,7 @@ func (s *Store) encode(r *store.Record) (*request, error) {
 		req.events[i] = codec.AppendEvent(make([]byte, 0, 128+len(e.Data)+64*len(e.Header)), e)
 		req.size += int64(len(req.events[i]))
 		if e.Given || r.Events[i].Alias != "" {
-			h := sha256.New()
-			fmt.Fprintf(h, "%d %s", len(e.Type), e.Type)
-			h.Write(e.Data)
-			copy(req.sums[i][:], h.Sum(nil))
+			req.sums[i] = sumOf(e)
 		}
 	}
 	if n := len(r.Routings); n > 0 {
@@ -204,6 +200,9 @@ func (s *Store) commit() {
 		s.commitGroup(group)
 		clear(group)
 	}
+	if err := s.flushPending(); err != nil {
+		s.log.Debug("the next start makes the rows of the newest events", "error", err)
+	}
 }
 
 // commitGroup puts a group into as few transactions as it fits in.
@@ -218,9 +217,14 @@ func (s *Store) commitGroup(group []*request) {
 			req.answer(err)
 			continue
 		}
-		if req.internal != nil && len(b.requests) > 0 {
-			s.flush(b) // a step of retention reads rows, so all must be there
+		if req.internal != nil { // a step of retention reads rows, so all must be there
+			s.flush(b)
+			err := s.flushPending()
 			b = s.newBatch()
+			if err != nil {
+				req.answer(err)
+				continue
+			}
 		}
 		err := b.add(req)
 		if err == nil && req.internal != nil {
@@ -251,10 +255,21 @@ func (s *Store) refused(req *request, space func() error) error {
 	if failed != nil {
 		return failed
 	}
-	if len(req.events) > 0 {
-		return space()
+	if len(req.events) == 0 {
+		return nil
 	}
-	return nil
+	if s.pending.many() { // there was no room for it
+		if err := s.flushPending(); err != nil {
+			return err
+		}
+	}
+	return space()
+}
+
+// eventsOnly says whether there is nothing but events in a record.
+func (req *request) eventsOnly() bool {
+	r := req.rec
+	return len(req.events) > 0 && len(r.Routings) == 0 && len(r.Outcomes) == 0 && len(r.Documents) == 0
 }
 
 func (req *request) answer(err error) {
@@ -271,23 +286,96 @@ func (s *Store) flush(b *batch) {
 	if len(b.requests) == 0 {
 		return
 	}
-	err := b.finish()
-	if err == nil {
-		if defect == defectEarly {
-			b.answerEarly()
+	b.finish()
+	if defect == defectEarly {
+		b.answerEarly()
+	}
+	if len(b.events) > 0 && (b.mixed || b.progress > s.last) {
+		// What a record has beside events is there with them, or neither.
+		err := s.flushRows(b, true)
+		if err == nil {
+			s.publish(b, true, true)
 		}
-		err = s.write(b.rows)
+		b.answer(err, func(*request) bool { return true })
+		return
 	}
-	if err == nil {
-		s.publish(b)
+	var err error
+	if len(b.events) > 0 {
+		if err = s.appendEvents(b, false); err == nil {
+			s.publish(b, true, false)
+		}
 	}
-	for _, req := range b.requests {
-		req.answer(err)
+	b.answer(err, (*request).eventsOnly)
+	if err != nil && !errors.Is(err, store.ErrFull) {
+		b.answer(err, func(*request) bool { return true }) // the store has failed
+		return
 	}
+	if len(b.requests) == 0 && !s.pending.many() {
+		return
+	}
+	if err = s.flushRows(b, false); err == nil {
+		s.publish(b, false, true)
+		if b.dropped {
+			s.dropSegments()
+		}
+	}
+	b.answer(err, func(*request) bool { return true })
 }
 
-// write commits rows in one transaction. After an error nothing is known of
-// what is on disk, so the store fails.
+// answer answers some of the requests, which are then no longer the batch's.
+func (b *batch) answer(err error, which func(*request) bool) {
+	left := b.requests[:0]
+	for _, req := range b.requests {
+		if which(req) {
+			req.answer(err)
+		} else {
+			left = append(left, req)
+		}
+	}
+	b.requests = left
+}
+
+// flushRows commits the rows of a batch, and of events those that are pending. With
+// joint the batch's events are put into the segments before, and a start takes them
+// away where the rows are not there.
+func (s *Store) flushRows(b *batch, joint bool) error {
+	rows := make(map[string]*row, len(b.rows)+len(s.pending.rows)+8)
+	for k, r := range b.rows {
+		if joint || !r.index {
+			rows[k] = r
+		}
+	}
+	indexed := s.last
+	if joint {
+		indexed = b.last
+	}
+	if indexed > s.pending.from {
+		if b.size+s.pending.size > s.maxSize || b.count+int64(len(s.pending.rows)) > s.maxRows {
+			if err := s.flushPending(); err != nil {
+				return err
+			}
+		}
+		s.addPending(rows, b.bucketOf)
+		if joint {
+			typeRows(b.typesOf, s.last+1, b.bucketOf, rows)
+		}
+		rows[string(kindSegments)] = segmentsRow(s.begin, indexed)
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	if err := s.room.admit(rows); err != nil {
+		return err
+	}
+	if joint {
+		if err := s.appendEvents(b, true); err != nil {
+			return err
+		}
+	}
+	return s.commitRows(rows)
+}
+
+// write commits rows in one transaction.
 func (s *Store) write(rows map[string]*row) error {
 	if len(rows) == 0 {
 		return nil
@@ -295,6 +383,12 @@ func (s *Store) write(rows map[string]*row) error {
 	if err := s.room.admit(rows); err != nil {
 		return err
 	}
+	return s.commitRows(rows)
+}
+
+// commitRows commits rows that there is room for. After an error nothing is known of
+// what is on disk, so the store fails.
+func (s *Store) commitRows(rows map[string]*row) error {
 	txn := s.db.NewTransaction(true)
 	defer txn.Discard()
 	for _, r := range rows {
@@ -332,24 +426,59 @@ func (s *Store) write(rows map[string]*row) error {
 	return nil
 }
 
-func (s *Store) publish(b *batch) {
-	for _, d := range b.due {
-		d.head.add(d.at)
+// publish has readers see what a batch did: its events, its rows, or both.
+func (s *Store) publish(b *batch, events, rows bool) {
+	if rows {
+		for _, d := range b.due {
+			d.head.add(d.at)
+		}
+		if b.oldest != s.oldest { // the committer alone changes it
+			s.tail.reset()
+		}
 	}
-	if b.oldest != s.oldest { // the committer alone changes it
-		s.tail.reset()
+	if events {
+		s.tail.append(s.last+1, b.events)
 	}
-	s.tail.append(b.last-uint64(len(b.events))+1, b.events)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for name, l := range b.lanes {
-		l.write = false
-		s.lanes[name] = l
+	if rows {
+		for name, l := range b.lanes {
+			l.write = false
+			s.lanes[name] = l
+		}
+		s.progress, s.oldest = b.progress, b.oldest
+		if b.dropped {
+			s.buckets = b.buckets
+		}
+	} else {
+		s.pend(b)
 	}
-	if b.last > s.last {
+	if events {
+		s.last, s.received, s.buckets = b.last, b.received, b.buckets
 		close(s.news)
 		s.news = make(chan struct{})
 	}
-	s.last, s.progress, s.received = b.last, b.progress, b.received
-	s.oldest, s.buckets = b.oldest, b.buckets
+	if rows && s.pending.from != s.last {
+		s.pending = newPending(s.last)
+	}
+}
+
+// pend adds what finds the events of a batch to what is pending.
+func (s *Store) pend(b *batch) {
+	for _, typ := range b.typesOf {
+		s.pending.addType(typ)
+	}
+	for k, r := range b.rows {
+		if r.index {
+			s.pending.addRow(k, r)
+		}
+	}
+}
+
+// dropSegments removes the files of dropped buckets. What is left after a crash is
+// removed by the next start.
+func (s *Store) dropSegments() {
+	if err := s.events.RemoveBefore(keepFrom(s.buckets, s.oldest, s.begin)); err != nil {
+		s.log.Warn("events that retention has taken are left on disk until the next start", "error", err)
+	}
 }

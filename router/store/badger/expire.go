@@ -372,7 +372,7 @@ func (b *batch) dropBucket(number uint32) (more bool, err error) {
 		n++
 	}
 	b.remove(bucketRowKey(number))
-	b.buckets = b.buckets[1:]
+	b.buckets, b.dropped = b.buckets[1:], true
 	return false, nil
 }
 
@@ -479,19 +479,18 @@ func (b *batch) deliveryRows(bucket uint32, position uint64) (map[uint32]*codec.
 
 // forgetID ends the memory of an event's id, at once or when its window ends.
 func (b *batch) forgetID(bucket uint32, position uint64, now time.Time) error {
-	key := eventKey(bucket, position)
-	v, err := b.get(key)
+	v, err := b.eventBytes(bucket, position)
 	if err != nil {
 		return err
 	}
 	e, err := codec.Event(position, v)
 	if err != nil {
-		return malformed(key, err)
+		return malformed(eventKey(bucket, position), err)
 	}
 	if !e.Given {
 		return nil
 	}
-	key = idKey(e.ID, e.Source, e.Scope)
+	key := idKey(e.ID, e.Source, e.Scope)
 	id, err := b.id(key)
 	if errors.Is(err, store.ErrNotFound) || err == nil && id.Position != position {
 		return nil // a newer event has it
@@ -513,7 +512,7 @@ func (b *batch) forgetID(bucket uint32, position uint64, now time.Time) error {
 // keepAside copies what is left of an event. What is too much for the batch is
 // written at once: it cannot be found before the batch says so.
 func (b *batch) keepAside(bucket uint32, r *codec.Routing, rows map[uint32]*codec.Delivery) error {
-	e, err := b.get(eventKey(bucket, r.Position))
+	e, err := b.eventBytes(bucket, r.Position)
 	if err != nil {
 		return err
 	}

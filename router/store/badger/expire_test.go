@@ -135,7 +135,7 @@ func TestEarlyCopiesAreNotFound(t *testing.T) {
 	rows := map[string]*row{}
 	txn := s.db.NewTransaction(false)
 	bucket := s.buckets[0].number
-	event, err := get(txn, eventKey(bucket, 2))
+	event, err := s.newBatch().eventBytes(bucket, 2)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ const (
 	kindOldest   = 'M'
 	kindPad      = 'z'
 	kindPostings = 'p'
+	kindSegments = 'S'
 	kindVersion  = 'V'
 	kindState    = 'x'
 	kindRetry    = 'y'
@@ -168,7 +169,7 @@ var rowNames = map[byte]string{
 
 var kindNames = map[byte]string{
 	kindAlias: "alias", kindBucket: "bucket", kindDocument: "document", kindID: "id", kindLane: "lane",
-	kindOldest: "oldest", kindPad: "padding", kindPostings: "postings", kindVersion: "version",
+	kindSegments: "segments", kindOldest: "oldest", kindPad: "padding", kindPostings: "postings", kindVersion: "version",
 	kindState: "state", kindRetry: "retry",
 }
 

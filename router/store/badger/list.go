@@ -49,6 +49,9 @@ func (s *Store) FindEvent(ctx context.Context, id, source string) ([]*event.Even
 	}
 	if len(id) <= maxName {
 		prefix := idPrefix(id)
+		if err := v.pendingIDs(prefix, add); err != nil {
+			return nil, err
+		}
 		it := v.txn.NewIterator(badgerdb.IteratorOptions{Prefix: prefix})
 		defer it.Close()
 		for it.Rewind(); it.Valid(); it.Next() {
@@ -77,6 +80,32 @@ func (s *Store) FindEvent(ctx context.Context, id, source string) ([]*event.Even
 		return compareRefs(store.Ref{Position: a.Position}, store.Ref{Position: b.Position})
 	})
 	return slices.CompactFunc(events, func(a, b *event.Event) bool { return a.Position == b.Position }), nil
+}
+
+// pendingIDs gives the positions of ids whose rows are pending.
+func (v *view) pendingIDs(prefix []byte, each func(position uint64) error) error {
+	var found []*row
+	v.s.mu.RLock()
+	for k, r := range v.pending.rows {
+		if strings.HasPrefix(k, string(prefix)) {
+			found = append(found, r)
+		}
+	}
+	v.s.mu.RUnlock()
+	for _, r := range found {
+		b, _, err := unseal(r.key, r.value)
+		if err != nil {
+			return err
+		}
+		id, err := codec.DecodeID(b)
+		if err != nil {
+			return malformed(r.key, err)
+		}
+		if err := each(id.Position); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Kinds of page cursors.
@@ -263,7 +292,7 @@ func (v *view) positions(typ string) fetchPositions {
 			if byType {
 				list, err = v.typed(k.number, typ, below, n)
 			} else {
-				list = v.positionsOf(k.number, rowEvent, below, n)
+				list = v.countDown(i, below, n)
 			}
 			for len(list) > 0 && list[len(list)-1] < v.oldest { // taken by retention
 				list = list[:len(list)-1]
@@ -275,6 +304,21 @@ func (v *view) positions(typ string) fetchPositions {
 		// What was copied there early is still found in its bucket.
 		return v.positionsOf(aside, rowEvent, min(below, v.oldest), n), nil
 	}
+}
+
+// countDown lists the positions of a bucket that is not aside, descending: they have
+// no gaps.
+func (v *view) countDown(i int, below uint64, n int) []uint64 {
+	end := v.last + 1
+	if i+1 < len(v.buckets) {
+		end = v.buckets[i+1].first
+	}
+	var list []uint64
+	for p := min(below, end); p > max(v.buckets[i].first, v.oldest) && len(list) < n; {
+		p--
+		list = append(list, p)
+	}
+	return list
 }
 
 // positionsOf lists the positions of rows of a bucket, descending.
@@ -301,8 +345,19 @@ func (v *view) positionsOf(bucket uint32, kind byte, below uint64, n int) []uint
 
 // typed lists the positions of one type in a bucket, descending.
 func (v *view) typed(bucket uint32, typ string, below uint64, n int) ([]uint64, error) {
-	prefix := typePrefix(bucket, typ)
 	var list []uint64
+	// What was pending when the view began may have its rows by now.
+	from := v.pending.from
+	for p := min(below, v.last+1) - 1; p > from && len(list) < n; p-- {
+		if v.pending.types[p-from-1] == typ && v.bucketOf(p) == bucket {
+			list = append(list, p)
+		}
+	}
+	if len(list) == n {
+		return list, nil
+	}
+	below = min(below, from+1)
+	prefix := typePrefix(bucket, typ)
 	err := v.chunksBelow(prefix, appendPosition(slices.Clone(prefix), below), 8, func(key, b []byte) (bool, error) {
 		positions, err := codec.DecodePositions(b)
 		if err != nil {

@@ -5,12 +5,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	badgerdb "github.com/dgraph-io/badger/v4"
 
 	"github.com/weirhq/weir/router/store"
 	"github.com/weirhq/weir/router/store/codec"
+	"github.com/weirhq/weir/router/store/segment"
 )
 
 var noTime time.Time
@@ -40,7 +42,7 @@ func (s *Store) load(ctx context.Context) error {
 	if err := s.loadBuckets(txn); err != nil {
 		return err
 	}
-	if err := s.loadLog(txn); err != nil {
+	if err := s.loadLog(ctx, txn); err != nil {
 		return err
 	}
 	if err := s.loadLanes(ctx, txn); err != nil {
@@ -78,8 +80,8 @@ func (s *Store) checkVersion(txn *badgerdb.Txn) error {
 	return nil
 }
 
-// upgrade gives what was loaded the version of today. The rows of layout 1 are
-// those of layout 2, which only added groups.
+// upgrade gives what was loaded the version of today. The rows of layouts 1 and 2 are
+// those of layout 3: 2 added groups, and 3 has new events in segments.
 func (s *Store) upgrade() error {
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
@@ -88,7 +90,10 @@ func (s *Store) upgrade() error {
 		return err
 	}
 	key := []byte{kindVersion}
-	return s.write(map[string]*row{"": {key: key, value: seal(key, 0, codec.AppendNumbers(nil, layoutVersion))}})
+	return s.write(map[string]*row{
+		"version":  {key: key, value: seal(key, 0, codec.AppendNumbers(nil, layoutVersion))},
+		"segments": segmentsRow(s.begin, s.pending.from),
+	})
 }
 
 func (s *Store) loadBuckets(txn *badgerdb.Txn) error {
@@ -111,32 +116,160 @@ func (s *Store) loadBuckets(txn *badgerdb.Txn) error {
 	return nil
 }
 
-// loadLog finds the ends of the log and of what is routed.
-func (s *Store) loadLog(txn *badgerdb.Txn) error {
-	s.last, s.progress = s.oldest-1, s.oldest-1
-	for i := len(s.buckets) - 1; i >= 0 && s.last < s.oldest; i-- {
-		p, ok := lastPosition(txn, bucketed(s.buckets[i].number, rowEvent, 0))
-		if !ok {
-			continue
-		}
-		s.last = p
-		key := eventKey(s.buckets[i].number, p)
-		v, err := get(txn, key)
-		if err != nil {
-			return err
-		}
-		e, err := codec.Event(p, v)
-		if err != nil {
-			return malformed(key, err)
-		}
-		s.received = e.Received.UnixNano()
+// loadLog finds the ends of the log and of what is routed, and opens the segments.
+func (s *Store) loadLog(ctx context.Context, txn *badgerdb.Txn) error {
+	if err := s.loadEventRows(txn); err != nil {
+		return err
 	}
+	indexed, err := s.loadSegmentsRow(txn)
+	if err == nil {
+		err = s.openSegments(indexed)
+	}
+	if err == nil && s.checkup == nil {
+		err = s.loadPending(ctx, indexed)
+	}
+	if err != nil {
+		return err
+	}
+	s.progress = s.oldest - 1
 	for i := len(s.buckets) - 1; i >= 0 && s.progress < s.oldest; i-- {
 		for _, kind := range []byte{rowGroup, rowRouting} {
 			if p, ok := lastPosition(txn, bucketed(s.buckets[i].number, kind, 0)); ok {
 				s.progress = max(s.progress, p)
 			}
 		}
+	}
+	return nil
+}
+
+// loadEventRows finds the newest event that is in a row, as a store of layout 1 or 2
+// has them.
+func (s *Store) loadEventRows(txn *badgerdb.Txn) error {
+	s.last = s.oldest - 1
+	for i := len(s.buckets) - 1; i >= 0 && s.last < s.oldest; i-- {
+		p, ok := lastPosition(txn, bucketed(s.buckets[i].number, rowEvent, 0))
+		if !ok {
+			continue
+		}
+		s.last = p
+		e, err := eventInRow(txn, s.buckets[i].number, p)
+		if err != nil {
+			return err
+		}
+		s.received = e.Received.UnixNano()
+	}
+	return nil
+}
+
+// loadSegmentsRow finds out where segments begin, and up to which event there are rows.
+func (s *Store) loadSegmentsRow(txn *badgerdb.Txn) (indexed uint64, err error) {
+	key := []byte{kindSegments}
+	v, err := get(txn, key)
+	if errors.Is(err, store.ErrNotFound) {
+		s.begin = s.last + 1
+		return s.last, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	if err := codec.DecodeNumbers(v, &s.begin, &indexed); err != nil {
+		return 0, malformed(key, err)
+	}
+	return indexed, nil
+}
+
+// openSegments opens them and holds them against what the rows say.
+func (s *Store) openSegments(indexed uint64) (err error) {
+	keep := keepFrom(s.buckets, s.oldest, s.begin)
+	s.events, err = segment.Open(segment.Options{
+		Folder: s.opts.Path, Keep: keep, ReadOnly: s.checkup != nil, NoSync: defect == defectNoSync, NoRoom: defect == defectUnguarded,
+	})
+	if err != nil {
+		return damagedSegment(err)
+	}
+	last, needed := s.events.Last(), max(s.oldest, s.begin)
+	// A group whose rows are not there was never answered.
+	if first, joint := s.events.LastGroup(); joint && indexed < last && (s.known == nil || s.known.last < last) {
+		if err := s.events.Cut(first); err != nil {
+			return err
+		}
+		last = s.events.Last()
+	}
+	switch {
+	case s.checkup != nil && s.checkup.Logs > 0:
+		// What the rows say is older than the segments.
+	case last == 0 && indexed >= needed:
+		return damage(filepath.Join(s.opts.Path, segment.Name(keep)), "the segment is missing, and events up to %d were in it or behind it", indexed)
+	case last != 0 && s.events.First() > needed:
+		return damage(filepath.Join(s.opts.Path, segment.Name(keep)), "the segment is missing")
+	case last != 0 && last < indexed:
+		return damage(s.events.Newest(), "it ends with event %d, and the store had %d", last, indexed)
+	}
+	if last == 0 {
+		return nil
+	}
+	list, err := s.events.Read(last, 1)
+	if err != nil || len(list) == 0 {
+		return damagedSegment(err)
+	}
+	e, err := decodeEvent(&list[0])
+	if err != nil {
+		return err
+	}
+	s.last, s.received = last, e.Received.UnixNano()
+	return nil
+}
+
+func damagedSegment(err error) error {
+	if d := (*segment.Damage)(nil); errors.As(err, &d) {
+		if d.Offset < 0 {
+			return damage(d.File, "%s", d.Why)
+		}
+		return damage(d.File, "at offset %d: %s", d.Offset, d.Why)
+	}
+	return err
+}
+
+// loadPending finds what the newest events need to be found by, and has no rows.
+func (s *Store) loadPending(ctx context.Context, indexed uint64) error {
+	s.pending.from = max(indexed, s.oldest-1)
+	now := s.opts.Now()
+	for from := s.pending.from + 1; from <= s.last; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		list, err := s.events.Read(from, eventsAtOnce)
+		if err != nil || len(list) == 0 {
+			return damagedSegment(err)
+		}
+		for i := range list {
+			if err := s.index(&list[i], now); err != nil {
+				return err
+			}
+		}
+		from += uint64(len(list))
+	}
+	return nil
+}
+
+// index adds an event to what is pending.
+func (s *Store) index(x *segment.Event, now time.Time) error {
+	e, err := decodeEvent(x)
+	if err != nil {
+		return err
+	}
+	note, err := codec.DecodeNote(x.Note)
+	if err != nil {
+		return fmt.Errorf("the note of position %d is damaged: %w", x.Position, err)
+	}
+	add := func(r *row) { s.pending.addRow(string(r.key), r) }
+	_, buckets, made := bucketFor(s.buckets, s.width, e.Received.UnixNano(), x.Position)
+	if s.buckets = buckets; made != nil {
+		add(made)
+	}
+	s.pending.addType(e.Type)
+	if e.Given || note.Alias != "" {
+		indexRows(e, e.ID, &codec.ID{Position: x.Position, Sum: sumOf(e), Until: note.Until}, note, now, add)
 	}
 	return nil
 }

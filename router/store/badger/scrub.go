@@ -36,6 +36,11 @@ func (s *Store) scrub() {
 	}
 }
 
+// scrubEvents reads the complete segments that there are.
+func (s *Store) scrubEvents(spend func(n int64) error) error {
+	return damagedSegment(s.events.Verify(spend))
+}
+
 // scrubOnce ends the store's work with the first damage. It says whether the
 // tables must be read again.
 func (s *Store) scrubOnce() (again bool) {
@@ -66,18 +71,19 @@ func (s *Store) scrubTables() error {
 	pause := time.NewTicker(scrubPause)
 	defer pause.Stop()
 	left := int64(scrubBytes)
+	spend := func(n int64) error {
+		for left -= n; left < 0; left += scrubBytes {
+			select {
+			case <-s.closing:
+				return errStopped
+			case <-pause.C:
+			}
+		}
+		return nil
+	}
 	for id, named := range m.Tables {
 		path := table.NewFilename(id, s.opts.Path)
-		err := scrubTable(path, named, func(n int64) error {
-			for left -= n; left < 0; left += scrubBytes {
-				select {
-				case <-s.closing:
-					return errStopped
-				case <-pause.C:
-				}
-			}
-			return nil
-		})
+		err := scrubTable(path, named, spend)
 		// Compactions remove tables while they are read; that makes them shorter first.
 		if info, e := os.Stat(path); errors.Is(e, os.ErrNotExist) || e == nil && info.Size() == 0 {
 			continue
@@ -86,7 +92,7 @@ func (s *Store) scrubTables() error {
 			return err
 		}
 	}
-	return nil
+	return s.scrubEvents(spend)
 }
 
 func scrubTable(path string, named badgerdb.TableManifest, spend func(bytes int64) error) error {

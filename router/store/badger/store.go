@@ -18,6 +18,7 @@ import (
 
 	"github.com/weirhq/weir/router/store"
 	"github.com/weirhq/weir/router/store/codec"
+	"github.com/weirhq/weir/router/store/segment"
 )
 
 // ErrInUse says that another process has the store open.
@@ -70,7 +71,7 @@ func (o *Options) defaults() {
 }
 
 // layoutVersion is the version of the keys and rows that this package writes.
-const layoutVersion = 2
+const layoutVersion = 3
 
 const (
 	// memTableSize is as small as a transaction may be, of which Badger takes 15 %
@@ -100,8 +101,17 @@ type Store struct {
 	maxSize int64
 	maxRows int64
 	width   uint32 // of a bucket, in minutes
-	// commitTxn makes a transaction durable. Tests put theirs in its place.
-	commitTxn func(*badgerdb.Txn) error
+	// commitTxn makes a transaction durable, and syncEvents what was put into events.
+	// Tests put theirs in their place.
+	commitTxn  func(*badgerdb.Txn) error
+	syncEvents func() error
+	// events are those from the position begin on; older ones are in rows.
+	events *segment.Log
+	begin  uint64
+	// For load: known is what was there before, where that is known, and checkup what
+	// asks, where nothing may be changed.
+	known   *memo
+	checkup *Checkup
 	// lookMost and lookMostData are as the constants of those names. Tests put
 	// smaller ones here.
 	lookMost, lookMostData int
@@ -125,6 +135,7 @@ type Store struct {
 	received int64 // of the newest event, in nanoseconds
 	oldest   uint64
 	buckets  []bucket // ascending; replaced, never changed
+	pending  *pending
 	lanes    map[string]*lane
 	news     chan struct{} // closed and replaced when last grows
 	failed   error
@@ -206,15 +217,23 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		lookMostData: lookMostData,
 
 		reclaimLeast: reclaimLeast,
+		known:        d.known,
+		pending:      newPending(0),
 	}
 	if err = s.load(ctx); err == nil {
-		err = s.checkKnown(d.known, d.cut)
+		s.syncEvents = s.events.Sync
+		torn := s.events.Torn()
+		if torn != nil {
+			s.log.Warn("the end of the newest segment of events is torn and is cut off: a write that was not answered, or damage",
+				"file", torn.File, "offset", torn.Offset, "bytes", torn.Bytes)
+		}
+		err = s.checkKnown(d.known, d.cut || torn != nil)
 	}
 	if err == nil {
 		err = s.upgrade()
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("the store at %s: %w", o.Path, err), s.closeDatabase(), lock.Close())
+		return nil, errors.Join(fmt.Errorf("the store at %s: %w", o.Path, err), s.closeEvents(), s.closeDatabase(), lock.Close())
 	}
 	s.advice = newLogAdvice(o.Path)
 	s.room.start(s.Last, d.known)
@@ -283,7 +302,7 @@ func (s *Store) checkKnown(known *memo, cut bool) error {
 		return nil
 	}
 	if cut {
-		s.log.Error("events were lost with the torn end of the newest log: it was damaged, or the disk had not kept what it was told to",
+		s.log.Error("events were lost with the torn end of the newest file: it was damaged, or the disk had not kept what it was told to",
 			"first", s.last+1, "last", known.last)
 		return nil
 	}
@@ -436,7 +455,14 @@ func (s *Store) Close() error {
 	s.open.Unlock()
 	<-s.done
 	<-s.scrubbed
-	return errors.Join(s.closeDatabase(), s.lock.Close())
+	return errors.Join(s.closeEvents(), s.closeDatabase(), s.lock.Close())
+}
+
+func (s *Store) closeEvents() error {
+	if s.events == nil {
+		return nil
+	}
+	return s.events.Close()
 }
 
 // fail refuses all further commits.

@@ -22,6 +22,7 @@ type view struct {
 	last, progress uint64
 	oldest         uint64
 	buckets        []bucket
+	pending        pending
 	// chunks are those of histories that were read last, by their key.
 	chunks map[string][]codec.Settled
 }
@@ -53,7 +54,7 @@ func (v *view) refresh() (*view, error) {
 func (v *view) begin() error {
 	s := v.s
 	s.mu.RLock()
-	v.last, v.progress, v.oldest, v.buckets = s.last, s.progress, s.oldest, s.buckets
+	v.last, v.progress, v.oldest, v.buckets, v.pending = s.last, s.progress, s.oldest, s.buckets, *s.pending
 	s.mu.RUnlock()
 	v.txn = s.db.NewTransaction(false)
 	// Retention may have moved rows since: where they are is in the rows.
@@ -86,19 +87,6 @@ func (v *view) lane(name string) *lane {
 	v.s.mu.RLock()
 	defer v.s.mu.RUnlock()
 	return v.s.lanes[name]
-}
-
-func (v *view) event(position uint64) (*event.Event, error) {
-	key := eventKey(v.bucketOf(position), position)
-	b, err := get(v.txn, key)
-	if err != nil {
-		return nil, err
-	}
-	e, err := codec.Event(position, b)
-	if err != nil {
-		return nil, malformed(key, err)
-	}
-	return e, nil
 }
 
 // routing gives a routing without the data that has rows of its own.
@@ -134,32 +122,46 @@ func (s *Store) Events(ctx context.Context, from uint64, max int) ([]*event.Even
 	if events, err := s.tail.events(from, max); err != nil || len(events) > 0 {
 		return events, err
 	}
-	v, err := s.view(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer v.close()
-	var events []*event.Event
-	if from < v.oldest {
-		if events, err = v.eventsOf(ctx, aside, from, max, events); err != nil {
+	for {
+		v, err := s.view(ctx)
+		if err != nil {
 			return nil, err
 		}
+		events, moved, err := v.events(ctx, from, max)
+		v.close()
+		if err != nil || !moved {
+			return events, err
+		}
+	}
+}
+
+// events is as that of the store. moved says that retention has taken some of what the
+// view has.
+func (v *view) events(ctx context.Context, from uint64, max int) (events []*event.Event, moved bool, err error) {
+	if from < v.oldest {
+		if events, err = v.eventsOf(ctx, aside, from, max, events); err != nil {
+			return nil, false, err
+		}
+		from = v.oldest
 	}
 	for i, k := range v.buckets {
 		if i+1 < len(v.buckets) && v.buckets[i+1].first <= from {
 			continue
 		}
-		if len(events) >= max {
+		if len(events) >= max || from >= v.s.begin || k.first >= v.s.begin {
 			break
 		}
 		if events, err = v.eventsOf(ctx, k.number, from, max, events); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
-	return events, nil
+	if from < v.s.begin {
+		from = v.s.begin
+	}
+	return v.segmentEvents(ctx, from, max, events)
 }
 
-// eventsOf appends the events of one bucket, in order.
+// eventsOf appends the events of one bucket that are in rows, in order.
 func (v *view) eventsOf(ctx context.Context, bucket uint32, from uint64, max int, events []*event.Event) ([]*event.Event, error) {
 	prefix := bucketed(bucket, rowEvent, 0)
 	it := v.txn.NewIterator(badgerdb.IteratorOptions{Prefix: prefix})

@@ -165,3 +165,28 @@ func (r *reader) fields() []event.Field {
 	}
 	return fields
 }
+
+// Note is what the rows of an event need that is not in the event.
+type Note struct {
+	// Until is when another event may have its id, or its alias; zero for at once.
+	Until time.Time
+	Alias string
+}
+
+// AppendNote appends n.
+func AppendNote(b []byte, n *Note) []byte {
+	return appendString(appendTime(append(b, version), n.Until), n.Alias)
+}
+
+// DecodeNote decodes bytes of [AppendNote]. No bytes are the zero Note.
+func DecodeNote(b []byte) (*Note, error) {
+	if len(b) == 0 {
+		return &Note{}, nil
+	}
+	r := newReader("note", string(b))
+	n := &Note{Until: r.time(), Alias: r.string()}
+	if err := r.end(); err != nil {
+		return nil, err
+	}
+	return n, nil
+}

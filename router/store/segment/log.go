@@ -133,6 +133,16 @@ func (l *Log) LastGroup() (first uint64, joint bool) {
 	return s.group.first, s.group.joint
 }
 
+// Newest is the path of the newest segment, empty where there is none.
+func (l *Log) Newest() string {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if s := l.newest(); s != nil {
+		return s.path
+	}
+	return ""
+}
+
 func (l *Log) newest() *segment {
 	if len(l.segments) == 0 {
 		return nil

@@ -253,7 +253,7 @@ func (s *segment) unread(err error) error { return fmt.Errorf("reading %s: %w", 
 // is on disk before the next one is written.
 func (s *segment) lookBehind(size int64) error {
 	const step = 1 << 20
-	b := make([]byte, step+groupSize)
+	b := make([]byte, min(step, size-s.end)+groupSize)
 	for at := s.end + 1; at < size; at += step {
 		n, err := s.file.ReadAt(b, at)
 		if err != nil && !errors.Is(err, io.EOF) {
