@@ -316,7 +316,7 @@ func (c *Checkup) read(ctx context.Context, db *badgerdb.DB, path string, deep b
 			c.fault("no row says which version of the layout it has")
 			return ctx.Err()
 		}
-		// The rows that there are, are in the log.
+		err = nil // the rows that there are, are in the log
 	case err == nil:
 		err = codec.DecodeNumbers(v, &c.Version)
 	}

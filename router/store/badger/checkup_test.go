@@ -1,6 +1,7 @@
 package badger
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/weirhq/weir/router/store"
 	"github.com/weirhq/weir/router/store/codec"
 )
 
@@ -26,7 +28,11 @@ func stored(t *testing.T, last func(s *Store)) string {
 	}
 	for i := range uint64(40) {
 		commit(t, s, record(20<<10))
-		commit(t, s, routed(i+1, "a", "b"))
+		r := routed(i+1, "a", "b")
+		noise := make([]byte, 20<<10)
+		rand.Read(noise)
+		r.Documents = []store.Document{{Kind: "k", Name: fmt.Sprint(i), Value: noise}}
+		commit(t, s, r)
 	}
 	if last != nil {
 		last(s)
@@ -84,7 +90,7 @@ func examine(t *testing.T, path string, deep bool) *Checkup {
 func TestCheckupOfSoundStore(t *testing.T) {
 	path := stored(t, nil)
 	c := examine(t, path, false)
-	if c.FaultCount != 0 || c.Last != 40 || c.Lanes != 2 || c.Version != layoutVersion || c.Tables == 0 || c.Bytes == 0 ||
+	if c.FaultCount != 0 || c.Last != 40 || c.Lanes != 2 || c.Version != layoutVersion || c.Tables == 0 || c.Bytes == 0 || c.Segments != 1 || c.EventBytes < 40*20<<10 ||
 		c.Newest.IsZero() || c.Needs < LeastFree || c.Logs != 0 || c.Rows != 0 || c.InUse || c.Empty || len(c.Strange) > 0 {
 		t.Errorf("got %+v", c)
 	}
@@ -140,13 +146,30 @@ func TestCheckupFindsDamage(t *testing.T) {
 		deep   bool // not found otherwise
 		text   string
 	}{
-		{"a block", nil, func(path string) { flip(t, tables(t, path)[0], 100) }, true, "the block at offset"},
+		{"a block", nil, func(path string) {
+			info, err := os.Stat(tables(t, path)[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			flip(t, tables(t, path)[0], info.Size()/2)
+		}, true, "the block at offset"},
 		{"an index", nil, func(path string) { flip(t, tables(t, path)[0], -40) }, false, ".sst"},
 		{"half a table", nil, func(path string) {
 			if err := os.Truncate(tables(t, path)[0], 1000); err != nil {
 				t.Fatal(err)
 			}
 		}, false, ".sst"},
+		{"an event", nil, func(path string) { flip(t, segmentsOf(t, path)[0], 5000) }, false, ".seg: at offset"},
+		{"half a segment", nil, func(path string) {
+			if err := os.Truncate(segmentsOf(t, path)[0], 1000); err != nil {
+				t.Fatal(err)
+			}
+		}, false, ".seg: it ends with event 0, and the store had 40"},
+		{"no segment", nil, func(path string) {
+			if err := os.Remove(segmentsOf(t, path)[0]); err != nil {
+				t.Fatal(err)
+			}
+		}, false, ".seg: the segment is missing"},
 		{"no table", nil, func(path string) {
 			if err := os.Remove(tables(t, path)[0]); err != nil {
 				t.Fatal(err)

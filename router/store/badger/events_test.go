@@ -384,3 +384,42 @@ func TestReadWhileSegmentsGo(t *testing.T) {
 		t.Errorf("%d events, error %v", len(list), err)
 	}
 }
+
+// A byte in a complete segment is found while the store runs, and by a deep checkup.
+func TestScrubEvents(t *testing.T) {
+	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	path := t.TempDir()
+	o := Options{Path: path, Now: func() time.Time { return now }}
+	s, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		r := record(10)
+		r.Events[0].Event.Received = now
+		commit(t, s, r)
+		now = now.Add(time.Hour)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	list := segmentsOf(t, path)
+	if len(list) != 2 {
+		t.Fatalf("segments %v", list)
+	}
+	flip(t, list[0], 100)
+	if c := examine(t, path, false); c.FaultCount != 0 || c.Segments != 2 {
+		t.Errorf("a checkup: %+v", c)
+	}
+	if c := examine(t, path, true); c.FaultCount != 1 || !strings.Contains(c.Faults[0], list[0]) {
+		t.Errorf("a deep checkup: %+v", c)
+	}
+	if s, err = Open(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	<-s.scrubbed
+	if err := s.Err(); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), list[0]) {
+		t.Errorf("its health is %v", err)
+	}
+}

@@ -198,12 +198,12 @@ func (s *Store) openSegments(indexed uint64) (err error) {
 	switch {
 	case s.checkup != nil && s.checkup.Logs > 0:
 		// What the rows say is older than the segments.
-	case last == 0 && indexed >= needed:
+	case last == 0 && indexed >= needed && s.events.Newest() == "":
 		return damage(filepath.Join(s.opts.Path, segment.Name(keep)), "the segment is missing, and events up to %d were in it or behind it", indexed)
 	case last != 0 && s.events.First() > needed:
 		return damage(filepath.Join(s.opts.Path, segment.Name(keep)), "the segment is missing")
-	case last != 0 && last < indexed:
-		return damage(s.events.Newest(), "it ends with event %d, and the store had %d", last, indexed)
+	case max(last, needed-1) < indexed:
+		return damage(s.events.Newest(), "it ends with event %d, and the store had %d", max(last, needed-1), indexed)
 	}
 	if last == 0 {
 		return nil

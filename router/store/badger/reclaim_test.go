@@ -11,7 +11,8 @@ import (
 )
 
 // TestRetentionGivesSpaceBack fills the store and lets retention pass, again and
-// again. The tables must be small after each cycle, while a producer goes on.
+// again. Tables and segments must be
+// small after each cycle, while a producer goes on.
 func TestRetentionGivesSpaceBack(t *testing.T) {
 	ctx := t.Context()
 	path := t.TempDir()
@@ -26,8 +27,8 @@ func TestRetentionGivesSpaceBack(t *testing.T) {
 		}
 	}()
 	s.reclaimLeast = 2 << 20
-	tables := func() (n int64) {
-		files, err := filepath.Glob(filepath.Join(path, "*.sst"))
+	use := func(kind string) (n int64) {
+		files, err := filepath.Glob(filepath.Join(path, "*"+kind))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,7 +50,8 @@ func TestRetentionGivesSpaceBack(t *testing.T) {
 			e.Event.Received = now
 			r.Events = append(r.Events, e)
 			r.Routings = append(r.Routings, routed(first+i+1, "a").Routings...)
-			lo.Outcomes = append(lo.Outcomes, store.Outcome{Ref: store.Ref{Position: first + i + 1}, From: store.Waiting, To: store.Delivered})
+			lo.Outcomes = append(lo.Outcomes, store.Outcome{Ref: store.Ref{Position: first + i + 1}, From: store.Waiting, To: store.Delivered,
+				Attempt: &store.Attempt{Number: 1, Started: now, Status: 200, Body: e.Event.Data}})
 		}
 		commit(t, s, r)
 		lo.Cursor = &store.Cursor{Low: store.Ref{Position: s.Last() + 1}}
@@ -60,22 +62,25 @@ func TestRetentionGivesSpaceBack(t *testing.T) {
 			add(64)
 			now = now.Add(time.Hour)
 		}
-		if err := s.endLog(ctx); err != nil { // 8 MiB of events in a table
+		if err := s.endLog(ctx); err != nil { // 8 MiB of answers in a table
 			t.Fatal(err)
 		}
-		filled := tables()
+		filled, filledEvents := use(".sst"), use(".seg")
 		now = now.Add(8 * 24 * time.Hour)
 		add(1) // an event of the new week stays
 		done, err := s.Expire(ctx, now)
 		if err != nil {
 			t.Fatal(err)
 		}
-		left := tables()
+		left := use(".sst")
 		for n := 0; left > 512<<10 && n < 1000; n++ { // in the background
 			time.Sleep(10 * time.Millisecond)
-			left = tables()
+			left = use(".sst")
 		}
 		t.Logf("cycle %d: %d KiB, %d events expired, %d KiB", cycle, filled>>10, done.Events, left>>10)
+		if leftEvents := use(".seg"); filledEvents < 8<<20 || leftEvents > 16<<10 {
+			t.Errorf("cycle %d: the segments had %d bytes and have %d", cycle, filledEvents, leftEvents)
+		}
 		if filled < 8<<20 || left > 512<<10 {
 			t.Errorf("cycle %d: the tables had %d bytes and have %d", cycle, filled, left)
 		}
