@@ -56,7 +56,7 @@ func folderOwner(path string) (owner, error) {
 // ownFile says whether a file in the store's folder is the store's.
 func ownFile(name string) bool {
 	switch filepath.Ext(name) {
-	case ".sst", ".mem", ".vlog":
+	case ".sst", ".mem", ".vlog", ".seg":
 		return true
 	}
 	return name == "MANIFEST" || name == "weir.lock"

@@ -284,11 +284,11 @@ func (d *doctor) judge(ctx context.Context, path string, c *badger.Checkup) {
 	}
 	rest := "no tables yet"
 	if c.Version > 0 {
-		rest = fmt.Sprintf("layout %d, %s of tables, ", c.Version, bytesText(c.Bytes))
+		rest = fmt.Sprintf("layout %d, %s of events, %s of tables, ", c.Version, bytesText(c.EventBytes), bytesText(c.Bytes))
 		if d.deep {
-			rest += fmt.Sprintf("all %d rows match their checksums", c.Rows)
+			rest += fmt.Sprintf("all events and %d rows match their checksums", c.Rows)
 		} else {
-			rest += "of which what a start reads is sound; --deep checks every row"
+			rest += "of which what a start reads is sound; --deep checks every event and row"
 		}
 	}
 	if c.Logs > 0 {

@@ -339,10 +339,13 @@ func (b *batch) answer(err error, which func(*request) bool) {
 // joint the batch's events are put into the segments before, and a start takes them
 // away where the rows are not there.
 func (s *Store) flushRows(b *batch, joint bool) error {
-	rows := make(map[string]*row, len(b.rows)+len(s.pending.rows)+8)
-	for k, r := range b.rows {
-		if joint || !r.index {
-			rows[k] = r
+	rows := b.rows
+	if !joint && len(b.events) > 0 { // whose rows are pending now
+		rows = make(map[string]*row, len(b.rows)+len(s.pending.rows)+8)
+		for k, r := range b.rows {
+			if !r.index {
+				rows[k] = r
+			}
 		}
 	}
 	indexed := s.last

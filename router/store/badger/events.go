@@ -119,9 +119,13 @@ func (s *Store) appendEvents(b *batch, joint bool) error {
 	fresh := first > 1 && b.bucketOf(first) != b.bucketOf(first-1)
 	err := s.events.Append(first, fresh, joint, entries)
 	if errors.Is(err, segment.ErrNoSpace) {
-		s.log.Warn("the disk has no room for an event", "error", err)
+		if !s.noRoom {
+			s.noRoom = true
+			s.log.Warn("the disk has no room for events", "error", err)
+		}
 		return fmt.Errorf("%w: %w", store.ErrFull, err)
 	}
+	s.noRoom = false
 	began := time.Now()
 	if err == nil {
 		err = s.syncEvents()

@@ -117,6 +117,7 @@ type Store struct {
 	lookMost, lookMostData int
 
 	advice *logAdvice // the committer's
+	noRoom bool       // the committer's: it is said that there is none for events
 	tail   tail
 	groups groups
 

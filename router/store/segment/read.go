@@ -46,8 +46,8 @@ func (l *Log) Read(from uint64, most int) ([]Event, error) {
 			break
 		}
 		f, err := l.fileOf(r.s)
-		if errors.Is(err, fs.ErrNotExist) {
-			break // it was removed meanwhile
+		if errors.Is(err, errRemoved) {
+			break
 		}
 		if err != nil {
 			return nil, err
@@ -65,6 +65,9 @@ func (l *Log) Read(from uint64, most int) ([]Event, error) {
 	return events, nil
 }
 
+// errRemoved says that a segment was removed meanwhile.
+var errRemoved = errors.New("removed")
+
 // fileOf opens a segment's file.
 func (l *Log) fileOf(s *segment) (*os.File, error) {
 	l.mu.Lock()
@@ -75,9 +78,12 @@ func (l *Log) fileOf(s *segment) (*os.File, error) {
 		return s.file, nil
 	}
 	if len(l.segments) == 0 || s.first < l.segments[0].first {
-		return nil, fs.ErrNotExist
+		return nil, errRemoved
 	}
 	f, err := os.Open(s.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &Damage{s.path, -1, "the segment is missing"}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("a segment: %w", err)
 	}
