@@ -258,17 +258,17 @@ func (s *Store) index(x *segment.Event, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	note, err := codec.DecodeNote(x.Note)
-	if err != nil {
-		return fmt.Errorf("the note of position %d is damaged: %w", x.Position, err)
-	}
 	add := func(r *row) { s.pending.addRow(string(r.key), r) }
 	_, buckets, made := bucketFor(s.buckets, s.width, e.Received.UnixNano(), x.Position)
 	if s.buckets = buckets; made != nil {
 		add(made)
 	}
 	s.pending.addType(e.Type)
-	if e.Given || note.Alias != "" {
+	if len(x.Note) > 0 { // it has an id of its producer, or an alias
+		note, err := codec.DecodeNote(x.Note)
+		if err != nil {
+			return fmt.Errorf("the note of position %d is damaged: %w", x.Position, err)
+		}
 		indexRows(e, e.ID, &codec.ID{Position: x.Position, Sum: sumOf(e), Until: note.Until}, note, now, add)
 	}
 	return nil

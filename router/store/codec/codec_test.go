@@ -45,6 +45,13 @@ func rows() []row {
 				}
 				return AppendEvent(nil, e), nil
 			}},
+		{"note", AppendNote(nil, &Note{Until: now, Alias: "alias"}), func(b []byte) ([]byte, error) {
+			n, err := DecodeNote(b)
+			if err != nil {
+				return nil, err
+			}
+			return AppendNote(nil, n), nil
+		}},
 		{"routing", AppendRouting(nil, routing), func(b []byte) ([]byte, error) {
 			r, err := DecodeRouting(7, b)
 			if err != nil {

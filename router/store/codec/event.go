@@ -178,11 +178,8 @@ func AppendNote(b []byte, n *Note) []byte {
 	return appendString(appendTime(append(b, version), n.Until), n.Alias)
 }
 
-// DecodeNote decodes bytes of [AppendNote]. No bytes are the zero Note.
+// DecodeNote decodes bytes of [AppendNote].
 func DecodeNote(b []byte) (*Note, error) {
-	if len(b) == 0 {
-		return &Note{}, nil
-	}
 	r := newReader("note", string(b))
 	n := &Note{Until: r.time(), Alias: r.string()}
 	if err := r.end(); err != nil {

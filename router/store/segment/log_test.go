@@ -99,7 +99,7 @@ func TestAppendAndRead(t *testing.T) {
 		size     int64
 		most     int
 		segments int // at least
-	}{{0, 300, 1}, {4 << 10, 300, 10}, {300 << 10, 100 << 10, 3}} {
+	}{{0, 300, 1}, {4 << 10, 300, 10}, {120 << 10, 30 << 10, 3}} {
 		o := Options{NoSync: true, NoRoom: true, Folder: t.TempDir(), Size: c.size}
 		l := open(t, o)
 		rnd := rand.New(rand.NewPCG(1, 2))
@@ -161,7 +161,13 @@ func groups(t *testing.T) (o Options, file string, ends []int64, lasts []uint64)
 
 func write(t *testing.T, path string, b []byte) {
 	t.Helper()
-	if err := os.WriteFile(path, b, 0o600); err != nil {
+	// A file that is cut to nothing first is flushed by some file systems.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteAt(b, 0)
+	if err := errors.Join(err, f.Truncate(int64(len(b))), f.Close()); err != nil {
 		t.Fatal(err)
 	}
 }
