@@ -81,15 +81,17 @@ func TestFraming(t *testing.T) {
 			}
 		}
 	}
-	size := 100<<10 + 1
+	size, much := 100<<10+1, politeness/2
 	for name, request := range map[string]string{
 		"length":  fmt.Sprintf("%sContent-Length: %d\r\n\r\n%s", post, size, event(size)),
 		"chunked": fmt.Sprintf("%sTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", post, size, event(size)),
+		// A client that reads only when it has sent all of it sees why, too.
+		"length of much": fmt.Sprintf("%sContent-Length: %d\r\n\r\n%s", post, much, event(much)),
 	} {
 		// The connection ends: what comes after must not be read as a request.
 		answer := rawAnswer(t, address, request, last)
 		if !strings.Contains(answer, "HTTP/1.1 413") || !strings.Contains(answer, "Connection: close") || strings.Contains(answer, `"status":"ok"`) {
-			t.Errorf("%s of one byte too many: %s", name, answer)
+			t.Errorf("%s of what is too large: %s", name, answer)
 		}
 	}
 	for name, request := range map[string]string{

@@ -142,7 +142,7 @@ const (
 	maxConnections = 2048
 	// politeness is how much beyond max_body is read all the same: a client whose
 	// connection is closed while it still sends may not see why.
-	politeness = 256 << 10
+	politeness = 8 << 20
 )
 
 type server struct {
