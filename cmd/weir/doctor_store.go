@@ -298,6 +298,9 @@ func (d *doctor) judge(ctx context.Context, path string, c *badger.Checkup) {
 		}
 		d.warn(check, "weir serve does so when it starts. Stop it with SIGTERM, and weir doctor can look at all of the rows",
 			"it was not closed: what came last stands in %s, which the next start makes rows of%s; else %s", count(c.Logs, "log"), torn, rest)
+	} else if c.Torn {
+		d.warn(check, "nothing; the next start does so, and its log says where, and whether events were lost",
+			"the newest file of events has a torn end, which the next start cuts off: a write that nobody was answered, or damage; else %s", rest)
 	} else {
 		d.ok(check, "%s", rest)
 	}

@@ -230,6 +230,20 @@ func TestDoctorFinds(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, findingFail, "store", ".sst", "Copy"},
+		{"a torn end of the events", "", func(t *testing.T, p *patient, _ *doctor) {
+			p.fill(t, time.Now())
+			list, err := filepath.Glob(filepath.Join(p.store, "*.seg"))
+			if err != nil || len(list) != 1 {
+				t.Fatalf("segments %v, error %v", list, err)
+			}
+			b, err := os.ReadFile(list[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(list[0], append(b, "torn"...), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, findingWarn, "store", "has a torn end", "the next start"},
 		{"a store in use", "", func(t *testing.T, p *patient, _ *doctor) {
 			s, err := badger.Open(t.Context(), badger.Options{Path: p.store})
 			if err != nil {
