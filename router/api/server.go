@@ -150,6 +150,8 @@ type server struct {
 	anyHost bool
 	maxBody int
 	pages   Pages
+	// ingests says that what sources take is answered here.
+	ingests bool
 	// sessions is nil where there are no pages to sign in at.
 	sessions *sessions
 	log      hclog.Logger
@@ -161,7 +163,7 @@ type server struct {
 
 // New returns the application; the caller serves it and shuts it down.
 func New(e Engine, o Options) *fiber.App {
-	s := &server{engine: e, anyHost: o.AnyHost, log: o.Logger, now: o.Now, maxBody: o.MaxBody}
+	s := &server{engine: e, anyHost: o.AnyHost, log: o.Logger, now: o.Now, maxBody: o.MaxBody, ingests: o.Part != AdminOnly}
 	if s.log == nil {
 		s.log = hclog.NewNullLogger()
 	}
@@ -202,18 +204,21 @@ func New(e Engine, o Options) *fiber.App {
 		app.Get("/healthz", s.healthz)
 		app.Get("/readyz", s.readyz)
 	}
-	if o.Part != AdminOnly {
+	if s.ingests {
 		// Sources come and go with a reload, so their paths are looked up.
 		app.Use(s.ingest)
 		app.All("/in/:source", func(c *fiber.Ctx) error {
+			if src := s.engine.Source(c.Path()); src != nil {
+				return otherMethod(c, src)
+			}
 			return problem.New(http.StatusNotFound, "unknown_source", "no source takes %s %s", c.Method(), c.Path())
 		})
 	}
-	if o.Part != AdminOnly {
+	if s.ingests {
 		app.Server().Handler = s.shortcut(app.Server().Handler)
 	}
 	if o.Part == IngestOnly {
-		app.Use(nothing)
+		app.Use(s.nothing)
 		return app
 	}
 	if s.pages = o.Pages; s.pages != nil {
@@ -282,7 +287,7 @@ func New(e Engine, o Options) *fiber.App {
 		})
 		s.pages.Mount(app)
 	}
-	app.Use(nothing)
+	app.Use(s.nothing)
 	return app
 }
 
@@ -297,8 +302,26 @@ func (s *server) opened(c *fiber.Ctx) error {
 	return p
 }
 
-func nothing(c *fiber.Ctx) error {
+// nothing answers what no route took: 405 where one takes other methods (RFC 9110,
+// section 15.5.6).
+func (s *server) nothing(c *fiber.Ctx) error {
+	if s.ingests {
+		if src := s.engine.Source(c.Path()); src != nil {
+			return otherMethod(c, src)
+		}
+	}
+	// After its last route Fiber looks whether the path is there with other methods,
+	// and says in Allow with which.
+	if err := c.Next(); errors.Is(err, fiber.ErrMethodNotAllowed) {
+		return err
+	}
 	return problem.New(http.StatusNotFound, "not_found", "there is nothing at %s %s", c.Method(), c.Path())
+}
+
+// otherMethod answers one that the path of a source does not take.
+func otherMethod(c *fiber.Ctx, src *source.Source) error {
+	c.Set(fiber.HeaderAllow, src.Methods())
+	return fiber.ErrMethodNotAllowed
 }
 
 // fail turns every error into a problem. What is not one of ours is logged and

@@ -125,6 +125,14 @@ func (s *Source) Verified() bool { return s.preset.Kind != "none" }
 // with the events' ids.
 func (s *Source) Reply() *verify.Answer { return s.reply }
 
+// Methods are those that its path takes, as the header Allow lists them.
+func (s *Source) Methods() string {
+	if s.handshake != nil {
+		return http.MethodGet + ", " + http.MethodPost
+	}
+	return http.MethodPost
+}
+
 // Handshake answers a provider's challenge. Both results are nil where the request
 // is none.
 func (s *Source) Handshake(r *Request) (*verify.Answer, error) {
