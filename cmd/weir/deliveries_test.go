@@ -83,6 +83,19 @@ route "others" {
 	if last := rest["deliveries"].([]any); len(last) != 1 || last[0].(map[string]any)["event_id"] != "slow-0" || rest["next"] != nil {
 		t.Errorf("the second page is %v", rest)
 	}
+	// So are their events, each once.
+	_, page = get(t, r.base+"/api/events?status=sending&limit=2")
+	_, rest = get(t, r.base+"/api/events?status=sending&limit=2&type=slow.*&cursor="+page["next"].(string))
+	first, last := page["events"].([]any), rest["events"].([]any)
+	if len(first) != 2 || first[0].(map[string]any)["id"] != "slow-2" || len(last) != 1 || last[0].(map[string]any)["id"] != "slow-0" || rest["next"] != nil {
+		t.Errorf("the pages of events are %v and %v", page, rest)
+	}
+	if status, body := get(t, r.base+"/api/events?status=sending&text=x"); status != 400 || body["code"] != "bad_parameter" {
+		t.Errorf("%d %v", status, body)
+	}
+	if out := mustRun(t, dir, "events", "ls", "--status", "sending", "--destination", "gone", "-o", "json"); !strings.Contains(out, `"events": []`) {
+		t.Errorf("the events are %s", out)
+	}
 	if status, body := get(t, r.base+"/api/deliveries?status=sending&cursor=x"); status != 400 || body["code"] != "bad_cursor" {
 		t.Errorf("%d %v", status, body)
 	}

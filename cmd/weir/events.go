@@ -151,7 +151,7 @@ func newEvents(g *globals) *cobra.Command {
 	ls.Flags().StringVar(&id, "id", "", "the id of an event, which several sources may have")
 	ls.Flags().StringVar(&text, "text", "", "what is in the data, the id or the subject, in either case")
 	ls.Flags().StringVar(&f.destination, "destination", "", "with a delivery to this destination")
-	ls.Flags().StringVar(&f.status, "status", "", "with a delivery that is waiting, retrying, delivered, dead or cancelled")
+	ls.Flags().StringVar(&f.status, "status", "", "with a delivery that is waiting, sending, retrying, delivered, dead or cancelled")
 	var source string
 	show := &cobra.Command{
 		Use: "show EVENT", Short: "Show one event with its headers and data", Args: cobra.ExactArgs(1),

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
@@ -20,7 +21,7 @@ func (s *server) listEvents(c *fiber.Ctx) error {
 			Type: q.text("type"), Source: q.text("source"), Tenant: q.text("tenant"),
 			Since: q.time("since"), Until: q.time("until"), Page: q.page(),
 		},
-		Text: q.text("text"), Destination: q.text("destination"), State: q.state("status"), Told: true,
+		Text: q.text("text"), Destination: q.text("destination"), State: q.state("status", store.Sending), Told: true,
 	}
 	id := q.text("id")
 	if len(ask.Text) > maxText {
@@ -30,6 +31,9 @@ func (s *server) listEvents(c *fiber.Ctx) error {
 		if id != "" && q.text(other) != "" {
 			q.fail("id chooses by itself, or with source; leave %s out", other)
 		}
+	}
+	if ask.State == store.Sending && ask.Text != "" {
+		q.fail("text is searched for in what is stored; leave it out with status=sending")
 	}
 	if q.err != nil {
 		return q.err
@@ -45,7 +49,11 @@ func (s *server) listEvents(c *fiber.Ctx) error {
 		}
 		return give(c, list)
 	}
-	found, err := s.engine.Store().SearchEvents(c.Context(), ask)
+	search := s.engine.Store().SearchEvents
+	if ask.State == store.Sending {
+		search = s.sendingEvents
+	}
+	found, err := search(c.Context(), ask)
 	if err != nil {
 		return err
 	}
@@ -57,6 +65,46 @@ func (s *server) listEvents(c *fiber.Ctx) error {
 		list.Searched = &Searched{Count: found.Looked, From: found.Oldest.UTC(), To: found.Newest.UTC()}
 	}
 	return give(c, list)
+}
+
+// sendingEvents lists the events with a delivery that is being sent at this moment,
+// see [server.sendingDeliveries]. The cursor is the last delivery's id that was looked
+// at.
+func (s *server) sendingEvents(ctx context.Context, q store.EventSearch) (*store.EventsFound, error) {
+	found := &store.EventsFound{}
+	ask := store.DeliveryQuery{
+		Destination: q.Destination, Type: q.Type, Source: q.Source, Tenant: q.Tenant, Since: q.Since, Until: q.Until, Page: q.Page,
+	}
+	for len(found.Events) < q.Limit {
+		deliveries, next, err := s.sendingDeliveries(ctx, ask)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range deliveries {
+			if n := len(found.Events); n > 0 && found.Events[n-1].Position == d.Ref.Position {
+				continue // another one of the same event
+			}
+			if len(found.Events) == q.Limit {
+				return found, nil
+			}
+			e, err := s.engine.Store().Event(ctx, d.Ref.Position)
+			if isNotFound(err) { // retention has just taken it
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			found.Events = append(found.Events, e)
+			// The next page goes on below all of this event.
+			found.Next = store.Ref{Position: d.Ref.Position}.String()
+		}
+		if next == "" {
+			found.Next = ""
+			return found, nil
+		}
+		ask.Cursor = next
+	}
+	return found, nil
 }
 
 // maxText bounds what is searched for, in bytes.
