@@ -14,8 +14,7 @@ import (
 	"github.com/weirhq/weir/router/webhook"
 )
 
-// shownReplayed bounds the ids of deliveries that the answer to a replay of one
-// event gives.
+// shownReplayed bounds the deliveries that the answer to a replay of one event names.
 const shownReplayed = 100
 
 // replayed says what of one event a replay delivers again, and changes nothing. An
@@ -78,21 +77,53 @@ func (e engine) checkReplay(ask *replay.Ask) error {
 	return nil
 }
 
+// eventAgain says what a replay of one event makes, which is something; the error says
+// why it is nothing.
+func (e engine) eventAgain(ctx context.Context, x *event.Event, ask *replay.Ask, id string) (replay.Redelivery, error) {
+	again, err := e.replayed(ctx, x, ask, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return again, problem.New(http.StatusConflict, "not_routed", "the event %s waits for its turn: it has gone nowhere yet, so there is nothing to replay", x.ID)
+	}
+	if err == nil && again.Routing == nil {
+		err = nothingToReplay(x, ask, again)
+	}
+	return again, err
+}
+
+// PreviewReplay says what a replay of one event would send.
+func (e engine) PreviewReplay(ctx context.Context, x *event.Event, ask replay.Ask) (*api.EventReplay, error) {
+	if err := e.checkReplay(&ask); err != nil {
+		return nil, err
+	}
+	again, err := e.eventAgain(ctx, x, &ask, replay.NewID(time.Now(), ask.NewIDs))
+	if err != nil {
+		return nil, err
+	}
+	made := again.Routing
+	out := &api.EventReplay{
+		DryRun: true, EventID: x.ID, Routes: string(ask.Routes), Deliveries: len(made.Deliveries),
+		DeliveryIDs: []string{}, Skipped: again.Skipped, Failed: again.Failed,
+	}
+	for i := range made.Deliveries[:min(len(made.Deliveries), shownReplayed)] {
+		d := &made.Deliveries[i]
+		send := api.ReplayedSend{Route: made.Matches[d.Match].Route, Destination: d.Lane}
+		if !ask.NewIDs {
+			send.WebhookID = d.WebhookID(x.Position, x.ID, send.Route)
+		}
+		out.WouldSend = append(out.WouldSend, send)
+	}
+	return out, nil
+}
+
 // ReplayEvent delivers one event again.
 func (e engine) ReplayEvent(ctx context.Context, x *event.Event, ask replay.Ask) (*api.EventReplay, error) {
 	if err := e.checkReplay(&ask); err != nil {
 		return nil, err
 	}
 	id := replay.NewID(time.Now(), ask.NewIDs)
-	again, err := e.replayed(ctx, x, &ask, id)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, problem.New(http.StatusConflict, "not_routed", "the event %s waits for its turn: it has gone nowhere yet, so there is nothing to replay", x.ID)
-	}
+	again, err := e.eventAgain(ctx, x, &ask, id)
 	if err != nil {
 		return nil, err
-	}
-	if again.Routing == nil {
-		return nil, nothingToReplay(x, &ask, again)
 	}
 	_, err = e.store.Commit(context.WithoutCancel(ctx), &store.Record{Routings: []*store.Routing{again.Routing}})
 	switch {

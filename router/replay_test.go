@@ -37,6 +37,19 @@ route "all" {
 	await(t, "the deliveries", func() bool { return len(in.at("/crm")) == 1 && len(in.at("/archive")) == 1 })
 	first := in.at("/crm")[0]
 
+	// A dry run says the same, and sends nothing: what arrives is counted below.
+	id := first.header.Get("webhook-id")
+	for body, want := range map[string]string{
+		`{"dry_run":true,"to":"crm"}`:                    "[map[destination:crm route:all webhook_id:" + id + "]]",
+		`{"dry_run":true,"to":"crm","routes":"current"}`: "[map[destination:crm route:all webhook_id:" + id + "]]",
+		`{"dry_run":true,"to":"crm","new_ids":true}`:     "[map[destination:crm route:all]]",
+	} {
+		status, answer, _ := call(t, r, "POST", "/api/events/o-1/replay", body)
+		if got := fmt.Sprint(answer["would_send"]); status != http.StatusOK || got != want || answer["deliveries"] != 1.0 || answer["dry_run"] != true || answer["id"] != nil {
+			t.Errorf("%s: %d %v, want %s", body, status, answer, want)
+		}
+	}
+
 	status, answer, _ := call(t, r, "POST", "/api/events/o-1/replay", `{"to":"crm"}`)
 	if status != http.StatusAccepted || answer["deliveries"] != 1.0 || answer["routes"] != "original" {
 		t.Fatalf("answered %d %v", status, answer)
@@ -78,6 +91,8 @@ route "all" {
 	for body, code := range map[string]string{
 		`{"routes":"old"}`:                   "bad_parameter",
 		`{"to":"nowhere"}`:                   "destination_not_found",
+		`{"to":"nowhere","dry_run":true}`:    "destination_not_found",
+		`{"to":"unused","dry_run":true}`:     "nothing_to_replay",
 		`{"to":"unused"}`:                    "nothing_to_replay",
 		`{"to":"unused","routes":"current"}`: "nothing_to_replay",
 		`{"too":"crm"}`:                      "malformed_json",

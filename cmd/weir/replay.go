@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -23,6 +24,7 @@ func newReplay(g *globals) *cobra.Command {
 		Use:   "replay [EVENT]",
 		Short: "Deliver stored events again, out of order: one by its id, or those that flags choose",
 		Example: `  weir replay order-7
+  weir replay order-7 --to crm --dry-run
   weir replay --type 'order.*' --since 1h --dry-run
   weir replay --source shop --to crm --rate 100`,
 		Args: cobra.MaximumNArgs(1),
@@ -37,8 +39,8 @@ func newReplay(g *globals) *cobra.Command {
 			// The source also says which event is meant, where several have the id.
 			chosen := f.kind+f.destination+f.tenant+f.since+f.until != "" || all
 			switch {
-			case len(args) == 1 && (chosen || o.DryRun || detach || o.Rate != 0):
-				return usage("name an event, or choose events by flags, not both; of one event there is --source, --to, --routes and --new-ids")
+			case len(args) == 1 && (chosen || detach || o.Rate != 0):
+				return usage("name an event, or choose events by flags, not both; of one event there is --source, --to, --routes, --new-ids and --dry-run")
 			case len(args) == 0 && !chosen && f.source == "":
 				return usage("name an event, choose events by flags such as --type and --since, or say --all")
 			}
@@ -64,7 +66,7 @@ func newReplay(g *globals) *cobra.Command {
 	fl.StringVar(&o.Routes, "routes", "original", "original: as they were routed; current: by the configuration of now")
 	fl.BoolVar(&o.NewIDs, "new-ids", false, "with new webhook-ids, which receivers have not seen")
 	fl.IntVar(&o.Rate, "rate", 0, "events a second; without it as many as can be")
-	fl.BoolVar(&o.DryRun, "dry-run", false, "only count")
+	fl.BoolVar(&o.DryRun, "dry-run", false, "send nothing: say what would be sent, or count it")
 	fl.BoolVar(&detach, "detach", false, "do not wait for its end")
 	cmd.AddCommand(newReplayLs(g), newReplayOne(g, "show", http.MethodGet, "Show how far a replay is"),
 		newReplayOne(g, "cancel", http.MethodDelete, "End a replay; what it has made goes on"))
@@ -183,6 +185,14 @@ func replayEvent(ctx context.Context, cmd *cobra.Command, g *globals, c *client,
 		return err
 	}
 	return g.print(cmd.OutOrStdout(), out, func(t *table) {
+		if out.DryRun {
+			t.line(fmt.Sprintf("would send %d deliveries%s", out.Deliveries, notReplayed(out.Skipped, out.Failed)))
+			t.head("ROUTE", "DESTINATION", "WEBHOOK-ID")
+			for _, s := range out.WouldSend {
+				t.row(s.Route, s.Destination, cmp.Or(s.WebhookID, "a new one"))
+			}
+			return
+		}
 		t.line(fmt.Sprintf("%s: %d to be sent, out of order%s", out.ID, out.Deliveries, notReplayed(out.Skipped, out.Failed)))
 		t.line(strings.Join(out.DeliveryIDs, "\n"))
 	})

@@ -112,7 +112,7 @@ func operations() []operation {
 		{method: "GET", path: "/api/events/{id}/explain", id: "explainEvent", summary: "Say where an event went, or did not go, and why", query: []string{"source", "destination"}, place: byID, status: 200, answer: Explanation{}},
 		{method: "POST", path: "/api/explain", id: "explainUnsent", summary: "Say where an event would go that is not sent, why, and with which bytes", query: []string{"source", "destination"},
 			body: event, example: `{"event":"order.paid","data":{"total":80}}`, status: 200, answer: Explanation{}},
-		{method: "POST", path: "/api/events/{id}/replay", id: "replayEvent", summary: "Deliver an event again, out of order", query: []string{"source"}, place: byID,
+		{method: "POST", path: "/api/events/{id}/replay", id: "replayEvent", summary: "Deliver an event again, out of order; with dry_run only say what would be sent (200)", query: []string{"source"}, place: byID,
 			body: schemaOf(EventReplayOptions{}), example: `{"to":"crm","routes":"original"}`, status: 202, answer: EventReplay{}},
 		{method: "GET", path: "/api/deliveries", id: "listDeliveries", summary: "List deliveries, newest event first", query: with(page, append(filter, "destination", "status")...), ask: "status=dead", status: 200, answer: DeliveryList{}},
 		{method: "GET", path: "/api/deliveries/{id}", id: "showDelivery", summary: "Show a delivery with all attempts", place: delivery, status: 200, answer: Delivery{}},

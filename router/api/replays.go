@@ -17,6 +17,8 @@ import (
 type Replays interface {
 	// ReplayEvent delivers one event again. It returns when that is on disk.
 	ReplayEvent(ctx context.Context, e *event.Event, ask replay.Ask) (*EventReplay, error)
+	// PreviewReplay says what ReplayEvent would send, and changes nothing.
+	PreviewReplay(ctx context.Context, e *event.Event, ask replay.Ask) (*EventReplay, error)
 	// StartReplay begins one in bulk, of so many events a second, 0 for as many as
 	// can be. It returns when that is on disk.
 	StartReplay(ctx context.Context, ask replay.Ask, rate int) (replay.State, error)
@@ -30,19 +32,31 @@ type Replays interface {
 	CancelReplay(id string) (replay.State, error)
 }
 
-// EventReplay answers a replay of one event.
+// EventReplay answers a replay of one event, or a dry run of one.
 type EventReplay struct {
-	// ID is what its deliveries carry as X-Webhook-Replay.
-	ID      string `json:"id"`
+	// ID is what its deliveries carry as X-Webhook-Replay; a dry run has none.
+	ID      string `json:"id,omitempty"`
+	DryRun  bool   `json:"dry_run,omitempty"`
 	EventID string `json:"event_id"`
 	Routes  string `json:"routes"`
-	// Deliveries counts those that were made, DeliveryIDs names the first 100.
-	Deliveries  int      `json:"deliveries"`
-	DeliveryIDs []string `json:"delivery_ids"`
+	// Deliveries counts those that were made, DeliveryIDs names the first 100. Of a
+	// dry run they are those that would be, which WouldSend tells.
+	Deliveries  int            `json:"deliveries"`
+	DeliveryIDs []string       `json:"delivery_ids"`
+	WouldSend   []ReplayedSend `json:"would_send,omitempty"`
 	// Skipped counts deliveries whose destination is not there any more, Failed
 	// routes whose plugin failed.
 	Skipped int `json:"skipped,omitempty"`
 	Failed  int `json:"failed,omitempty"`
+}
+
+// ReplayedSend is a delivery that a replay would make.
+type ReplayedSend struct {
+	Route       string `json:"route"`
+	Destination string `json:"destination"`
+	// WebhookID is the one that it would have, which the receiver may have seen; empty
+	// where the replay is to make new ones.
+	WebhookID string `json:"webhook_id,omitempty"`
 }
 
 // EventReplayOptions are the body of a replay of one event.
@@ -52,6 +66,8 @@ type EventReplayOptions struct {
 	// Routes are "original", the default, or "current".
 	Routes string `json:"routes,omitempty"`
 	NewIDs bool   `json:"new_ids,omitempty"`
+	// DryRun only says what would be sent.
+	DryRun bool `json:"dry_run,omitempty"`
 }
 
 // ReplayOptions choose stored events and say how they are delivered again. Empty
@@ -68,8 +84,6 @@ type ReplayOptions struct {
 	EventReplayOptions
 	// Rate is how many events a second, 0 for as many as can be.
 	Rate int `json:"rate,omitempty"`
-	// DryRun only counts.
-	DryRun bool `json:"dry_run,omitempty"`
 }
 
 // Replay is one in bulk. Of a dry run it has the counts only.
@@ -199,8 +213,16 @@ func (s *server) replayEvent(c *fiber.Ctx) error {
 	if err := decode(c, &o, `{"to": "crm", "routes": "original"}`); err != nil {
 		return err
 	}
+	ask := replay.Ask{To: o.To, Routes: replay.Routes(o.Routes), NewIDs: o.NewIDs}
+	if o.DryRun {
+		out, err := s.engine.PreviewReplay(context.Background(), e, ask)
+		if err != nil {
+			return err
+		}
+		return give(c, out)
+	}
 	// What is begun is done, whatever becomes of the connection.
-	out, err := s.engine.ReplayEvent(context.Background(), e, replay.Ask{To: o.To, Routes: replay.Routes(o.Routes), NewIDs: o.NewIDs})
+	out, err := s.engine.ReplayEvent(context.Background(), e, ask)
 	if err != nil {
 		return err
 	}
