@@ -300,7 +300,7 @@ func (d *doctor) judge(ctx context.Context, path string, c *badger.Checkup) {
 			"it was not closed: what came last stands in %s, which the next start makes rows of%s; else %s", count(c.Logs, "log"), torn, rest)
 	} else if c.Torn {
 		d.warn(check, "nothing; the next start does so, and its log says where, and whether events were lost",
-			"the newest file of events has a torn end, which the next start cuts off: a write that nobody was answered, or damage; else %s", rest)
+			"the newest file of events has a torn end, which the next start mends or cuts off: a write that nobody was answered, or damage; else %s", rest)
 	} else {
 		d.ok(check, "%s", rest)
 	}

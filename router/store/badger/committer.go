@@ -12,6 +12,7 @@ import (
 
 	"github.com/weirhq/weir/router/store"
 	"github.com/weirhq/weir/router/store/codec"
+	"github.com/weirhq/weir/router/store/segment"
 )
 
 // request is a record on its way through the committer. What can be encoded
@@ -362,7 +363,16 @@ func (s *Store) flushRows(b *batch, joint bool) error {
 		if joint {
 			typeRows(b.typesOf, s.last+1, b.bucketOf, rows)
 		}
-		rows[string(kindSegments)] = segmentsRow(s.begin, indexed)
+		spare := s.spare
+		if joint {
+			spare = nextSpare(spare, s.last+1, b.notes, b.events)
+		}
+		rows[string(kindSegments)], rows[string(kindSpare)] = segmentsRow(s.begin, indexed), spareRow(spare)
+	}
+	if b.dropped && s.spare.Last() != 0 && s.spare.Last() < keepFrom(b.buckets, b.oldest, s.begin) {
+		// What retention takes is nowhere any more.
+		s.spare = segment.Spare{}
+		rows[string(kindSpare)] = spareRow(s.spare)
 	}
 	if len(rows) == 0 {
 		return nil

@@ -69,6 +69,7 @@
 //	                              the newest event taken
 //	p string ref                  postings of one lane of one commit, by the last,
 //	                              with the count of all up to it
+//	n                             copies of the newest events that have their rows
 //	S                             first position that is in segments, and the last one
 //	                              that has rows
 //	V                             version of this layout
@@ -134,5 +135,5 @@
 // the tables is read in the background. What is wrong is ErrDamaged and names the
 // file. Of the segments the newest is read whole and may be torn in its last group; the
 // others must have an end that matches its checksum, one must follow the other, and the
-// last must have what row S says.
+// last must have what row S says, or be mended by row n.
 package badger

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	badgerdb "github.com/dgraph-io/badger/v4"
@@ -83,6 +84,79 @@ func segmentsRow(begin, indexed uint64) *row {
 	return &row{key: key, value: seal(key, 0, codec.AppendNumbers(nil, begin, indexed))}
 }
 
+// The newest events are copied into a row when they get their rows, so that a damaged
+// end of the newest segment loses nothing: as many as fit into spareBytes, and the
+// newest one up to spareMost.
+const (
+	spareBytes = 4 << 10
+	spareMost  = 16 << 10
+)
+
+// nextSpare gives the copies of the newest events, once there are more of them from a
+// position on.
+func nextSpare(old segment.Spare, first uint64, notes, events [][]byte) segment.Spare {
+	var list []segment.Entry // newest first
+	size := 0
+	fits := func(e segment.Entry) bool {
+		n := len(e.Note) + len(e.Data)
+		size += n
+		if size > spareBytes && (len(list) > 0 || n > spareMost) {
+			return false
+		}
+		list = append(list, e)
+		return true
+	}
+	for i := len(events) - 1; i >= 0; i-- {
+		if !fits(segment.Entry{Note: notes[i], Data: events[i]}) {
+			return newestFirst(first+uint64(i)+1, list)
+		}
+	}
+	if len(old.Entries) == 0 || old.Last()+1 != first {
+		return newestFirst(first, list)
+	}
+	for i := len(old.Entries) - 1; i >= 0; i-- {
+		if !fits(old.Entries[i]) {
+			return newestFirst(old.First+uint64(i)+1, list)
+		}
+	}
+	return newestFirst(old.First, list)
+}
+
+func newestFirst(first uint64, list []segment.Entry) segment.Spare {
+	slices.Reverse(list)
+	return segment.Spare{First: first, Entries: list}
+}
+
+func spareRow(x segment.Spare) *row {
+	key := []byte{kindSpare}
+	list := make([]codec.Spare, len(x.Entries))
+	for i, e := range x.Entries {
+		list[i] = codec.Spare{Note: e.Note, Data: e.Data}
+	}
+	return &row{key: key, value: seal(key, 0, codec.AppendSpares(nil, x.First, list))}
+}
+
+// loadSpare reads the copies of the newest events.
+func loadSpare(txn *badgerdb.Txn) (x segment.Spare, err error) {
+	key := []byte{kindSpare}
+	v, err := get(txn, key)
+	if errors.Is(err, store.ErrNotFound) {
+		return x, nil
+	}
+	if err != nil {
+		return x, err
+	}
+	first, list, err := codec.DecodeSpares(v)
+	if err != nil {
+		return x, malformed(key, err)
+	}
+	x.First = first
+	for _, e := range list {
+		x.Entries = append(x.Entries, segment.Entry{Note: e.Note, Data: e.Data})
+	}
+	return x, nil
+}
+
 // sumOf tells events of one id that differ.
 func sumOf(e *event.Event) (sum [16]byte) {
 	h := sha256.New()
@@ -135,6 +209,7 @@ func (s *Store) appendEvents(b *batch, joint bool) error {
 		s.fail(err)
 		return err
 	}
+	s.spare = nextSpare(s.spare, first, b.notes, b.events)
 	if s.opts.Synced != nil {
 		s.opts.Synced(time.Since(began))
 	}
@@ -154,7 +229,7 @@ func (s *Store) flushPending() error {
 	}
 	rows := map[string]*row{}
 	s.addPending(rows, func(p uint64) uint32 { return bucketOf(buckets, oldest, p) })
-	rows[string(kindSegments)] = segmentsRow(s.begin, last)
+	rows[string(kindSegments)], rows[string(kindSpare)] = segmentsRow(s.begin, last), spareRow(s.spare)
 	if err := s.write(rows); err != nil {
 		return err
 	}

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/store"
 	"github.com/weirhq/weir/router/store/codec"
@@ -421,5 +423,144 @@ func TestScrubEvents(t *testing.T) {
 	<-s.scrubbed
 	if err := s.Err(); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), list[0]) {
 		t.Errorf("its health is %v", err)
+	}
+}
+
+// A damaged end of the newest segment loses nothing that has rows: routings and
+// deliveries would lead to what is gone. Retention takes the copies with the events.
+func TestDamagedEndIsMended(t *testing.T) {
+	ctx := t.Context()
+	sound := t.TempDir()
+	s, err := Open(ctx, Options{Path: sound})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		commit(t, s, given(fmt.Sprint("id-", i), "t", fmt.Sprint("alias-", i)))
+	}
+	commit(t, s, routed(1))
+	r := given("id-5", "t", "")
+	r.Events = append(r.Events, given("id-6", "t", "alias-6").Events...)
+	r.Documents = []store.Document{{Kind: "k", Name: "n", Value: []byte("v")}}
+	commit(t, s, r) // a joint group
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Base(segmentsOf(t, sound)[0])
+	whole, err := os.ReadFile(filepath.Join(sound, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, bad := range map[string][]byte{
+		"its last byte":       append(bytes.Clone(whole[:len(whole)-1]), whole[len(whole)-1]^0x10),
+		"cut by 7 bytes":      whole[:len(whole)-7],
+		"cut by half a group": whole[:len(whole)-200],
+		"cut by two groups":   whole[:len(whole)-600],
+	} {
+		path := filepath.Join(t.TempDir(), "damaged")
+		if err := os.CopyFS(path, os.DirFS(sound)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(path, file), bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if c := examine(t, path, true); !c.Torn || c.FaultCount > 0 {
+			t.Errorf("%s: a checkup says %+v", what, c)
+		}
+		var said bytes.Buffer
+		s, err := Open(ctx, Options{Path: path, Logger: hclog.New(&hclog.LoggerOptions{Output: &said})})
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+			continue
+		}
+		if !strings.Contains(said.String(), "mended") || !strings.Contains(said.String(), file) {
+			t.Errorf("%s: it said %q", what, said.String())
+		}
+		for i := range 7 {
+			id := fmt.Sprint("id-", i)
+			found, err := s.FindEvent(ctx, id, "")
+			if err != nil || len(found) != 1 || found[0].Position != uint64(i+1) || string(found[0].Data) != "xxxxxxxxxx" {
+				t.Errorf("%s: %s is %v, error %v", what, id, found, err)
+			}
+		}
+		if res, err := s.Commit(ctx, given("another", "t", "alias-6")); err != nil || !res.Events[0].Duplicate {
+			t.Errorf("%s: an alias again: %+v, error %v", what, res, err)
+		}
+		if now, err := os.ReadFile(filepath.Join(path, file)); err != nil || len(bad) >= len(whole)-7 && !bytes.Equal(now, whole) {
+			t.Errorf("%s: the file is not as it was, error %v", what, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestRetentionTakesCopies(t *testing.T) {
+	ctx := t.Context()
+	now := time.Now()
+	s, err := Open(ctx, Options{Path: t.TempDir(), Retention: time.Hour, Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	copies := func() segment.Spare {
+		t.Helper()
+		v, err := s.view(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer v.close()
+		x, err := loadSpare(v.txn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+	commit(t, s, record(10))
+	commit(t, s, routed(1))
+	if x := copies(); x.First != 1 || x.Last() != 1 {
+		t.Fatalf("copies from %d to %d", x.First, x.Last())
+	}
+	now = now.Add(3 * time.Hour)
+	if _, err := s.Expire(ctx, now); err != nil {
+		t.Fatal(err)
+	}
+	if x := copies(); x.Last() != 0 || s.spare.Last() != 0 {
+		t.Errorf("retention has left copies from %d to %d", x.First, x.Last())
+	}
+}
+
+// Copies are the newest events that fit, and nothing between is left out.
+func TestNextSpare(t *testing.T) {
+	of := func(sizes ...int) (list [][]byte) {
+		for _, n := range sizes {
+			list = append(list, make([]byte, n))
+		}
+		return list
+	}
+	for _, c := range []struct {
+		first      uint64
+		sizes      [][]int
+		from, last uint64
+	}{
+		{first: 1, sizes: [][]int{{10}}, from: 1, last: 1},
+		{first: 1, sizes: [][]int{{10}, {10, 10}}, from: 1, last: 3},
+		{first: 1, sizes: [][]int{{2000}, {2000}, {90}}, from: 1, last: 3},
+		{first: 1, sizes: [][]int{{2000}, {2000}, {100}}, from: 2, last: 3},
+		{first: 5, sizes: [][]int{{spareBytes, 1}}, from: 6, last: 6},
+		{first: 1, sizes: [][]int{{10}, {spareMost}}, from: 2, last: 2},
+		{first: 1, sizes: [][]int{{10}, {spareMost + 1}}, last: 0},
+		{first: 1, sizes: [][]int{{10}, {spareMost + 1}, {10}}, from: 3, last: 3},
+	} {
+		var x segment.Spare
+		next := c.first
+		for _, sizes := range c.sizes {
+			events := of(sizes...)
+			x = nextSpare(x, next, make([][]byte, len(events)), events)
+			next += uint64(len(events))
+		}
+		if x.Last() != c.last || c.last > 0 && x.First != c.from {
+			t.Errorf("%v: copies from %d to %d, want %d to %d", c.sizes, x.First, x.Last(), c.from, c.last)
+		}
 	}
 }

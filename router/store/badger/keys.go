@@ -20,6 +20,7 @@ const (
 	kindPad      = 'z'
 	kindPostings = 'p'
 	kindSegments = 'S'
+	kindSpare    = 'n'
 	kindVersion  = 'V'
 	kindState    = 'x'
 	kindRetry    = 'y'
@@ -169,7 +170,7 @@ var rowNames = map[byte]string{
 
 var kindNames = map[byte]string{
 	kindAlias: "alias", kindBucket: "bucket", kindDocument: "document", kindID: "id", kindLane: "lane",
-	kindSegments: "segments", kindOldest: "oldest", kindPad: "padding", kindPostings: "postings", kindVersion: "version",
+	kindSegments: "segments", kindSpare: "spare events", kindOldest: "oldest", kindPad: "padding", kindPostings: "postings", kindVersion: "version",
 	kindState: "state", kindRetry: "retry",
 }
 

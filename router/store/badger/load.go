@@ -122,8 +122,15 @@ func (s *Store) loadLog(ctx context.Context, txn *badgerdb.Txn) error {
 		return err
 	}
 	indexed, err := s.loadSegmentsRow(txn)
+	if err != nil {
+		return err
+	}
+	spare, err := loadSpare(txn)
 	if err == nil {
-		err = s.openSegments(indexed)
+		err = s.openSegments(indexed, spare)
+	}
+	if err == nil && s.checkup == nil {
+		err = s.keepSpare()
 	}
 	if err == nil && s.checkup == nil {
 		err = s.loadPending(ctx, indexed)
@@ -179,10 +186,10 @@ func (s *Store) loadSegmentsRow(txn *badgerdb.Txn) (indexed uint64, err error) {
 }
 
 // openSegments opens them and holds them against what the rows say.
-func (s *Store) openSegments(indexed uint64) (err error) {
+func (s *Store) openSegments(indexed uint64, spare segment.Spare) (err error) {
 	keep := keepFrom(s.buckets, s.oldest, s.begin)
 	s.events, err = segment.Open(segment.Options{
-		Folder: s.opts.Path, Keep: keep, ReadOnly: s.checkup != nil, NoSync: defect == defectNoSync, NoRoom: defect == defectUnguarded,
+		Folder: s.opts.Path, Keep: keep, Spare: spare, ReadOnly: s.checkup != nil, NoSync: defect == defectNoSync, NoRoom: defect == defectUnguarded,
 	})
 	if err != nil {
 		return damagedSegment(err)
@@ -195,7 +202,10 @@ func (s *Store) openSegments(indexed uint64) (err error) {
 		}
 		last = s.events.Last()
 	}
+	torn := s.events.Torn()
 	switch {
+	case s.checkup != nil && torn != nil && torn.Mended > 0:
+		// A start mends it.
 	case s.checkup != nil && s.checkup.Logs > 0:
 		// What the rows say is older than the segments.
 	case last == 0 && indexed >= needed && s.events.Newest() == "":
@@ -217,6 +227,27 @@ func (s *Store) openSegments(indexed uint64) (err error) {
 		return err
 	}
 	s.last, s.received = last, e.Received.UnixNano()
+	return nil
+}
+
+// keepSpare begins with copies of the newest events.
+func (s *Store) keepSpare() error {
+	last := s.events.Last()
+	if last == 0 {
+		return nil
+	}
+	const most = 16
+	from := max(s.events.First(), last-min(last, most)+1)
+	list, err := s.events.Read(from, most)
+	if errors.Is(err, segment.ErrDamaged) {
+		return nil // whoever reads that event says so
+	}
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		s.spare = nextSpare(s.spare, list[i].Position, [][]byte{list[i].Note}, [][]byte{list[i].Data})
+	}
 	return nil
 }
 

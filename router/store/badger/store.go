@@ -108,6 +108,7 @@ type Store struct {
 	// events are those from the position begin on; older ones are in rows.
 	events *segment.Log
 	begin  uint64
+	spare  segment.Spare // the committer's: copies of the newest events
 	// For load: known is what was there before, where that is known, and checkup what
 	// asks, where nothing may be changed.
 	known   *memo
@@ -224,7 +225,10 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err = s.load(ctx); err == nil {
 		s.syncEvents = s.events.Sync
 		torn := s.events.Torn()
-		if torn != nil {
+		if torn != nil && torn.Mended > 0 {
+			s.log.Error("the end of the newest segment of events was damaged, and was mended from copies: no event is lost, but look after the disk",
+				"file", torn.File, "offset", torn.Offset, "events", torn.Mended)
+		} else if torn != nil {
 			s.log.Warn("the end of the newest segment of events is torn and is cut off: a write that was not answered, or damage",
 				"file", torn.File, "offset", torn.Offset, "bytes", torn.Bytes)
 		}

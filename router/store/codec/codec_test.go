@@ -52,6 +52,13 @@ func rows() []row {
 			}
 			return AppendNote(nil, n), nil
 		}},
+		{"spare events", AppendSpares(nil, 7, []Spare{{Note: []byte("note"), Data: []byte("data")}, {Data: []byte("more")}}), func(b []byte) ([]byte, error) {
+			first, list, err := DecodeSpares(b)
+			if err != nil {
+				return nil, err
+			}
+			return AppendSpares(nil, first, list), nil
+		}},
 		{"routing", AppendRouting(nil, routing), func(b []byte) ([]byte, error) {
 			r, err := DecodeRouting(7, b)
 			if err != nil {

@@ -187,3 +187,33 @@ func DecodeNote(b []byte) (*Note, error) {
 	}
 	return n, nil
 }
+
+// Spare is a copy of an event as it is stored, with its note.
+type Spare struct{ Note, Data []byte }
+
+// AppendSpares appends copies of events from a position on.
+func AppendSpares(b []byte, first uint64, list []Spare) []byte {
+	b = binary.AppendUvarint(append(b, version), first)
+	b = binary.AppendUvarint(b, uint64(len(list)))
+	for i := range list {
+		b = binary.AppendUvarint(b, uint64(len(list[i].Note)))
+		b = append(b, list[i].Note...)
+		b = binary.AppendUvarint(b, uint64(len(list[i].Data)))
+		b = append(b, list[i].Data...)
+	}
+	return b
+}
+
+// DecodeSpares decodes bytes of [AppendSpares].
+func DecodeSpares(b []byte) (first uint64, list []Spare, err error) {
+	r := newReader("spare events", string(b))
+	first = r.uvarint()
+	list = make([]Spare, r.count(2))
+	for i := range list {
+		list[i] = Spare{Note: r.bytes(), Data: r.bytes()}
+	}
+	if err := r.end(); err != nil {
+		return 0, nil, err
+	}
+	return first, list, nil
+}

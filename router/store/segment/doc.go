@@ -15,6 +15,9 @@
 //     a full disk is met before a write, and not in its middle.
 //   - What is given out matched its checksum. Damage is an error that names file and
 //     offset.
+//   - Where the end of the newest segment was damaged, Open puts back what Options.Spare
+//     has of it, at the places where it was. It does that only where no event is
+//     missing then.
 //   - A new file is flushed, with its name, before anything is written behind its
 //     header. So is the end of the one before it.
 //

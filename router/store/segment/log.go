@@ -39,6 +39,8 @@ type Options struct {
 	// ReadOnly has nothing changed: a torn end is not cut off, and what is left of
 	// other things is not removed. Such a log must not be appended to.
 	ReadOnly bool
+	// Spare are copies of the newest events that were known to be there.
+	Spare Spare
 	// Size is that from which a segment is complete, in bytes, 64 MiB by default.
 	Size int64
 	// NoSync leaves flushing to the kernel, and NoRoom blocks to the write: both are
@@ -48,8 +50,10 @@ type Options struct {
 
 // Log is a log in the segments of one folder.
 type Log struct {
-	opts Options
-	torn *Torn
+	opts   Options
+	torn   *Torn
+	mended []Entry // Open's, what it still has to put back
+	joint  bool    // of that
 
 	mu       sync.RWMutex // guards what follows, and what each segment says of it
 	segments []*segment   // ascending; replaced, never changed
@@ -66,6 +70,9 @@ type Log struct {
 type Torn struct {
 	File          string
 	Offset, Bytes int64
+	// Mended is how many events were put back instead, by the help of spare ones, or
+	// would be, where the log was opened for reading only. 0 where some are lost.
+	Mended int
 }
 
 type segment struct {

@@ -14,8 +14,8 @@ import (
 )
 
 // Open opens the log that a folder has, or an empty one. It reads the newest segment
-// whole, and the footers of the others. It cuts off a torn end of the newest, see
-// [Log.Torn]. What no crash explains is ErrDamaged.
+// whole, and the footers of the others. It mends a torn end of the newest where spare
+// events are enough for that, and else cuts it off, see [Log.Torn]. What no crash explains is ErrDamaged.
 func Open(o Options) (*Log, error) {
 	if o.Size <= 0 {
 		o.Size = defaultSize
@@ -24,6 +24,10 @@ func Open(o Options) (*Log, error) {
 	firsts, err := Firsts(o.Folder)
 	if err == nil {
 		err = l.load(firsts)
+	}
+	if err == nil && l.mended != nil {
+		err = l.putBack(l.mended, l.joint, l.torn.Offset+l.torn.Bytes)
+		l.mended = nil
 	}
 	if err != nil {
 		return nil, errors.Join(err, l.closeFiles())
@@ -184,17 +188,27 @@ func (l *Log) scan(s *segment, size int64) error {
 		s.group = groupStart{g.first, s.end, g.joint, len(s.places)}
 		s.places, s.end, s.last = places, end, s.last+uint64(g.count)
 	}
-	if s.end == size {
-		return nil
+	if s.end < size {
+		if err := s.lookBehind(size); err != nil {
+			return err
+		}
 	}
-	if err := s.lookBehind(size); err != nil {
+	mended, joint, err := l.mend(s, w)
+	if err != nil {
 		return err
 	}
-	l.torn = &Torn{s.path, s.end, size - s.end}
+	if s.end == size && mended == nil {
+		return nil
+	}
+	l.torn = &Torn{s.path, s.end, size - s.end, len(mended)}
 	if l.opts.ReadOnly {
 		return nil
 	}
-	err := s.file.Truncate(s.end)
+	if mended != nil {
+		l.mended, l.joint = mended, joint
+		return nil
+	}
+	err = s.file.Truncate(s.end)
 	if err == nil {
 		err = l.flush(s.file)
 	}
