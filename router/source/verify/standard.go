@@ -114,7 +114,7 @@ func (s *standard) Verify(r *Request) *problem.Problem {
 		return malformedTime("the " + names[1] + " header")
 	}
 	var macs, pairs [][]byte
-	others := false
+	others, broken := false, false
 	for part := range strings.FieldsSeq(value) {
 		if len(macs)+len(pairs) == maxSignatures {
 			return malformed(names[2], standardForm)
@@ -131,14 +131,15 @@ func (s *standard) Verify(r *Request) *problem.Problem {
 				continue
 			}
 		}
-		b, ok := decodeSized(decodeBase64, encoded, size)
-		if !ok {
-			return malformed(names[2], standardForm)
+		// Beside one that holds, what is none does no harm.
+		if b, ok := decodeSized(decodeBase64, encoded, size); ok {
+			*list = append(*list, b)
+		} else {
+			broken = true
 		}
-		*list = append(*list, b)
 	}
 	if macs == nil && pairs == nil {
-		if others {
+		if others && !broken {
 			return refuse("signature_unsupported", "the %s header has no v1 or v1a signature", names[2])
 		}
 		return malformed(names[2], standardForm)

@@ -42,7 +42,7 @@ func (s *stripe) Verify(r *Request) *problem.Problem {
 	}
 	var text string
 	var given [][]byte
-	others := false
+	others, broken := false, false
 	for part := range strings.SplitSeq(value, ",") {
 		name, v, ok := strings.Cut(strings.TrimSpace(part), "=")
 		switch {
@@ -51,11 +51,12 @@ func (s *stripe) Verify(r *Request) *problem.Problem {
 		case name == "t":
 			text = v
 		case name == "v1":
-			b, ok := unhex(v, sha256.Size)
-			if !ok {
-				return malformed(stripeHeader, stripeForm)
+			// Beside one that holds, what is none does no harm.
+			if b, ok := unhex(v, sha256.Size); ok {
+				given = append(given, b)
+			} else {
+				broken = true
 			}
-			given = append(given, b)
 		default:
 			others = true
 		}
@@ -68,7 +69,7 @@ func (s *stripe) Verify(r *Request) *problem.Problem {
 		return malformedTime("t in the " + stripeHeader + " header")
 	}
 	if given == nil {
-		if others {
+		if others && !broken {
 			return refuse("signature_unsupported", "the %s header has no v1 signature", stripeHeader)
 		}
 		return malformed(stripeHeader, stripeForm)
