@@ -82,22 +82,25 @@ func (e engine) Destinations(ctx context.Context, q api.DestinationQuery) (*api.
 // to are nil.
 func (e engine) total(ctx context.Context, lanes map[string]*store.Lane) (*api.DestinationTotal, error) {
 	t := &api.DestinationTotal{Statuses: map[string]int{}}
-	for _, l := range lanes {
+	var waiting []string
+	for name, l := range lanes {
 		if l == nil {
 			continue
 		}
-		waiting := l.Counts.Waiting + l.Counts.Retrying
-		t.Depth += waiting
+		n := l.Counts.Waiting + l.Counts.Retrying
+		t.Depth += n
 		t.Dead += l.Counts.Dead
-		if waiting == 0 {
-			continue
+		if n > 0 {
+			waiting = append(waiting, name)
 		}
-		oldest, err := e.Router.oldest(ctx, l)
-		if err != nil {
-			return nil, err
-		}
-		if !oldest.IsZero() && (t.Oldest == nil || oldest.Before(*t.Oldest)) {
-			t.Oldest = moment(oldest)
+	}
+	oldest, err := e.oldestOf(ctx, waiting)
+	if err != nil {
+		return nil, err
+	}
+	for _, at := range oldest {
+		if t.Oldest == nil || at.Before(*t.Oldest) {
+			t.Oldest = moment(at)
 		}
 	}
 	return t, nil
@@ -193,47 +196,6 @@ func (e engine) parked(ctx context.Context, name string) (n int, err error) {
 		}
 		due, ref = rows[step-1].Due, rows[step-1].Ref.Next()
 	}
-}
-
-// Waiting says what waits for each destination for which something does.
-func (e engine) Waiting(ctx context.Context) (map[string]api.Waiting, error) {
-	lanes, err := e.store.Lanes(ctx)
-	if err != nil {
-		return nil, err
-	}
-	all := map[string]api.Waiting{}
-	for i := range lanes {
-		name, depth := lanes[i].Name, lanes[i].Counts.Waiting+lanes[i].Counts.Retrying
-		if depth == 0 {
-			continue
-		}
-		oldest, err := e.oldest(ctx, name)
-		if err != nil {
-			return nil, err
-		}
-		all[name] = api.Waiting{Depth: depth, Oldest: oldest.UTC()}
-	}
-	return all, nil
-}
-
-// oldest is when the event was received whose delivery waits longest in a lane,
-// zero where none waits.
-func (e engine) oldest(ctx context.Context, name string) (time.Time, error) {
-	ref, err := e.store.Oldest(ctx, name)
-	if errors.Is(err, store.ErrNotFound) {
-		return time.Time{}, nil
-	}
-	if err != nil {
-		return time.Time{}, err
-	}
-	x, err := e.store.Event(ctx, ref.Position)
-	if errors.Is(err, store.ErrNotFound) {
-		return time.Time{}, nil // it has ended since
-	}
-	if err != nil {
-		return time.Time{}, err
-	}
-	return x.Received, nil
 }
 
 // moment is a time as the API shows it, nil for none.

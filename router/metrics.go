@@ -152,30 +152,31 @@ func (r *Router) queues(ctx context.Context, s *setup) ([]metrics.Queue, error) 
 		queue(d.Name)
 	}
 	lanes, err := r.store.Lanes(ctx)
-	now := time.Now()
-	var errs []error
+	destination := func(lane string) string {
+		if webhook.IsID(lane) && !r.config.Metrics.PerWebhook {
+			return metrics.SharedWebhooks
+		}
+		return lane
+	}
+	var names []string
 	for i := range lanes {
-		name := lanes[i].Name
-		if webhook.IsID(name) && !r.config.Metrics.PerWebhook {
-			name = metrics.SharedWebhooks
-		}
-		q, waiting := queue(name), lanes[i].Counts.Waiting+lanes[i].Counts.Retrying
+		q, waiting := queue(destination(lanes[i].Name)), lanes[i].Counts.Waiting+lanes[i].Counts.Retrying
 		q.Depth += waiting
-		if waiting == 0 {
-			continue
+		if waiting > 0 {
+			names = append(names, lanes[i].Name)
 		}
-		received, err := r.oldest(ctx, &lanes[i])
-		if err != nil {
-			errs = append(errs, err)
-		} else if !received.IsZero() {
-			q.Oldest = max(q.Oldest, now.Sub(received))
-		}
+	}
+	oldest, failed := r.oldestOf(ctx, names)
+	now := time.Now()
+	for name, received := range oldest {
+		q := queue(destination(name))
+		q.Oldest = max(q.Oldest, now.Sub(received))
 	}
 	out := make([]metrics.Queue, 0, len(byName))
 	for _, q := range byName {
 		out = append(out, *q)
 	}
-	return out, errors.Join(append(errs, err)...)
+	return out, errors.Join(failed, err)
 }
 
 // waits says how many deliveries of all lanes wait, and how old the oldest event of
@@ -187,43 +188,4 @@ func (r *Router) waits(ctx context.Context) (depth uint64, oldest time.Duration,
 		oldest = max(oldest, queues[i].Oldest)
 	}
 	return depth, oldest, err
-}
-
-// lookedAt is how many retries of a lane are looked at for the oldest event: they
-// are in the order in which they are due.
-const lookedAt = 256
-
-// oldest is when the oldest event was received that waits in a lane, the zero time
-// where nothing does any more.
-func (r *Router) oldest(ctx context.Context, l *store.Lane) (time.Time, error) {
-	postings, err := r.store.Postings(ctx, l.Name, l.Cursor.Low, 1)
-	if err != nil {
-		return time.Time{}, err
-	}
-	var position uint64
-	if len(postings) > 0 {
-		position = postings[0].Ref.Position
-	}
-	if l.Counts.Retrying > 0 {
-		retries, err := r.store.Retries(ctx, l.Name, lookedAt)
-		if err != nil {
-			return time.Time{}, err
-		}
-		for _, x := range retries {
-			if position == 0 || x.Ref.Position < position {
-				position = x.Ref.Position
-			}
-		}
-	}
-	if position == 0 {
-		return time.Time{}, nil
-	}
-	e, err := r.store.Event(ctx, position)
-	if errors.Is(err, store.ErrNotFound) {
-		return time.Time{}, nil
-	}
-	if err != nil {
-		return time.Time{}, err
-	}
-	return e.Received, nil
 }

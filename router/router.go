@@ -97,6 +97,8 @@ type Router struct {
 	outcomes outcomes
 	// flows count what goes through each route.
 	flows flows
+	// backlog knows how old what waits is, where many lanes wait.
+	backlog backlog
 	// registered is what routing knows of the webhooks.
 	registered routing.Webhooks
 	webhooks   *webhooks

@@ -163,9 +163,11 @@ func (s *server) stats(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	waiting, err := s.engine.Waiting(c.Context())
-	if err != nil {
-		return err
+	var waiting map[string]Waiting
+	if saysWaiting(&ask) {
+		if waiting, err = s.engine.Waiting(c.Context()); err != nil {
+			return err
+		}
 	}
 	out := Stats{Since: a.Since, Until: ask.Until.UTC(), StepSeconds: a.Step.Seconds(), Rows: make([]StatsRow, 0, len(a.Rows))}
 	wanted := map[string]bool{}
@@ -177,7 +179,9 @@ func (s *server) stats(c *fiber.Ctx) error {
 			out.Rows = append(out.Rows, statsRow(&a.Rows[i]))
 		}
 	}
-	out.Rows = withWaiting(out.Rows, &ask, waiting, out.Until)
+	if saysWaiting(&ask) {
+		out.Rows = withWaiting(out.Rows, &ask, waiting, out.Until)
+	}
 	if len(several) > 1 {
 		out.Rows = slices.DeleteFunc(out.Rows, func(r StatsRow) bool { return !wanted[r.Destination] })
 	}
@@ -214,12 +218,15 @@ func busiest(rows []StatsRow, top int) (most []StatsRow, more int) {
 	return most, len(rows) - top
 }
 
+// saysWaiting reports whether rows say what waits. Lanes count that of all tenants and
+// of all types.
+func saysWaiting(q *stats.Query) bool {
+	return q.Tenant == "" && (q.ByDestination || !q.ByType && q.Type == "")
+}
+
 // withWaiting says of rows what waits, and adds those of which nothing else is to be
 // said.
 func withWaiting(rows []StatsRow, q *stats.Query, waiting map[string]Waiting, now time.Time) []StatsRow {
-	if q.Tenant != "" { // lanes count what waits of all tenants
-		return rows
-	}
 	var all Waiting
 	for name, w := range waiting {
 		if q.Destination == "" || name == q.Destination {
@@ -234,13 +241,12 @@ func withWaiting(rows []StatsRow, q *stats.Query, waiting map[string]Waiting, no
 	}
 	told := map[string]bool{}
 	for i := range rows {
-		switch {
-		case q.ByDestination:
-			tell(&rows[i], waiting[rows[i].Destination])
-			told[rows[i].Destination] = true
-		case !q.ByType && q.Type == "":
+		if !q.ByDestination {
 			tell(&rows[i], all)
+			continue
 		}
+		tell(&rows[i], waiting[rows[i].Destination])
+		told[rows[i].Destination] = true
 	}
 	if q.ByType || q.Type != "" {
 		return rows

@@ -6,8 +6,9 @@
 // http.go a request is made in request.go (auth.go and oauth2.go say who sends,
 // compress.go makes it smaller), a connection in dial.go and proxy.go, waits in
 // idle.go, carries one exchange at a time in conn.go and, where there is no TLS,
-// question.go, and brings an answer to answer.go; http2.go does the exchange where a receiver may speak HTTP/2. Package
-// sign makes the signatures, package guard checks where strangers point.
+// question.go, and brings an answer to answer.go; http2.go does the exchange where a
+// receiver may speak HTTP/2. Package sign makes the signatures, package guard checks
+// where strangers point.
 //
 // Invariants:
 //   - A sender is bounded: by the destination's timeout, and by the limits

@@ -500,8 +500,9 @@ type Store interface {
 	// Commit makes r durable and applies it, and returns only then. Concurrent
 	// calls share one flush. When ctx ends first, the record may still be
 	// committed, but nothing reads r once Commit has returned: what is kept of it is
-	// copied, for data of events may be lent by an HTTP server. A record with events is refused with ErrFull while free space is
-	// below min_free; other records go on, so that queues can drain.
+	// copied, for data of events may be lent by an HTTP server. A record with events is
+	// refused with ErrFull while free space is below min_free; other records go on, so
+	// that queues can drain.
 	Commit(ctx context.Context, r *Record) (Result, error)
 
 	// Last is the position of the newest event, 0 when there is none, and

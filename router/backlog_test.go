@@ -1,0 +1,84 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/store"
+)
+
+// queued is a store in which an event waits in each lane, and counts who asks.
+type queued struct {
+	store.Store
+	asked map[string]int
+}
+
+var errDamaged = errors.New("damaged")
+
+func (q *queued) Oldest(_ context.Context, lane string) (store.Ref, error) {
+	q.asked[lane]++
+	switch lane {
+	case "damaged":
+		return store.Ref{}, errDamaged
+	case "empty":
+		return store.Ref{}, store.ErrNotFound
+	}
+	return store.Ref{Position: 7}, nil
+}
+
+func (q *queued) Event(context.Context, uint64) (*event.Event, error) {
+	return &event.Event{Received: time.Unix(1700000000, 0)}, nil
+}
+
+// Few lanes are looked up whenever somebody asks. Many are looked up once in a while,
+// but for those that are new.
+func TestOldestOfManyLanes(t *testing.T) {
+	st := &queued{asked: map[string]int{}}
+	r := &Router{store: st}
+	ask := func(lanes ...string) map[string]time.Time {
+		t.Helper()
+		got, err := r.oldestOf(t.Context(), lanes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if got := ask("a", "empty"); len(got) != 1 || got["a"].Unix() != 1700000000 {
+		t.Errorf("of few: %v", got)
+	}
+	ask("a")
+	if st.asked["a"] != 2 {
+		t.Errorf("a lane of few was looked up %d times, want twice", st.asked["a"])
+	}
+
+	var many []string
+	for i := range fewLanes + 1 {
+		many = append(many, fmt.Sprint("lane-", i))
+	}
+	ask(many...)
+	if r.backlog.until.IsZero() {
+		t.Fatal("what was looked up is not kept for a while")
+	}
+	r.backlog.until = time.Now().Add(time.Hour)
+	if got := ask(append(many, "new", "empty")...); len(got) != len(many)+1 {
+		t.Errorf("of many: %d", len(got))
+	}
+	if st.asked["lane-0"] != 1 || st.asked["new"] != 1 {
+		t.Errorf("looked up %d times, and a new one %d times", st.asked["lane-0"], st.asked["new"])
+	}
+	r.backlog.until = time.Time{}
+	ask(many...)
+	if st.asked["lane-0"] != 2 {
+		t.Errorf("looked up %d times after a while", st.asked["lane-0"])
+	}
+
+	got, err := r.oldestOf(t.Context(), append(many, "damaged"))
+	if !errors.Is(err, errDamaged) || !strings.Contains(err.Error(), "damaged") || len(got) != len(many) {
+		t.Errorf("with one that can't be read: %d, %v", len(got), err)
+	}
+}
