@@ -169,7 +169,7 @@ func failureBars(points []api.StatsPoint, reasons []failure) (template.HTML, []s
 			}
 			continue
 		}
-		parts = append(parts, series{f.Reason, fmt.Sprint("shade", i+1), values(points, func(p *api.StatsPoint) uint64 { return p.Failures[f.Reason] })})
+		parts = append(parts, series{failureWord(f.Reason), fmt.Sprint("shade", i+1), values(points, func(p *api.StatsPoint) uint64 { return p.Failures[f.Reason] })})
 	}
 	return over(points, "Failed attempts", parts...).columns(), parts
 }

@@ -200,7 +200,7 @@ func TestPages(t *testing.T) {
 	d.publish("big", "order.paid", `{"total": 120, "note": "<script>alert(1)</script>"}`)
 	d.publish("small", "order.paid", `{"total": 80}`)
 	d.await("the outcomes", func() bool { return strings.Contains(d.see("/ui/dead-letters"), "big") })
-	d.await("the statistics", func() bool { return strings.Contains(d.see("/"), "1 <code>status</code>") })
+	d.await("the statistics", func() bool { return strings.Contains(d.see("/"), "1 answered with an error") })
 
 	for path, want := range map[string][]string{
 		"/":                       {"crm</a>: answered 503 since", "order.paid", "archive", "dead letters"},
@@ -210,19 +210,20 @@ func TestPages(t *testing.T) {
 		"/ui/events?text=ALERT":   {">big<", "Searched 2 events, from", "all that there are"},
 		"/ui/events?text=nowhere": {"No event fits."},
 		"/ui/events?destination=crm&status=dead&since=2h": {">big<", "Searched 1 event"},
-		"/ui/events/small":            {"event.data.total is 80, not &gt; 100", "route orders", "to archive"},
-		"/ui/events/big":              {"answered 503", "gave up: attempts", "&lt;script&gt;alert(1)", "Send it now", "curl"},
-		"/ui/deliveries":              {"crm", "archive", "delivered", "dead"},
-		"/ui/deliveries?status=dead":  {"crm"},
-		"/ui/dead-letters":            {"answered 503", "big", "Send all again", "1 dead letter:"},
-		"/ui/destinations":            {"crm", "failing", "archive", "active"},
-		"/ui/destinations/crm":        {"answered 503", "Why it fails", "Pause", "Send the 1 dead again"},
-		"/ui/plugins":                 {"has no plugins"},
-		"/ui/routes":                  {"<svg", "destination, failing", "event.data.total &gt; 100", `crm <span class="quiet">1<`, `events <span class="quiet">2<`},
-		"/ui/routes?route=or":         {">orders</a>"},
-		"/ui/configuration":           {"none since the start", "<h2>router.hcl</h2>", "event.data.total &gt; 100", `aria-current="page">Configuration`},
-		"/ui/find?id=big":             nil,
-		"/ui/events/big?source=other": nil,
+		"/ui/events/small":              {"event.data.total is 80, not &gt; 100", "route orders", "to archive"},
+		"/ui/events/big":                {"answered 503", "gave up after the last attempt", "&lt;script&gt;alert(1)", "Send it now", "curl"},
+		"/ui/deliveries":                {"crm", "archive", "delivered", "dead"},
+		"/ui/deliveries?status=dead":    {"crm"},
+		"/ui/deliveries?status=sending": {"<option selected>sending", "No delivery fits"},
+		"/ui/dead-letters":              {"answered 503", "big", "Send all again", "1 dead letter:"},
+		"/ui/destinations":              {"crm", "failing", "archive", "active"},
+		"/ui/destinations/crm":          {"answered 503", "Why it fails", "Pause", "Send the 1 dead again"},
+		"/ui/plugins":                   {"has no plugins"},
+		"/ui/routes":                    {"<svg", "destination, failing", "event.data.total &gt; 100", `crm <span class="quiet">1<`, `events <span class="quiet">2<`},
+		"/ui/routes?route=or":           {">orders</a>"},
+		"/ui/configuration":             {"none since the start", "<h2>router.hcl</h2>", "event.data.total &gt; 100", `aria-current="page">Configuration`},
+		"/ui/find?id=big":               nil,
+		"/ui/events/big?source=other":   nil,
 	} {
 		res, body := d.get(path)
 		switch {

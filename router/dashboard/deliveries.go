@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/weirhq/weir/router/api"
 )
@@ -26,8 +27,12 @@ type deliveriesPage struct {
 	Back string
 }
 
-// deliveryStatuses are those that lists can be filtered by.
-var deliveryStatuses = []string{"waiting", "retrying", "delivered", "dead", "cancelled"}
+// deliveryStatuses are those that deliveries can be listed by. Events are searched by
+// what is stored, which being sent is not.
+var (
+	deliveryStatuses = []string{"waiting", "sending", "retrying", "delivered", "dead", "cancelled"}
+	storedStatuses   = slices.DeleteFunc(slices.Clone(deliveryStatuses), func(s string) bool { return s == "sending" })
+)
 
 var deliveryFilters = []string{"destination", "type", "source", "tenant", "status", "since", "until"}
 

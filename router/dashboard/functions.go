@@ -41,6 +41,7 @@ func (d *Dashboard) functions() template.FuncMap {
 		"join":       strings.Join,
 		"plural":     plural,
 		"describe":   describeOutcome,
+		"failure":    failureWord,
 		"progress":   progress,
 		"titled": func(title string, rows []api.StatsRow) map[string]any {
 			return map[string]any{"Title": title, "Rows": rows}
@@ -245,10 +246,74 @@ func describeOutcome(outcome string, status int) string {
 		return "its address is not allowed"
 	case "too_large":
 		return "its answer was too large"
+	case "auth":
+		return "there was no permission"
+	case "protocol":
+		return "its answer was not HTTP"
+	case "config":
+		return "it could not be made into a request"
+	case "io":
+		return "it could not be written"
+	case "stopped":
+		return "the router stopped meanwhile"
 	case "plugin":
 		return "a plugin failed"
+	case "no_route":
+		return "its route is not configured any more"
 	}
 	return outcome
+}
+
+// failureWord says in few words, behind a number, what so many attempts met.
+func failureWord(reason string) string {
+	switch reason {
+	case "status":
+		return "answered with an error"
+	case "dns":
+		return "name not resolved"
+	case "refused":
+		return "connection refused"
+	case "reset":
+		return "connection cut"
+	case "tls":
+		return "no trusted TLS"
+	case "timeout":
+		return "no answer in time"
+	case "auth":
+		return "no permission"
+	case "blocked":
+		return "address not allowed"
+	case "too_large":
+		return "too large"
+	case "protocol":
+		return "answer not HTTP"
+	case "config":
+		return "no valid request"
+	case "io":
+		return "not written"
+	case "stopped":
+		return "stopped with the router"
+	case "plugin":
+		return "plugin failed"
+	case "no_route":
+		return "route gone"
+	}
+	return reason
+}
+
+// describeEnd says in words why a delivery is dead.
+func describeEnd(reason string) string {
+	switch reason {
+	case "attempts":
+		return "gave up after the last attempt"
+	case "gone":
+		return "gave up: the receiver said 410, gone"
+	case "expired":
+		return "gave up: it became too old"
+	case "routing":
+		return "could not be routed"
+	}
+	return "gave up: " + reason
 }
 
 // diffLine is a line of a unified difference.

@@ -116,8 +116,7 @@ func (m *markup) destinationLink(name string) {
 func (m *markup) outcome(d *api.Delivery) {
 	switch {
 	case d.Status == "dead":
-		m.raw(`gave up: `)
-		m.text(d.Reason)
+		m.text(describeEnd(d.Reason))
 		m.quiet(`(`, d.Note, `)`)
 	case d.Due != nil:
 		m.raw(`again `)

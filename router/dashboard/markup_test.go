@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/weirhq/weir/router/api"
+	"github.com/weirhq/weir/router/attempt"
+	"github.com/weirhq/weir/router/store"
 )
 
 // hostile is a text that does harm wherever it is not escaped.
@@ -106,5 +108,23 @@ func TestChartsEscape(t *testing.T) {
 	drawn, _ := failureBars(points, []failure{{hostile, 3}})
 	if strings.Contains(string(drawn), "<script") || !strings.Contains(string(drawn), "&lt;script") {
 		t.Error(drawn)
+	}
+}
+
+// Every reason that a delivery or an attempt may have is said in words.
+func TestReasonsInWords(t *testing.T) {
+	for _, reason := range []string{
+		attempt.ReasonDNS, attempt.ReasonRefused, attempt.ReasonReset, attempt.ReasonTLS, attempt.ReasonAuth, attempt.ReasonTimeout, attempt.ReasonStatus,
+		attempt.ReasonBlocked, attempt.ReasonTooLarge, attempt.ReasonProtocol, attempt.ReasonConfig, attempt.ReasonIO, attempt.ReasonStopped,
+		attempt.ReasonPlugin, attempt.ReasonNoRoute,
+	} {
+		if describeOutcome(reason, 500) == reason || failureWord(reason) == reason {
+			t.Errorf("%s has no words", reason)
+		}
+	}
+	for _, reason := range []store.Reason{store.ReasonAttempts, store.ReasonGone, store.ReasonExpired, store.ReasonRouting} {
+		if strings.HasSuffix(describeEnd(string(reason)), ": "+string(reason)) {
+			t.Errorf("%s has no words", reason)
+		}
 	}
 }

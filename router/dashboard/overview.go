@@ -214,10 +214,12 @@ func (m *markup) statsRows(list []api.StatsRow) {
 		m.number(r.Retries)
 		m.raw(`<td>`)
 		for _, reason := range slices.Sorted(maps.Keys(r.Failures)) {
-			m.raw(`<span class="bad">`)
+			m.raw(`<span class="bad" title="`)
+			m.text(reason)
+			m.raw(`">`)
 			m.count(r.Failures[reason])
 			m.raw(` `)
-			m.text(reason)
+			m.text(failureWord(reason))
 			m.raw(`</span> `)
 		}
 		m.raw(`</td>`)
