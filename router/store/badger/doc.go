@@ -131,8 +131,9 @@
 // that ends early for a whole one, and panics on tables that were cut. So Open
 // looks first: a log may be torn only at its end, and not before whole entries of
 // a later transaction; a manifest must name what weir.store noted; tables must be
-// there, with an index and a last block that match their checksums. The rest of
-// the tables is read in the background. What is wrong is ErrDamaged and names the
+// there, with an index and a last block that match their checksums, and so must be all
+// blocks of the newest ones, see checkedFirst: one that is damaged can make Badger end
+// the process. The rest of the tables is read in the background. What is wrong is ErrDamaged and names the
 // file. Of the segments the newest is read whole and may be torn in its last group; the
 // others must have an end that matches its checksum, one must follow the other, and the
 // last must have what row S says, or be mended by row n.

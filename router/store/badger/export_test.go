@@ -9,3 +9,11 @@ func KeepTables(tb testing.TB) {
 	levelZeroTables = 5
 	tb.Cleanup(func() { levelZeroTables = was })
 }
+
+// CheckLess has Open check only the last block of each table until the test ends, as of
+// tables that are too much to be read then.
+func CheckLess(tb testing.TB) {
+	was := checkedFirst
+	checkedFirst = 0
+	tb.Cleanup(func() { checkedFirst = was })
+}
