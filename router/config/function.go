@@ -1,10 +1,14 @@
 package config
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/url"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -115,18 +119,20 @@ var sharedFunctions = map[string]function.Function{
 
 	"chomp": stdlib.ChompFunc, "format": stdlib.FormatFunc, "formatlist": stdlib.FormatListFunc,
 	"join": stdlib.JoinFunc, "lower": stdlib.LowerFunc, "regex": stdlib.RegexFunc, "regexall": stdlib.RegexAllFunc,
-	"replace": stdlib.ReplaceFunc, "split": stdlib.SplitFunc, "substr": stdlib.SubstrFunc,
+	"replace": replaceFunction, "split": stdlib.SplitFunc, "substr": stdlib.SubstrFunc,
 	"title": stdlib.TitleFunc, "trim": stdlib.TrimFunc, "trimprefix": stdlib.TrimPrefixFunc,
 	"trimspace": stdlib.TrimSpaceFunc, "trimsuffix": stdlib.TrimSuffixFunc, "upper": stdlib.UpperFunc,
 	"startswith":  textPredicate(strings.HasPrefix),
 	"endswith":    textPredicate(strings.HasSuffix),
 	"strcontains": textPredicate(strings.Contains),
 
-	"chunklist": stdlib.ChunklistFunc, "coalescelist": stdlib.CoalesceListFunc, "index": stdlib.IndexFunc,
+	"chunklist": stdlib.ChunklistFunc, "coalescelist": stdlib.CoalesceListFunc, "index": indexFunction,
 	"range": stdlib.RangeFunc, "setintersection": stdlib.SetIntersectionFunc, "setproduct": stdlib.SetProductFunc,
 	"setsubtract": stdlib.SetSubtractFunc, "setunion": stdlib.SetUnionFunc,
 	"log": stdlib.LogFunc, "parseint": stdlib.ParseIntFunc, "pow": stdlib.PowFunc, "signum": stdlib.SignumFunc,
 	"indent": stdlib.IndentFunc, "strrev": stdlib.ReverseFunc, "csvdecode": stdlib.CSVDecodeFunc,
+
+	"alltrue": everyTrue(true), "anytrue": everyTrue(false), "sha256": sha256Function, "urlencode": urlEncodeFunction,
 
 	"jsondecode": stdlib.JSONDecodeFunc, "jsonencode": stdlib.JSONEncodeFunc,
 	"base64decode": base64DecodeFunction, "base64encode": base64EncodeFunction,
@@ -164,6 +170,79 @@ var lengthFunction = function.New(&function.Spec{
 			return v.Length(), nil
 		}
 		return cty.NilVal, errors.New("a text, a list or an object is required")
+	},
+})
+
+// indexFunction is Terraform's: where in a list a value is. That of cty takes an
+// element by its index.
+var indexFunction = function.New(&function.Spec{
+	Params: []function.Parameter{{Name: "list", Type: cty.DynamicPseudoType}, {Name: "value", Type: cty.DynamicPseudoType}},
+	Type:   function.StaticReturnType(cty.Number),
+	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+		list := args[0]
+		if !list.Type().IsListType() && !list.Type().IsTupleType() {
+			return cty.NilVal, errors.New("a list is required")
+		}
+		for i, v := range list.AsValueSlice() {
+			equal, err := stdlib.Equal(v, args[1])
+			if err != nil {
+				return cty.NilVal, err
+			}
+			if equal.IsKnown() && equal.True() {
+				return cty.NumberIntVal(int64(i)), nil
+			}
+		}
+		return cty.NilVal, errors.New("the list does not have the value")
+	},
+})
+
+// replaceFunction is Terraform's: what is between slashes is a pattern.
+var replaceFunction = function.New(&function.Spec{
+	Params: []function.Parameter{{Name: "text", Type: cty.String}, {Name: "part", Type: cty.String}, {Name: "by", Type: cty.String}},
+	Type:   function.StaticReturnType(cty.String),
+	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+		text, part, by := args[0].AsString(), args[1].AsString(), args[2].AsString()
+		if len(part) < 2 || !strings.HasPrefix(part, "/") || !strings.HasSuffix(part, "/") {
+			return cty.StringVal(strings.ReplaceAll(text, part, by)), nil
+		}
+		pattern, err := regexp.Compile(part[1 : len(part)-1])
+		if err != nil { // its words hold the pattern, which may be a secret's
+			return cty.NilVal, errors.New("what is between the slashes is no pattern (RE2)")
+		}
+		return cty.StringVal(pattern.ReplaceAllString(text, by)), nil
+	},
+})
+
+// everyTrue is alltrue, or anytrue where all is false.
+func everyTrue(all bool) function.Function {
+	return function.New(&function.Spec{
+		Params: []function.Parameter{{Name: "list", Type: cty.List(cty.Bool)}},
+		Type:   function.StaticReturnType(cty.Bool),
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			for _, v := range args[0].AsValueSlice() {
+				if is := !v.IsNull() && v.True(); is != all {
+					return cty.BoolVal(!all), nil
+				}
+			}
+			return cty.BoolVal(all), nil
+		},
+	})
+}
+
+var sha256Function = function.New(&function.Spec{
+	Params: []function.Parameter{{Name: "text", Type: cty.String}},
+	Type:   function.StaticReturnType(cty.String),
+	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+		sum := sha256.Sum256([]byte(args[0].AsString()))
+		return cty.StringVal(hex.EncodeToString(sum[:])), nil
+	},
+})
+
+var urlEncodeFunction = function.New(&function.Spec{
+	Params: []function.Parameter{{Name: "text", Type: cty.String}},
+	Type:   function.StaticReturnType(cty.String),
+	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+		return cty.StringVal(url.QueryEscape(args[0].AsString())), nil
 	},
 })
 
