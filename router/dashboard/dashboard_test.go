@@ -214,6 +214,7 @@ func TestPages(t *testing.T) {
 		"/ui/events/big":                {"answered 503", "gave up after the last attempt", "&lt;script&gt;alert(1)", "Send it now", "curl"},
 		"/ui/deliveries":                {"crm", "archive", "delivered", "dead"},
 		"/ui/deliveries?status=dead":    {"crm"},
+		"/ui/events?status=sending":     {"<option selected>sending", "No event fits"},
 		"/ui/deliveries?status=sending": {"<option selected>sending", "No delivery fits"},
 		"/ui/dead-letters":              {"answered 503", "big", "Send all again", "1 dead letter:"},
 		"/ui/destinations":              {"crm", "failing", "archive", "active"},

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"slices"
 
 	"github.com/weirhq/weir/router/api"
 )
@@ -27,12 +26,8 @@ type deliveriesPage struct {
 	Back string
 }
 
-// deliveryStatuses are those that deliveries can be listed by. Events are searched by
-// what is stored, which being sent is not.
-var (
-	deliveryStatuses = []string{"waiting", "sending", "retrying", "delivered", "dead", "cancelled"}
-	storedStatuses   = slices.DeleteFunc(slices.Clone(deliveryStatuses), func(s string) bool { return s == "sending" })
-)
+// deliveryStatuses are those that lists can be filtered by.
+var deliveryStatuses = []string{"waiting", "sending", "retrying", "delivered", "dead", "cancelled"}
 
 var deliveryFilters = []string{"destination", "type", "source", "tenant", "status", "since", "until"}
 

@@ -21,7 +21,7 @@ var eventFilters = []string{"type", "source", "tenant", "since", "until", "text"
 
 // events lists them, newest first, or what a search finds of them.
 func events(v *visit) (*view, error) {
-	p := eventsPage{Filter: v.filter(eventFilters...), Statuses: storedStatuses}
+	p := eventsPage{Filter: v.filter(eventFilters...), Statuses: deliveryStatuses}
 	q, err := v.listed(eventFilters...)
 	if err != nil {
 		return nil, err
