@@ -214,7 +214,7 @@ func (s *Store) commitGroup(group []*request) {
 		if !req.taken.CompareAndSwap(false, true) {
 			continue
 		}
-		if err := s.refused(req, space); err != nil {
+		if err := s.refused(req, b, space); err != nil {
 			req.answer(err)
 			continue
 		}
@@ -238,7 +238,7 @@ func (s *Store) commitGroup(group []*request) {
 				s.flush(b)
 				b = s.newBatch()
 			}
-			if err = s.refused(req, space); err == nil {
+			if err = s.refused(req, b, space); err == nil {
 				err = b.addAlone(req)
 			}
 		}
@@ -249,7 +249,8 @@ func (s *Store) commitGroup(group []*request) {
 	s.flush(b)
 }
 
-func (s *Store) refused(req *request, space func() error) error {
+// refused says why a request can't become part of a batch.
+func (s *Store) refused(req *request, b *batch, space func() error) error {
 	s.mu.RLock()
 	failed := s.failed
 	s.mu.RUnlock()
@@ -263,6 +264,7 @@ func (s *Store) refused(req *request, space func() error) error {
 		if err := s.flushPending(); err != nil {
 			return err
 		}
+		b.discard() // what the batch read is without these rows
 	}
 	return space()
 }

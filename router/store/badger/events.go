@@ -195,7 +195,7 @@ func (s *Store) appendEvents(b *batch, joint bool) error {
 	if errors.Is(err, segment.ErrNoSpace) {
 		if !s.noRoom {
 			s.noRoom = true
-			s.log.Warn("the disk has no room for events", "error", err)
+			s.log.Warn("there is no room for events", "error", err)
 		}
 		return fmt.Errorf("%w: %w", store.ErrFull, err)
 	}
@@ -227,8 +227,13 @@ func (s *Store) flushPending() error {
 	if failed != nil {
 		return failed
 	}
+	bucketAt := func(p uint64) uint32 { return bucketOf(buckets, oldest, p) }
 	rows := map[string]*row{}
-	s.addPending(rows, func(p uint64) uint32 { return bucketOf(buckets, oldest, p) })
+	if s.pending.size <= s.maxSize && int64(len(s.pending.rows)) <= s.maxRows {
+		s.addPending(rows, bucketAt)
+	} else if err := s.flushMany(rows, bucketAt); err != nil {
+		return err
+	}
 	rows[string(kindSegments)], rows[string(kindSpare)] = segmentsRow(s.begin, last), spareRow(s.spare)
 	if err := s.write(rows); err != nil {
 		return err
@@ -237,6 +242,30 @@ func (s *Store) flushPending() error {
 	s.pending = newPending(last)
 	s.mu.Unlock()
 	return nil
+}
+
+// flushMany is for what a start has found behind a log whose end was lost, where one
+// transaction does not take it all: ids and aliases, which may have their rows before
+// row S says so, as a start makes the same ones again. It gives what is left.
+func (s *Store) flushMany(left map[string]*row, bucketOf func(uint64) uint32) error {
+	rows, size := map[string]*row{}, int64(0)
+	for k, r := range s.pending.rows {
+		if k[0] == kindBucket {
+			left[k] = r
+			continue
+		}
+		rows[k] = r
+		size += int64(len(r.key)+len(r.value)) + rowOverhead
+		if size > s.maxSize/2 || int64(len(rows)) > s.maxRows/2 {
+			if err := s.write(rows); err != nil {
+				return err
+			}
+			clear(rows)
+			size = 0
+		}
+	}
+	typeRows(s.pending.types, s.pending.from+1, bucketOf, left)
+	return s.write(rows)
 }
 
 // addPending adds what is pending to the rows of a transaction, whose own count.

@@ -96,7 +96,7 @@ func TestEventsAreFoundBeforeTheyHaveRows(t *testing.T) {
 		}
 	}
 	check("pending")
-	killed := filepath.Join(t.TempDir(), "killed")
+	killed, log := filepath.Join(t.TempDir(), "killed"), s.room.number()
 	if err := os.CopyFS(killed, os.DirFS(path)); err != nil {
 		t.Fatal(err)
 	}
@@ -123,6 +123,14 @@ func TestEventsAreFoundBeforeTheyHaveRows(t *testing.T) {
 	check("opened again")
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
+	}
+	// A start that is ended before it is one changes nothing.
+	if err := writeMemo(killed, &memo{log: log, last: 6}); err != nil {
+		t.Fatal(err)
+	}
+	ended, end := context.WithCancel(ctx)
+	if _, err = Open(ended, Options{Path: killed, Free: func(path string) (int64, error) { end(); return freeBytes(path) }}); !errors.Is(err, context.Canceled) {
+		t.Errorf("a start that is ended: %v", err)
 	}
 	if s, err = Open(ctx, Options{Path: killed}); err != nil {
 		t.Fatal(err)
@@ -562,5 +570,83 @@ func TestNextSpare(t *testing.T) {
 		if x.Last() != c.last || c.last > 0 && x.First != c.from {
 			t.Errorf("%v: copies from %d to %d, want %d to %d", c.sizes, x.First, x.Last(), c.from, c.last)
 		}
+	}
+}
+
+// A repeated event is one even where the rows that tell were written after its batch
+// had begun to read.
+func TestRepeatedWhilePendingIsFlushed(t *testing.T) {
+	s := open(t)
+	group := func(records ...*store.Record) (list []*request) {
+		for _, r := range records {
+			req, err := s.encode(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			list = append(list, req)
+		}
+		s.commitGroup(list) // in the place of the committer, which has nothing to do
+		return list
+	}
+	group(given("id-1", "t", "alias-1"))
+	s.pending.size = pendingBytes // as if there had been no room for its rows
+	document := &store.Record{Documents: []store.Document{{Kind: "k", Name: "n", Value: []byte("v")}}}
+	for i, req := range group(document, given("id-1", "t", ""), given("id-2", "t", "alias-1")) {
+		if req.err != nil || i > 0 && (!req.result.Events[0].Duplicate || req.result.Events[0].Position != 1) {
+			t.Errorf("record %d: %+v, error %v", i, req.result, req.err)
+		}
+	}
+	if s.Last() != 1 {
+		t.Errorf("the last event is %d", s.Last())
+	}
+}
+
+// Where the end of the database's log was lost, a start may find more to make rows of
+// than one transaction takes.
+func TestMuchIsPending(t *testing.T) {
+	ctx := t.Context()
+	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	s, err := Open(ctx, Options{Path: t.TempDir(), Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 100
+	for i := range n {
+		if i == n/2 {
+			now = now.Add(2 * time.Hour) // another bucket
+		}
+		r := given(fmt.Sprint("id-", i), fmt.Sprint("type.", i%2), fmt.Sprint("alias-", i))
+		r.Events[0].Event.Received = now
+		commit(t, s, r)
+	}
+	maxRows := s.maxRows
+	s.maxRows = 20
+	gate := &gate{}
+	gate.put(s)
+	commit(t, s, &store.Record{Documents: []store.Document{{Kind: "k", Name: "n", Value: []byte("v")}}})
+	ungate(s)
+	if gate.n < 2*n/20 || !s.pending.none() {
+		t.Errorf("%d transactions, and %d events are pending", gate.n, len(s.pending.types))
+	}
+	s.maxRows = maxRows
+	s = again(t, s)
+	if !s.pending.none() || len(s.buckets) != 2 {
+		t.Errorf("%d events are pending, in buckets %v", len(s.pending.types), s.buckets)
+	}
+	for i := range n {
+		id := fmt.Sprint("id-", i)
+		if found, err := s.FindEvent(ctx, id, ""); err != nil || len(found) != 1 || found[0].Position != uint64(i+1) {
+			t.Errorf("%s is %v, error %v", id, found, err)
+		}
+		if i < n/2 {
+			continue // its alias is free by now
+		}
+		if res, err := s.Commit(ctx, given("another", "t", fmt.Sprint("alias-", i))); err != nil || !res.Events[0].Duplicate || res.Events[0].ID != id {
+			t.Errorf("%s again: %+v, error %v", id, res, err)
+		}
+	}
+	list, _, err := s.ListEvents(ctx, store.EventQuery{Type: "type.1", Page: store.Page{Limit: n}})
+	if err != nil || len(list) != n/2 {
+		t.Errorf("of type.1 there are %d, error %v", len(list), err)
 	}
 }

@@ -134,3 +134,16 @@ func namedTables(folder string) ([]uint64, error) {
 	slices.Sort(list)
 	return list, nil
 }
+
+// closing notes that a start which came to nothing closes the database, which makes
+// tables of the logs that m knows. What the store has is as it was.
+func (m *memo) closing(folder string, log hclog.Logger) {
+	if m == nil {
+		return
+	}
+	closed := *m
+	closed.closed = true
+	if err := writeMemo(folder, &closed); err != nil {
+		log.Warn("what the store has is not noted", "error", err)
+	}
+}

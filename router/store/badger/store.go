@@ -238,6 +238,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		err = s.upgrade()
 	}
 	if err != nil {
+		d.known.closing(o.Path, o.Logger)
 		return nil, errors.Join(fmt.Errorf("the store at %s: %w", o.Path, err), s.closeEvents(), s.closeDatabase(), lock.Close())
 	}
 	s.advice = newLogAdvice(o.Path)
@@ -281,6 +282,7 @@ func openDatabase(o *Options) (d *database, err error) {
 	}
 	leaveValueLog(d.db)
 	if d.room, err = openRoom(o, d.db, spare, freeBytes); err != nil {
+		d.known.closing(o.Path, o.Logger)
 		return nil, errors.Join(err, d.db.Close())
 	}
 	return d, nil

@@ -27,7 +27,8 @@ const (
 	keptBuffer = 4 << 20
 )
 
-// ErrNoSpace says that the disk has no room for a group. Nothing was written.
+// ErrNoSpace says that the disk has no room for a group, or the process no file left to
+// open. Nothing was written.
 var ErrNoSpace = errors.New("no space for events")
 
 // Options of a log. Folder is required.
@@ -207,10 +208,16 @@ func (l *Log) Append(first uint64, fresh, joint bool, entries []Entry) error {
 	return nil
 }
 
-// fail makes ErrNoSpace of a full disk, and the end of the log of all else.
+// fail makes ErrNoSpace of a full disk, and of too many open files, and the end of the
+// log of all else.
 func (l *Log) fail(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return fmt.Errorf("%w: %w", ErrNoSpace, err)
+	if l.failed != nil {
+		return l.failed
+	}
+	for _, passing := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.ENFILE} {
+		if errors.Is(err, passing) {
+			return fmt.Errorf("%w: %w", ErrNoSpace, err)
+		}
 	}
 	l.failed = err
 	return err
@@ -243,11 +250,17 @@ func (l *Log) seal(s *segment) error {
 	if err == nil {
 		err = s.file.Truncate(s.end + int64(len(b))) // gives back the blocks behind it
 	}
-	if err == nil {
-		err = l.flush(s.file)
-	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("completing %s: %w", s.path, err), s.file.Truncate(s.end))
+		err = fmt.Errorf("completing %s: %w", s.path, err)
+		if back := s.file.Truncate(s.end); back != nil {
+			l.failed = errors.Join(err, back)
+		}
+		s.allocated = s.end // the blocks behind it are given back, too
+		return err
+	}
+	if err = l.flush(s.file); err != nil {
+		l.failed = fmt.Errorf("completing %s: flushing: %w", s.path, err)
+		return l.failed
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -297,7 +310,7 @@ func (l *Log) room(s *segment, n int64) error {
 	}
 	to := max(min(need+ahead, l.opts.Size), need)
 	err := allocate(s.file, s.end, to-s.end)
-	if errors.Is(err, syscall.ENOSPC) {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		to = need
 		err = allocate(s.file, s.end, to-s.end)
 	}
