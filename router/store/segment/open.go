@@ -84,7 +84,7 @@ func (l *Log) load(firsts []uint64) error {
 			return &Damage{path, -1, fmt.Sprintf("the segment is missing: the next one is %s", Name(first))}
 		}
 	}
-	if s := l.newest(); s != nil && s.last < l.opts.Keep && s.first < l.opts.Keep {
+	if s := l.newest(); s != nil && l.torn == nil && s.last < l.opts.Keep && s.first < l.opts.Keep {
 		if err := l.closeFiles(); err != nil {
 			return err
 		}

@@ -107,3 +107,22 @@ func TestSpareOfOther(t *testing.T) {
 		}
 	}
 }
+
+// What retention has taken may share a segment with what is mended.
+func TestMendedBehindWhatIsGone(t *testing.T) {
+	o := Options{NoSync: true, NoRoom: true, Folder: t.TempDir()}
+	l := open(t, o)
+	fill(t, l, 100, 5, 2)
+	path := l.newest().path
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, whole[:len(whole)-1])
+	o.Keep, o.Spare = 6, spareFrom(6, 7)
+	l = open(t, o)
+	check(t, l, 100, 1, 7)
+}
