@@ -181,7 +181,12 @@ func TestDamage(t *testing.T) {
 		{"a table is missing", older, remove, 0, -1, older},
 		{"a table is cut", older, middle(cut), 0, -1, older},
 		{"a table is empty", newer, cut(0), 0, -1, newer},
-		{"a byte in the middle of a table", newer, middle(flip), 0, -1, newer + ": the block at offset"},
+		{"the middle of a table", newer, func(b []byte) []byte {
+			for i := range 40 {
+				b[len(b)/2+i] ^= 0xff
+			}
+			return b
+		}, 0, -1, newer + ": the block at offset"},
 		{"a byte in a table's end", newer, flip(-1), 0, -1, newer},
 		{"a byte in a table's index", newer, flip(-60), 0, -1, newer},
 		{"a byte in the segment's last event", events, flip(-3), 0, 3, events},

@@ -31,9 +31,11 @@ func (l *Log) mend(s *segment, w *window) (entries []Entry, joint bool, err erro
 		return nil, false, s.unread(err)
 	}
 	g, whole := decodeGroup(s.mark, b)
-	if whole && (g.first != next || g.first+uint64(g.count)-1 != spare.Last()) {
+	if whole && (g.first != next || g.first+uint64(g.count)-1 > spare.Last()) {
 		return nil, false, nil // there were others
 	}
+	// The group can be written anew at its place only as it was, count included.
+	whole = whole && g.first+uint64(g.count)-1 == spare.Last()
 	off := s.end + groupSize
 	for p := next; p < spare.First; p++ {
 		if b, err = w.get(off, eventSize); err != nil {
@@ -53,7 +55,7 @@ func (l *Log) mend(s *segment, w *window) (entries []Entry, joint bool, err erro
 		entries = append(entries, Entry{Note: own[:note:note], Data: own[note:]})
 		off += int64(n)
 	}
-	return append(entries, spare.Entries[max(next, spare.First)-spare.First:]...), g.joint, nil
+	return append(entries, spare.Entries[max(next, spare.First)-spare.First:]...), whole && g.joint, nil
 }
 
 // putBack writes a group anew that was mended. What could be read of it is written with
