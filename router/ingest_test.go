@@ -216,7 +216,7 @@ func TestHandshakes(t *testing.T) {
 	if got := ask(t, "GET", server+query+"yours", ""); got.status != 403 || strings.Contains(got.body, "mine") {
 		t.Errorf("answered %+v", got)
 	}
-	if got := ask(t, "GET", server+"/in/pay", ""); got.status != 404 {
+	if got := ask(t, "GET", server+"/in/pay", ""); got.status != 405 || got.header.Get("Allow") != "POST" {
 		t.Errorf("answered %+v", got)
 	}
 	const challenge = `{"type":"url_verification","challenge":"abc","token":"t"}`
