@@ -50,7 +50,7 @@ type batch struct {
 	routed         [][]byte // as encoded, from routedFrom on; nil for those with a row of their own
 	routedFrom     uint64
 	lanes          map[string]*lane
-	types          map[bucketType]bool // of which finish makes rows
+	types          map[bucketType]bool // for whose rows there is room in size
 	postings       map[string][]store.Ref
 	due            []newRetry
 

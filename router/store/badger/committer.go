@@ -373,8 +373,7 @@ func (s *Store) flushRows(b *batch, joint bool) error {
 	}
 	if b.dropped && s.spare.Last() != 0 && s.spare.Last() < keepFrom(b.buckets, b.oldest, s.begin) {
 		// What retention takes is nowhere any more.
-		s.spare = segment.Spare{}
-		rows[string(kindSpare)] = spareRow(s.spare)
+		rows[string(kindSpare)] = spareRow(segment.Spare{})
 	}
 	if len(rows) == 0 {
 		return nil
@@ -490,10 +489,14 @@ func (s *Store) pend(b *batch) {
 	}
 }
 
-// dropSegments removes the files of dropped buckets. What is left after a crash is
-// removed by the next start.
+// dropSegments removes the files of dropped buckets, and what memory has of them. What is
+// left after a crash is removed by the next start.
 func (s *Store) dropSegments() {
-	if err := s.events.RemoveBefore(keepFrom(s.buckets, s.oldest, s.begin)); err != nil {
+	keep := keepFrom(s.buckets, s.oldest, s.begin)
+	if s.spare.Last() < keep {
+		s.spare = segment.Spare{}
+	}
+	if err := s.events.RemoveBefore(keep); err != nil {
 		s.log.Warn("events that retention has taken are left on disk until the next start", "error", err)
 	}
 }
