@@ -381,12 +381,10 @@ func (s *Store) flushRows(b *batch, joint bool) error {
 	if err := s.room.admit(rows); err != nil {
 		return err
 	}
-	if joint {
-		if err := s.appendEvents(b, true); err != nil {
-			return err
-		}
+	if !joint {
+		return s.commitRows(rows, nil)
 	}
-	return s.commitRows(rows)
+	return s.commitRows(rows, func() error { return s.appendEvents(b, true) })
 }
 
 // write commits rows in one transaction.
@@ -397,12 +395,13 @@ func (s *Store) write(rows map[string]*row) error {
 	if err := s.room.admit(rows); err != nil {
 		return err
 	}
-	return s.commitRows(rows)
+	return s.commitRows(rows, nil)
 }
 
-// commitRows commits rows that there is room for. After an error nothing is known of
-// what is on disk, so the store fails.
-func (s *Store) commitRows(rows map[string]*row) error {
+// commitRows commits rows that there is room for, and has before called when the database
+// has taken each of them: what it refuses leaves nothing behind. After a commit that
+// failed nothing is known of what is on disk, so the store fails.
+func (s *Store) commitRows(rows map[string]*row, before func() error) error {
 	txn := s.db.NewTransaction(true)
 	defer txn.Discard()
 	for _, r := range rows {
@@ -422,6 +421,11 @@ func (s *Store) commitRows(rows map[string]*row) error {
 		}
 		if err != nil {
 			return fmt.Errorf("writing %s: %w", describe(r.key), err)
+		}
+	}
+	if before != nil {
+		if err := before(); err != nil {
+			return err
 		}
 	}
 	began := time.Now()

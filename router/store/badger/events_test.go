@@ -236,6 +236,35 @@ func TestJointGroupWithoutItsRows(t *testing.T) {
 	}
 }
 
+// A record with a row that the database refuses leaves no event behind, and the store
+// goes on.
+func TestJointGroupWithARefusedRow(t *testing.T) {
+	s, err := Open(t.Context(), Options{Path: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	commit(t, s, record(10))
+	r := record(10)
+	r.Documents = []store.Document{{Kind: "k", Name: "n", Value: []byte("v")}}
+	req, err := s.encode(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := s.newBatch()
+	if err := b.add(req); err != nil {
+		t.Fatal(err)
+	}
+	b.rows["long"] = &row{key: make([]byte, 1<<16), value: []byte("v")} // longer than a key may be
+	s.flush(b)                                                          // the committer has nothing to do
+	if req.err == nil || s.events.Last() != 1 || s.Last() != 1 {
+		t.Fatalf("error %v, and the newest event is %d, %d for readers", req.err, s.events.Last(), s.Last())
+	}
+	if res, err := s.Commit(t.Context(), record(10)); err != nil || res.Events[0].Position != 2 {
+		t.Errorf("the next event: %+v, error %v", res, err)
+	}
+}
+
 // A store of a layout whose events are in rows is opened, read and gone on with, and
 // retention takes both kinds.
 func TestEventsInRows(t *testing.T) {
