@@ -393,6 +393,9 @@ func (r *Router) retain(ctx context.Context) {
 		}
 		if err == nil && next.After(time.Now()) {
 			_, err = r.archive.Prune(ctx)
+			if err == nil {
+				_, err = r.webhooks.registry.Prune(ctx)
+			}
 		}
 		if err == nil {
 			err = r.expireLanes(ctx)

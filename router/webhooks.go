@@ -49,7 +49,7 @@ func (r *Router) openWebhooks(ctx context.Context, c *config.Config) error {
 		keyring = nil // it answers questions, and secrets are no answer
 	}
 	w.registry, err = webhook.Open(ctx, r.store, &r.registered, webhook.Options{
-		Keyring: keyring, Changes: r.reader.Change, Lanes: w, Rules: w.rules, Refuse: refuse,
+		Keyring: keyring, Past: r.keys, Changes: r.reader.Change, Lanes: w, Rules: w.rules, Refuse: refuse,
 	})
 	if err != nil || r.inspect {
 		return err

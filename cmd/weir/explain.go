@@ -125,7 +125,7 @@ func printExplanation(t *table, e *api.Explanation, unsent bool) {
 		t.line("✓ " + routeName(r.Route))
 		for j := range r.Plugins {
 			t.line("    plugin " + pluginLine(&r.Plugins[j]))
-			printPlugin(t, &r.Plugins[j], r)
+			printPlugin(t, &r.Plugins[j], r, unsent)
 		}
 		for j := range r.Would {
 			printWould(t, &r.Would[j])
@@ -156,14 +156,14 @@ func indented(text, margin string) string {
 }
 
 // printPlugin says more of a call than its line does.
-func printPlugin(t *table, p *api.PluginVerdict, r *api.RouteVerdict) {
+func printPlugin(t *table, p *api.PluginVerdict, r *api.RouteVerdict, unsent bool) {
 	const margin = "        "
 	for _, d := range p.Shadow {
 		t.line(margin + "its shadow differs in " + d.Kind + ":")
 		t.line(margin + "  plugin: " + indented(d.Plugin, margin+"  "))
 		t.line(margin + "  shadow: " + indented(d.Shadow, margin+"  "))
 	}
-	if p.Error != "" && (len(r.Deliveries) == 0 || r.Deliveries[0].Kind != "routing") && r.Reason == "" {
+	if p.Error != "" && (len(r.Deliveries) == 0 || r.Deliveries[0].Kind != "routing") && !(unsent && r.Reason != "") {
 		t.line(margin + indented(p.Error, margin)) // else the dead letter says it
 	}
 	for _, l := range p.Logs {

@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -127,7 +128,7 @@ func (s *server) explain(c *fiber.Ctx, e *event.Event, destination string) (*Exp
 	tables := &tables{engine: s.engine, position: e.Position, known: map[string]*routing.Table{}, lost: map[string]string{}}
 	defer tables.close()
 	table := s.engine.Table()
-	stored := map[string]*RouteVerdict{}
+	stored := map[string]*storedVerdict{}
 	var order []string
 	if decided != nil {
 		out.Routed, out.RoutedBy = true, decided.Config
@@ -158,10 +159,10 @@ func (s *server) explain(c *fiber.Ctx, e *event.Event, destination string) (*Exp
 		if v := stored[now.Route]; v != nil {
 			// What routing decided is a fact. The terms explain it only where they
 			// are of the same configuration.
-			if same {
+			if same && v.match.Config == "" {
 				v.Terms = terms(now)
 			}
-			out.Routes = append(out.Routes, *v)
+			out.Routes = append(out.Routes, v.RouteVerdict)
 			delete(stored, now.Route)
 			continue
 		}
@@ -187,12 +188,18 @@ func (s *server) explain(c *fiber.Ctx, e *event.Event, destination string) (*Exp
 			}
 			shown++
 		}
-		if now, ok := table.ExplainWebhook(e, name); ok && now.Matched {
-			v.Terms = terms(now)
+		if webhook.IsID(name) {
+			rule, _, err := s.engine.Webhooks().Took(c.Context(), e, name, v.match.Version)
+			if err != nil {
+				return nil, err
+			}
+			if rule != nil {
+				v.Terms = terms(table.ExplainRule(e, name, rule, ""))
+			}
 		}
-		out.Routes = append(out.Routes, *v)
+		out.Routes = append(out.Routes, v.RouteVerdict)
 	}
-	if err := s.explainOthers(out, table, e, destination, stored); err != nil {
+	if err := s.explainOthers(c.Context(), out, table, e, destination, stored); err != nil {
 		return nil, err
 	}
 	if out.Routed && same && out.Current != out.RoutedBy {
@@ -219,10 +226,39 @@ func (s *server) explainNewer(out *Explanation, e *event.Event) {
 	}
 }
 
+// storedVerdict is what routing stored of a route.
+type storedVerdict struct {
+	RouteVerdict
+	match *store.Match // the first one
+}
+
+// again says of a route that it took the event only when it was routed again, and adds
+// the terms of that time.
+func (v *storedVerdict) again(ctx context.Context, tables *tables, e *event.Event) error {
+	if v.match.Config == "" && v.match.Version == 0 {
+		return nil
+	}
+	v.Reason = "it took the event when it was routed again"
+	if v.match.Config == "" {
+		return nil
+	}
+	v.Reason += fmt.Sprintf(", by the configuration %.12s", v.match.Config)
+	t, _, err := tables.of(ctx, v.match.Config)
+	if t == nil || err != nil {
+		return err
+	}
+	for _, then := range t.Explain(e) {
+		if then.Route == v.Route {
+			v.Terms = terms(then)
+		}
+	}
+	return nil
+}
+
 // stored gives what routing stored of each route, and their names in its order,
 // with what its plugins did worked out again.
-func (s *server) stored(c *fiber.Ctx, e *event.Event, decided *store.Routing, tables *tables, destination string, shown *Event) (map[string]*RouteVerdict, []string, error) {
-	byName := map[string]*RouteVerdict{}
+func (s *server) stored(c *fiber.Ctx, e *event.Event, decided *store.Routing, tables *tables, destination string, shown *Event) (map[string]*storedVerdict, []string, error) {
+	byName := map[string]*storedVerdict{}
 	var order []string
 	loaded := s.engine.Plugins()
 	hooks := 0
@@ -231,9 +267,12 @@ func (s *server) stored(c *fiber.Ctx, e *event.Event, decided *store.Routing, ta
 		m := &decided.Matches[i]
 		v := byName[m.Route]
 		if v == nil {
-			v = &RouteVerdict{Route: m.Route, Matched: true}
+			v = &storedVerdict{RouteVerdict: RouteVerdict{Route: m.Route, Matched: true}, match: m}
 			byName[m.Route] = v
 			order = append(order, m.Route)
+			if err := v.again(c.Context(), tables, e); err != nil {
+				return nil, nil, err
+			}
 			if webhook.IsID(m.Route) {
 				hooks++
 			}
@@ -259,7 +298,17 @@ func (s *server) stored(c *fiber.Ctx, e *event.Event, decided *store.Routing, ta
 			case err != nil && c.Context().Err() != nil:
 				return nil, nil, err
 			case t != nil:
-				again.match(t, e, decided, i, verdicts)
+				rule, why, err := s.ruleOf(again.ctx, e, m)
+				if err != nil {
+					return nil, nil, err
+				}
+				if why != "" {
+					for k := range verdicts {
+						verdicts[k].NotRecomputed = why
+					}
+					break
+				}
+				again.match(t, rule, e, decided, i, verdicts)
 			default:
 				for k := range verdicts {
 					verdicts[k].NotRecomputed = lost
@@ -269,6 +318,19 @@ func (s *server) stored(c *fiber.Ctx, e *event.Event, decided *store.Routing, ta
 		v.Plugins = append(v.Plugins, verdicts...)
 	}
 	return byName, order, nil
+}
+
+// ruleOf is the rule that a registered webhook took e by, nil for other routes. why says
+// that it is not known.
+func (s *server) ruleOf(ctx context.Context, e *event.Event, m *store.Match) (rule *routing.Rule, why string, err error) {
+	if !webhook.IsID(m.Route) {
+		return nil, "", nil
+	}
+	rule, why, err = s.engine.Webhooks().Took(ctx, e, m.Route, m.Version)
+	if rule == nil && why == "" {
+		why = "what the webhook took then is not known any more"
+	}
+	return rule, why, err
 }
 
 // tables are those that an explanation has asked for, by the configuration's hash.
@@ -305,14 +367,11 @@ func (t *tables) close() {
 }
 
 // explainOthers adds the webhooks that did not take the event.
-func (s *server) explainOthers(out *Explanation, table *routing.Table, e *event.Event, destination string, stored map[string]*RouteVerdict) error {
+func (s *server) explainOthers(ctx context.Context, out *Explanation, table *routing.Table, e *event.Event, destination string, stored map[string]*storedVerdict) error {
 	var ids []string
 	all := s.engine.Webhooks()
 	switch {
 	case webhook.IsID(destination):
-		if all.IsGone(destination) && stored[destination] == nil {
-			return webhookNotFound(destination)
-		}
 		ids = append(ids, destination)
 	case all.Len() <= allWebhooks:
 		for _, w := range all.All() {
@@ -323,10 +382,14 @@ func (s *server) explainOthers(out *Explanation, table *routing.Table, e *event.
 		if stored[id] != nil {
 			continue
 		}
-		now, ok := table.ExplainWebhook(e, id)
-		if !ok {
-			continue
+		rule, why, err := all.Took(ctx, e, id, 0)
+		switch {
+		case err != nil:
+			return err
+		case rule == nil && why == "" && all.IsGone(id):
+			return webhookNotFound(id)
 		}
+		now := table.ExplainRule(e, id, rule, why)
 		v := RouteVerdict{Route: id, Matched: now.Matched, Recomputed: true, Reason: now.Reason, Terms: terms(now)}
 		if out.Routed && now.Matched {
 			v.Matched, v.Reason = false, "it matches by the current configuration, but not by the one that routed the event"

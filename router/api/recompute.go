@@ -55,8 +55,9 @@ func (s *server) recompute(ctx context.Context) (r *recomputing, end func(), err
 }
 
 // match recomputes what a table's route did with e, adds it to the verdicts of its
-// plugins, and holds it against what is stored for the match.
-func (r *recomputing) match(t *routing.Table, e *event.Event, stored *store.Routing, match int, verdicts []PluginVerdict) {
+// plugins, and holds it against what is stored for the match. rule is that of the
+// match, where it is a registered webhook's.
+func (r *recomputing) match(t *routing.Table, rule *routing.Rule, e *event.Event, stored *store.Routing, match int, verdicts []PluginVerdict) {
 	m := &stored.Matches[match]
 	because := func(why string) {
 		for i := range verdicts {
@@ -69,7 +70,7 @@ func (r *recomputing) match(t *routing.Table, e *event.Event, stored *store.Rout
 			return
 		}
 	}
-	again, err := t.Rehearse(r.ctx, e, m.Route)
+	again, err := t.Rehearse(r.ctx, e, m.Route, rule)
 	if err != nil {
 		because(whyNot(err))
 		return
@@ -213,7 +214,7 @@ func whyNot(err error) string {
 
 // imagine says what a route would make of an event that was not sent.
 func (r *recomputing) imagine(t *routing.Table, e *event.Event, v *RouteVerdict) {
-	again, err := t.Rehearse(r.ctx, e, v.Route)
+	again, err := t.Rehearse(r.ctx, e, v.Route, nil)
 	if err != nil {
 		v.Reason = "it takes the event; " + whyNot(err)
 		return

@@ -67,7 +67,7 @@ const (
 )
 
 // ErrLost says that a configuration is not kept.
-var ErrLost = errors.New("the configuration that routed the event is not kept any more")
+var ErrLost = fmt.Errorf("the configuration that routed the event is not kept any more (the oldest go first past %d MiB of modules or %d configurations)", maxModules>>20, maxEpochs)
 
 // Sealer encrypts. owner ties what is sealed to its place. Its methods are called
 // from any goroutine.
@@ -123,11 +123,12 @@ type Archive struct {
 	mu    sync.Mutex
 	list  list
 	again bool // the running epoch has routed older events again
+	room  int  // maxModules, but for tests
 }
 
 // Open reads what is kept. keys may be nil.
 func Open(ctx context.Context, st store.Store, keys Sealer) (*Archive, error) {
-	a := &Archive{store: st, keys: keys}
+	a := &Archive{store: st, keys: keys, room: maxModules}
 	b, err := st.Document(ctx, kindList, listName)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
@@ -292,7 +293,7 @@ func (a *Archive) prune(ctx context.Context, next *list, record *store.Record) (
 		}
 	}
 	next.Epochs = kept
-	for len(next.Epochs) > 1 && (len(next.Epochs) > maxEpochs || next.size() > maxModules) && next.Epochs[0].End(last) <= progress {
+	for len(next.Epochs) > 1 && (len(next.Epochs) > maxEpochs || next.size() > a.room) && next.Epochs[0].End(last) <= progress {
 		next.Epochs = next.Epochs[1:]
 	}
 	next.drop(record)

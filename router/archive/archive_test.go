@@ -145,6 +145,42 @@ func ring(t *testing.T, keys ...byte) *webhook.Keyring {
 	return k
 }
 
+// Past the room for modules the oldest configurations go before their events, with what
+// only they need, and never the one that runs.
+func TestRoomForModules(t *testing.T) {
+	b := newBench(t, ring(t, 1))
+	random := func(n int) []byte { // what does not compress
+		wasm := make([]byte, n)
+		rnd := rand.New(rand.NewPCG(uint64(n), 1))
+		for i := range wasm {
+			wasm[i] = byte(rnd.Uint32())
+		}
+		return wasm
+	}
+	b.SetRoom(4 << 20)
+	for i := range 4 {
+		b.begin(made(fmt.Sprint("c", i), random(1<<20+i)))
+		b.route(1, false)
+	}
+	b.want("c1 2-2, c2 3-3, c3 4-0")
+	if _, err := b.Find(1, "c0"); !errors.Is(err, archive.ErrLost) || !strings.Contains(err.Error(), "512 MiB") {
+		t.Errorf("what became of the oldest is told as %v", err)
+	}
+	id, err := b.Find(2, "c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err := b.Config(context.Background(), id); err != nil || len(c.Plugins[0].Wasm) != 1<<20+1 {
+		t.Errorf("the next one is not there: %v", err)
+	}
+	b.begin(made("large", random(5<<20)))
+	b.route(1, false)
+	b.want("large 5-0")
+	if n := len(b.documents("archive.config")); n != 1 {
+		t.Errorf("%d configurations are kept", n)
+	}
+}
+
 // Each epoch stays as long as one of its events, kept aside or not, and takes its
 // configuration and module with it.
 func TestKeptAsLongAsAnEvent(t *testing.T) {

@@ -229,7 +229,11 @@ func (t *Table) RouteAgain(ctx context.Context, e *event.Event, name string, now
 	if r := t.find(name); r != nil {
 		err = r.apply(ctx, event.NewMessage(e), to, how)
 	} else if rule := t.webhooks.current(name); rule != nil && !rule.Off {
+		t.webhooks.again.Add(1)
 		err = t.applyWebhook(ctx, name, rule, event.NewMessage(e), to, how)
+		for i := range to.Matches {
+			to.Matches[i].Version = rule.Version
+		}
 	} else {
 		err = fmt.Errorf("route %s: %w", name, ErrNoRoute)
 	}

@@ -54,15 +54,15 @@ func (c *chain) step(l *link, m *event.Message, v *store.Verdict, r *plugins.Res
 }
 
 // Rehearse runs a route's plugins on e, whatever its conditions say, as they ran or
-// would run. name may be that of a registered webhook, whose rules of the event's
-// position count. The error is [ErrNoRoute], or that of ctx.
-func (t *Table) Rehearse(ctx context.Context, e *event.Event, name string) (*Rehearsal, error) {
+// would run. name may be that of a registered webhook, with the rule that counts; nil
+// is for that of the event's position. The error is [ErrNoRoute], or that of ctx.
+func (t *Table) Rehearse(ctx context.Context, e *event.Event, name string, rule *Rule) (*Rehearsal, error) {
 	out := &Rehearsal{Routing: &store.Routing{Position: e.Position, Config: t.hash}}
 	how := mode{now: time.Now(), last: true, steps: &out.Steps}
 	m := event.NewMessage(e)
 	if r := t.find(name); r != nil {
 		out.Err = r.apply(ctx, m, out.Routing, how)
-	} else if rule := t.ruleFor(e, name); rule != nil {
+	} else if rule = t.ruleFor(e, name, rule); rule != nil {
 		out.Err = t.applyWebhook(ctx, name, rule, m, out.Routing, how)
 	} else {
 		return nil, fmt.Errorf("route %s: %w", name, ErrNoRoute)
@@ -83,8 +83,10 @@ func (t *Table) Rehearse(ctx context.Context, e *event.Event, name string) (*Reh
 }
 
 // ruleFor is the rule of a webhook that routed e, or would now.
-func (t *Table) ruleFor(e *event.Event, id string) *Rule {
-	rule := t.webhooks.rule(id, e.Position)
+func (t *Table) ruleFor(e *event.Event, id string, rule *Rule) *Rule {
+	if rule == nil {
+		rule = t.webhooks.rule(id, e.Position)
+	}
 	if rule == nil {
 		rule = t.webhooks.current(id)
 	}

@@ -30,7 +30,7 @@ route "fails" {
 }
 `, map[string]fake{"split": splitting(2), "mark": mark, "broken": failing(plugins.ClassTrap)})
 	e := &event.Event{Position: 7, ID: "e", Type: "t", Source: "events", ContentType: "application/json", Data: []byte(`"a"`)}
-	first, err := x.Rehearse(context.Background(), e, "r")
+	first, err := x.Rehearse(context.Background(), e, "r", nil)
 	if err != nil || first.Err != nil {
 		t.Fatal(err, first.Err)
 	}
@@ -42,7 +42,7 @@ route "fails" {
 		t.Errorf("it differs from itself: %s", what)
 	}
 	again = true
-	second, err := x.Rehearse(context.Background(), e, "r")
+	second, err := x.Rehearse(context.Background(), e, "r", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,14 +58,14 @@ route "fails" {
 	if what := second.Steps[1].Differs(&stored); what != "it was dropped, and now it is changed" {
 		t.Errorf("another verdict: %q", what)
 	}
-	broken, err := x.Rehearse(context.Background(), e, "fails")
+	broken, err := x.Rehearse(context.Background(), e, "fails", nil)
 	if err != nil || broken.Err == nil || len(broken.Steps) != 1 || broken.Steps[0].Class != "trap" || len(broken.Messages) != 0 {
 		t.Errorf("a failing plugin: %+v, %v", broken, err)
 	}
 	if what := broken.Differs(first.Routing, e, 0); !strings.Contains(what, "was delivered") {
 		t.Errorf("nothing instead of messages: %q", what)
 	}
-	if _, err := x.Rehearse(context.Background(), e, "none"); err == nil {
+	if _, err := x.Rehearse(context.Background(), e, "none", nil); err == nil {
 		t.Error("there is no such route")
 	}
 }

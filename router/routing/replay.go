@@ -44,8 +44,17 @@ func (t *Table) Replay(ctx context.Context, e *event.Event, to string, now time.
 		if to != "" {
 			hooks = slices.DeleteFunc(hooks, func(x entry) bool { return x.id != to })
 		}
+		if len(hooks) > 0 {
+			t.webhooks.again.Add(1)
+		}
 		if err := t.applyWebhooks(ctx, hooks, m, in, d, how); err != nil {
 			return nil, 0, err
+		}
+		for i := range d.Routing.Matches {
+			m := &d.Routing.Matches[i]
+			if k := slices.IndexFunc(hooks, func(x entry) bool { return x.id == m.Route }); k >= 0 {
+				m.Version = hooks[k].rule.Version
+			}
 		}
 	}
 	r = d.Routing

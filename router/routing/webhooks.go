@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weirhq/weir/router/config"
@@ -22,6 +23,8 @@ import (
 type Rule struct {
 	// From is the position of the first event that it is for.
 	From uint64
+	// Version names it among the rules of its webhook, and is never 0.
+	Version uint64
 	// Off: the webhook takes nothing. The other fields mean nothing then.
 	Off bool
 	// Tenant, where it is set, must be the event's.
@@ -47,6 +50,7 @@ type Webhooks struct {
 	unused  []int   // removed entries
 	tenants map[string]*index
 	byID    map[string][]int // entries, by position
+	again   atomic.Uint64
 }
 
 // entry is a webhook during a stretch of the log.
@@ -137,6 +141,27 @@ func (w *Webhooks) rule(id string, position uint64) *Rule {
 	}
 	return nil
 }
+
+// Find is the rule of a webhook of a version or, where that is 0, at a position. It
+// is nil where routing has no such rule: there may have been one, see
+// [github.com/weirhq/weir/router/webhook.Registry.Took].
+func (w *Webhooks) Find(id string, position, version uint64) *Rule {
+	if version == 0 {
+		return w.rule(id, position)
+	}
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	for _, i := range w.byID[id] {
+		if x := w.entries[i]; x.rule.Version == version {
+			return x.rule
+		}
+	}
+	return nil
+}
+
+// Again counts the events that were routed again by what webhooks take now, and may
+// count one that was not.
+func (w *Webhooks) Again() uint64 { return w.again.Load() }
 
 // current is the newest rule of a webhook, nil where there is no such webhook.
 func (w *Webhooks) current(id string) *Rule {
@@ -257,19 +282,23 @@ func (t *Table) Try(ctx context.Context, e *event.Event, id string) (*store.Rout
 // ExplainWebhook says whether a registered webhook takes e, by the rules of the
 // event's position, and why not. It gives false where there is no such webhook.
 func (t *Table) ExplainWebhook(e *event.Event, id string) (Verdict, bool) {
-	v := Verdict{Route: id}
-	newest := t.webhooks.current(id)
-	if newest == nil {
-		return v, false
+	if t.webhooks.current(id) == nil {
+		return Verdict{}, false
 	}
-	rule := t.webhooks.rule(id, e.Position)
+	return t.ExplainRule(e, id, t.webhooks.rule(id, e.Position), ""), true
+}
+
+// ExplainRule says whether a registered webhook takes e by a rule, and why not. Where
+// the rule is nil, because there was none for e, none may say why.
+func (t *Table) ExplainRule(e *event.Event, id string, rule *Rule, none string) Verdict {
+	v := Verdict{Route: id}
 	switch {
 	case slices.Contains(t.webhooks.from, e.Source) && !t.webhooks.sees(e):
 		v.Reason = "type is " + e.Type + ", and registered webhooks see " + strings.Join(t.webhooks.types, ", ") + " (webhooks.events)"
 	case !t.webhooks.sees(e):
 		v.Reason = "source is " + e.Source + ", and registered webhooks see " + strings.Join(t.webhooks.from, ", ") + " (webhooks.from)"
 	case rule == nil:
-		v.Reason = "the webhook, or what it takes by now, is newer than the event"
+		v.Reason = cmp.Or(none, "the webhook, or what it takes by now, is newer than the event")
 	case rule.Off:
 		v.Reason = "the webhook was deleted"
 	case rule.Tenant != "" && rule.Tenant != e.Tenant:
@@ -288,5 +317,5 @@ func (t *Table) ExplainWebhook(e *event.Event, id string) (Verdict, bool) {
 			}
 		}
 	}
-	return v, true
+	return v
 }

@@ -156,6 +156,9 @@ type Match struct {
 	// Config is the hash of the configuration that decided it, empty for that of the
 	// event's first routing. The store sets it when it adds a routing that is Again.
 	Config string
+	// Version is that of what the registered webhook took which is the route, where
+	// the routing was Again. 0: what it took at the event's position.
+	Version uint64
 }
 
 // Further gives the matches of r, which is Again, as an event has them whose first
@@ -562,6 +565,11 @@ type Store interface {
 	Document(ctx context.Context, kind, name string) ([]byte, error)
 	// Documents returns all of a kind, by name.
 	Documents(ctx context.Context, kind string) ([]Document, error)
+	// DocumentsFrom returns up to max of a kind from a name on, that one included
+	// where it is there. Short names come before long ones, and those of one length
+	// in the order of their bytes, so that the first after a number can be looked up
+	// where names end in numbers of one length.
+	DocumentsFrom(ctx context.Context, kind, name string, max int) ([]Document, error)
 
 	// Expire applies retention as of now. It works in bounded steps so that
 	// commits go on meanwhile. What it ends by age changes lanes: it moves their

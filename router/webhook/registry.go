@@ -67,6 +67,8 @@ type Rules struct {
 type Options struct {
 	// Keyring is nil where there is no key: then nothing can be registered.
 	Keyring *Keyring
+	// Past opens what webhooks took before, nil: that is not known.
+	Past    *Keyring
 	Changes Changes
 	Lanes   Lanes
 	// Rules gives those that hold now.
@@ -85,6 +87,9 @@ type Registry struct {
 	o       Options
 
 	changing sync.Mutex // held by the one that makes a change
+	// begun has, of webhooks that were changed since the start, what index.Again was when
+	// they began to take what they take. Whoever holds changing may use it.
+	begun map[string]uint64
 
 	mu   sync.RWMutex
 	byID map[string]*Webhook
@@ -104,7 +109,7 @@ func Open(ctx context.Context, st store.Store, index *routing.Webhooks, o Option
 	}
 	r := &Registry{
 		store: st, index: index, keyring: o.Keyring, o: o,
-		byID: map[string]*Webhook{}, uids: map[string]string{}, gone: map[string]*Webhook{},
+		byID: map[string]*Webhook{}, uids: map[string]string{}, gone: map[string]*Webhook{}, begun: map[string]uint64{},
 	}
 	docs, err := st.Documents(ctx, Kind)
 	if err != nil {
@@ -276,16 +281,16 @@ func (r *Registry) Create(ctx context.Context, f *Fields) (w *Webhook, secret st
 		given = secret
 	}
 	w.Secrets = []Secret{{Sealed: r.keyring.Seal(given, w.ID), Created: now, Active: now}}
-	err = r.change(ctx, func(last uint64) (*Webhook, error) {
+	err = r.change(ctx, func(last uint64) (*Webhook, []store.Document, error) {
 		switch {
 		case r.Len() >= rules.Limit:
-			return nil, problem.New(http.StatusConflict, "too_many_webhooks", "%d webhooks are registered, which is the limit (webhooks.limit)", rules.Limit)
+			return nil, nil, problem.New(http.StatusConflict, "too_many_webhooks", "%d webhooks are registered, which is the limit (webhooks.limit)", rules.Limit)
 		case r.taken(w):
-			return nil, uidTaken(w)
+			return nil, nil, uidTaken(w)
 		}
-		rule.From = last + 1
+		rule.From, rule.Version = last+1, uint64(w.Revision)
 		w.Rules = []Rule{rule}
-		return w, nil
+		return w, nil, nil
 	})
 	if err != nil {
 		return nil, "", err
@@ -440,33 +445,35 @@ func (r *Registry) edit(ctx context.Context, id, match string, edit func(*Webhoo
 		return nil, r.o.Refuse
 	}
 	var w *Webhook
-	err := r.change(ctx, func(last uint64) (*Webhook, error) {
+	err := r.change(ctx, func(last uint64) (*Webhook, []store.Document, error) {
 		old, err := r.Get(id)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if match != "" && match != "*" && match != old.ETag() {
-			return nil, problem.New(http.StatusPreconditionFailed, "changed_meanwhile", "the webhook has changed: it is %s, not %s", old.ETag(), shorten(match))
+			return nil, nil, problem.New(http.StatusPreconditionFailed, "changed_meanwhile", "the webhook has changed: it is %s, not %s", old.ETag(), shorten(match))
 		}
 		draft, rule := *old, *old.Rule()
 		now := r.o.Now().UTC()
 		draft.Updated, draft.Secrets = now, inUse(old.Secrets, now)
 		if err := edit(&draft, &rule); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		w = draft.next(last, r.store.Progress(), now, rule)
-		return w, nil
+		var past []pastRule
+		w, past = draft.next(last, r.store.Progress(), now, rule)
+		kept, err := r.keep(old, last, past, !w.Rule().same(old.Rule()))
+		return w, kept, err
 	})
 	return w, err
 }
 
 // change makes one change: it is stored before the first event is routed by it.
-// make gives the webhook as it shall be.
-func (r *Registry) change(ctx context.Context, make func(last uint64) (*Webhook, error)) error {
+// make gives the webhook as it shall be, and what is kept of what it was.
+func (r *Registry) change(ctx context.Context, make func(last uint64) (*Webhook, []store.Document, error)) error {
 	r.changing.Lock()
 	defer r.changing.Unlock()
 	return r.o.Changes(func(last uint64) error {
-		w, err := make(last)
+		w, kept, err := make(last)
 		if err != nil {
 			return err
 		}
@@ -484,13 +491,16 @@ func (r *Registry) change(ctx context.Context, make func(last uint64) (*Webhook,
 			}
 		}
 		// Not the caller's context: a commit that was begun is waited for.
-		if _, err := r.store.Commit(context.WithoutCancel(ctx), &store.Record{Documents: []store.Document{{Kind: Kind, Name: w.ID, Value: b}}}); err != nil {
+		if _, err := r.store.Commit(context.WithoutCancel(ctx), &store.Record{Documents: append(kept, store.Document{Kind: Kind, Name: w.ID, Value: b})}); err != nil {
 			if w.Revision == 1 {
 				r.o.Lanes.Deleted(w)
 			}
 			return fmt.Errorf("store the webhook: %w", err)
 		}
 		r.index.Set(w.ID, rules)
+		if w.Rule().Version == uint64(w.Revision) {
+			r.begun[w.ID] = r.index.Again()
+		}
 		r.mu.Lock()
 		if w.Deleted.IsZero() {
 			r.put(w)
@@ -526,9 +536,18 @@ func (r *Registry) take(w *Webhook) {
 func (r *Registry) Bury(ctx context.Context, w *Webhook) error {
 	r.changing.Lock()
 	defer r.changing.Unlock()
-	if _, err := r.store.Commit(ctx, &store.Record{Documents: []store.Document{{Kind: Kind, Name: w.ID}}}); err != nil {
+	record := &store.Record{Documents: []store.Document{{Kind: Kind, Name: w.ID}}}
+	for i := range w.Rules[:len(w.Rules)-1] { // the last one takes nothing
+		d, err := r.sealPast(kindPast, w.ID, w.Rules[i+1].From-1, &pastRule{Rule: w.Rules[i], Last: w.Rules[i+1].From - 1, Tenant: w.Tenant})
+		if err != nil {
+			return err
+		}
+		record.Documents = append(record.Documents, d)
+	}
+	if _, err := r.store.Commit(ctx, record); err != nil {
 		return fmt.Errorf("end webhook %s: %w", w.ID, err)
 	}
+	delete(r.begun, w.ID)
 	r.index.Set(w.ID, nil)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -567,5 +586,5 @@ func (r *Registry) Reseal(ctx context.Context) (int, error) {
 		}
 		n++
 	}
-	return n, nil
+	return n, r.resealPast(ctx)
 }

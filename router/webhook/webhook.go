@@ -9,7 +9,10 @@
 //     after it, and none before. The document keeps what held before as long as
 //     events of that time may have to be routed, so an event that was being routed
 //     when the router was cut off is routed by the registrations of that time.
-//   - One change writes one document, however many webhooks there are.
+//   - What it took before is kept as long as an event that it took something of, in
+//     documents of its own, encrypted, which only explanations read.
+//   - One change writes one document, and one or two of what held before, however
+//     many webhooks and changes there are.
 //   - A uid is there once among the webhooks of a tenant.
 //   - Secrets are encrypted in the document, and nothing but an attempt, and the
 //     answer that made one, holds them in the clear.
@@ -62,6 +65,8 @@ type Webhook struct {
 // Rule is what a webhook takes from a position on.
 type Rule struct {
 	From uint64 `json:"from"`
+	// Version is the webhook's revision that made it.
+	Version uint64 `json:"version,omitempty"`
 	// Off: nothing.
 	Off    bool     `json:"off,omitempty"`
 	Events []string `json:"events,omitempty"`
@@ -103,47 +108,55 @@ const patternSteps = 256 << 10
 func (w *Webhook) rules() ([]*routing.Rule, error) {
 	list := make([]*routing.Rule, len(w.Rules))
 	for i := range w.Rules {
-		r := &w.Rules[i]
-		list[i] = &routing.Rule{From: r.From, Off: r.Off, Tenant: w.Tenant, Events: r.Events, Plugin: r.Plugin, Format: r.Format}
-		if r.Filter == "" {
-			continue
+		var err error
+		if list[i], err = w.Rules[i].compile(w.ID, w.Tenant); err != nil {
+			return nil, err
 		}
-		filter, err := expr.Parse(r.Filter, expr.EventScope)
-		if err != nil {
-			return nil, fmt.Errorf("the filter of webhook %s: %w", w.ID, err)
-		}
-		filter.BoundPatterns(patternSteps)
-		list[i].Filter = filter
 	}
 	return list, nil
 }
 
-// pastRules is how many rules are kept that hold no more, to explain what they did.
-const pastRules = 4
+// compile makes of a webhook's rule what routing decides by.
+func (r *Rule) compile(id, tenant string) (*routing.Rule, error) {
+	out := &routing.Rule{From: r.From, Version: r.Version, Off: r.Off, Tenant: tenant, Events: r.Events, Plugin: r.Plugin, Format: r.Format}
+	if r.Filter == "" {
+		return out, nil
+	}
+	filter, err := expr.Parse(r.Filter, expr.EventScope)
+	if err != nil {
+		return nil, fmt.Errorf("the filter of webhook %s: %w", id, err)
+	}
+	filter.BoundPatterns(patternSteps)
+	out.Filter = filter
+	return out, nil
+}
 
 // next is a copy of w for a change that holds after position last, without the
-// rules that no event needs any more: those that ended at or before progress, but
-// for the last of them.
-func (w *Webhook) next(last, progress uint64, now time.Time, rule Rule) *Webhook {
-	n := *w
+// rules that no event is routed by any more: past are those, which ended at or
+// before progress.
+func (w *Webhook) next(last, progress uint64, now time.Time, rule Rule) (n *Webhook, past []pastRule) {
+	c := *w
+	n = &c
 	n.Revision++
 	n.Updated = now
 	n.Secrets = inUse(w.Secrets, now)
 	n.Rules = nil
 	for i, r := range w.Rules {
-		if i+pastRules >= len(w.Rules) || w.Rules[i+1].From > progress+1 {
+		if i+1 == len(w.Rules) || w.Rules[i+1].From > progress+1 {
 			n.Rules = append(n.Rules, r)
+		} else {
+			past = append(past, pastRule{Rule: r, Last: w.Rules[i+1].From - 1, Tenant: w.Tenant})
 		}
 	}
-	rule.From = last + 1
+	rule.From, rule.Version = last+1, uint64(n.Revision)
 	if rule.same(w.Rule()) {
-		return &n
+		return n, past
 	}
 	if k := len(n.Rules); n.Rules[k-1].From == rule.From {
 		n.Rules = n.Rules[:k-1] // no event came in between
 	}
 	n.Rules = append(n.Rules, rule)
-	return &n
+	return n, past
 }
 
 func decode(name string, b []byte) (*Webhook, error) {
@@ -153,6 +166,11 @@ func decode(name string, b []byte) (*Webhook, error) {
 	}
 	if w.ID != name || len(w.Rules) == 0 {
 		return nil, fmt.Errorf("the document of webhook %s is not whole", name)
+	}
+	for i := range w.Rules { // documents of before rules had versions: any will do that no two have
+		if r := &w.Rules[i]; r.Version == 0 {
+			r.Version = uint64(max(w.Revision-len(w.Rules)+1+i, i+1))
+		}
 	}
 	return w, nil
 }

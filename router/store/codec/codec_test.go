@@ -26,7 +26,7 @@ func rows() []row {
 	routing := &Routing{
 		Routing: store.Routing{
 			Config:   "00ff",
-			Matches:  []store.Match{{Route: "r", Plugins: []store.Verdict{{Plugin: "p", Build: "abcd", Filter: "keep", Error: "x", Duration: 9, Fuel: 1 << 40, Logs: []store.Log{{Level: 3, Text: "l"}, {}}}}}, {Route: "s", Config: "c"}},
+			Matches:  []store.Match{{Route: "r", Plugins: []store.Verdict{{Plugin: "p", Build: "abcd", Filter: "keep", Error: "x", Duration: 9, Fuel: 1 << 40, Logs: []store.Log{{Level: 3, Text: "l"}, {}}}}}, {Route: "s", Config: "c", Version: 3}},
 			Contents: []store.Content{{Type: "t", Data: []byte("d"), HeaderChanged: true, Header: []event.Field{{Name: "a", Value: "b"}}}, {Type: "u", Head: 300, Tail: 2}},
 			Deliveries: []store.Delivery{
 				{Lane: "a", Content: 0, N: 2, Several: true}, {Lane: "b", Content: -1, Match: 1, Due: now, Replay: "rp"},
@@ -163,6 +163,20 @@ func TestCutAndLengthened(t *testing.T) {
 		if _, err := r.again(other); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%s of another version: got error %v", r.name, err)
 		}
+	}
+}
+
+// A routing without versions is as those were before there were any.
+func TestRoutingWithoutVersions(t *testing.T) {
+	r := &Routing{Routing: store.Routing{Config: "00", Matches: []store.Match{{Route: "r", Config: "c"}}}}
+	b := AppendRouting(nil, r)
+	got, err := DecodeRouting(0, b)
+	if err != nil || b[0] != routingVersion || len(got.Matches) != 1 || got.Matches[0].Config != "c" || got.Matches[0].Version != 0 {
+		t.Errorf("version %d: %+v, %v", b[0], got, err)
+	}
+	r.Matches[0].Version = 1
+	if b = AppendRouting(nil, r); b[0] != versionedRouting {
+		t.Errorf("one with a version is of version %d", b[0])
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"math"
+	"slices"
 
 	"github.com/weirhq/weir/router/store"
 )
@@ -20,8 +21,12 @@ const (
 )
 
 // routingVersion is 2 since verdicts have fuel, and 3 since they have logs, and
-// matches the configuration that decided them. Contents may be cut since 4.
-const routingVersion = 4
+// matches the configuration that decided them. Contents may be cut since 4. Matches
+// have the version of a webhook's rule in 5, which only rows are of that have one.
+const (
+	routingVersion   = 4
+	versionedRouting = 5
+)
 
 const (
 	contentHeaderChanged = 1 << iota
@@ -44,13 +49,21 @@ type Routing struct {
 // written once each, so that a delivery takes about 6 bytes beside its lane's
 // name.
 func AppendRouting(b []byte, r *Routing) []byte {
-	b = append(b, routingVersion)
+	versioned := slices.ContainsFunc(r.Matches, func(m store.Match) bool { return m.Version != 0 })
+	if versioned {
+		b = append(b, versionedRouting)
+	} else {
+		b = append(b, routingVersion)
+	}
 	b = appendHash(b, r.Config)
 	b = binary.AppendUvarint(b, uint64(len(r.Matches)))
 	for i := range r.Matches {
 		m := &r.Matches[i]
 		b = appendString(b, m.Route)
 		b = appendString(b, m.Config)
+		if versioned {
+			b = binary.AppendUvarint(b, m.Version)
+		}
 		b = binary.AppendUvarint(b, uint64(len(m.Plugins)))
 		for j := range m.Plugins {
 			b = appendVerdict(b, &m.Plugins[j])
@@ -103,7 +116,7 @@ func (t *table) add(s string) {
 // DecodeRouting decodes bytes of [AppendRouting]. Contents whose data is outside
 // come without it.
 func DecodeRouting(position uint64, b []byte) (*Routing, error) {
-	r := newReaderOf("routing", string(b), routingVersion)
+	r := newReaderOf("routing", string(b), versionedRouting)
 	out := &Routing{}
 	out.Position = position
 	out.Config = r.hash()
@@ -196,6 +209,9 @@ func (r *reader) match() store.Match {
 	m := store.Match{Route: r.string()}
 	if r.version >= 3 {
 		m.Config = r.string()
+	}
+	if r.version >= versionedRouting {
+		m.Version = r.uvarint()
 	}
 	if n := r.count(8); n > 0 {
 		m.Plugins = make([]store.Verdict, 0, n)

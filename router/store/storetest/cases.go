@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"sync"
 	"time"
 
@@ -642,7 +643,7 @@ func progressAgain(ctx context.Context, e *Env) error {
 	}
 	more := &store.Routing{
 		Position: 1, Again: true, Config: "beef",
-		Matches:  []store.Match{{Route: "second"}},
+		Matches:  []store.Match{{Route: "second", Version: 9}},
 		Contents: []store.Content{{Type: "changed", Data: []byte("1")}},
 		Deliveries: []store.Delivery{
 			{Lane: "b", Content: 0, Format: "raw", Due: e.Now().Add(time.Minute), Replay: "rpl_1"},
@@ -662,7 +663,7 @@ func progressAgain(ctx context.Context, e *Env) error {
 	if err != nil {
 		return err
 	}
-	if err := all(equal("matches", len(r.Matches), 3), equal("first by", r.Matches[0].Config, ""), equal("further by", r.Matches[2].Config, "beef"), equal("contents", len(r.Contents), 2), equal("deliveries", len(r.Deliveries), 7)); err != nil {
+	if err := all(equal("matches", len(r.Matches), 3), equal("first by", r.Matches[0].Config, ""), equal("further by", r.Matches[2].Config, "beef"), equal("version", r.Matches[2].Version, 9), equal("contents", len(r.Contents), 2), equal("deliveries", len(r.Deliveries), 7)); err != nil {
 		return err
 	}
 	d := r.Deliveries[4]
@@ -1675,6 +1676,29 @@ func documents(ctx context.Context, e *Env) error {
 	}
 	if err := equalList("documents", names, []string{"wa", "wabc", "wb", "wempty"}); err != nil {
 		return err
+	}
+	for _, from := range []struct {
+		name string
+		max  int
+		want string
+	}{
+		{"", 10, "a b abc empty"}, {"", 2, "a b"}, {"a", 10, "a b abc empty"}, {"aa", 10, "abc empty"}, {"abc", 1, "abc"}, {"b", 3, "b abc empty"},
+		{"zzzz", 10, "empty"}, {"zzzzz", 10, ""}, {"a", 0, ""},
+	} {
+		list, err := e.Store.DocumentsFrom(ctx, "w", from.name, from.max)
+		if err != nil {
+			return err
+		}
+		var names []string
+		for _, d := range list {
+			if d.Name == "abc" && !bytes.Equal(d.Value, large) {
+				return errors.New("a large document in a list is not what was stored")
+			}
+			names = append(names, d.Name)
+		}
+		if err := equal("documents from "+from.name, strings.Join(names, " "), from.want); err != nil {
+			return err
+		}
 	}
 	got, err := e.Store.Document(ctx, "w", "abc")
 	if err := all(err, equal("a large document", bytes.Equal(got, large), true)); err != nil {

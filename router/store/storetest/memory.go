@@ -916,6 +916,17 @@ func (m *Memory) Documents(_ context.Context, kind string) ([]store.Document, er
 	return list, nil
 }
 
+// DocumentsFrom returns documents of a kind from a name on.
+func (m *Memory) DocumentsFrom(ctx context.Context, kind, name string, limit int) ([]store.Document, error) {
+	list, err := m.Documents(ctx, kind)
+	order := func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
+	}
+	list = slices.DeleteFunc(list, func(d store.Document) bool { return order(d.Name, name) < 0 })
+	slices.SortFunc(list, func(a, b store.Document) int { return order(a.Name, b.Name) })
+	return list[:min(len(list), limit)], err
+}
+
 // Expire applies retention. Unlike a real store it knows no buckets: an event
 // goes as soon as it is too old.
 func (m *Memory) Expire(_ context.Context, now time.Time) (store.Expired, error) {

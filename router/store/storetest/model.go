@@ -247,6 +247,7 @@ func (c *comparison) routing(position uint64) *store.Routing {
 func (c *comparison) again(position uint64) *store.Routing {
 	r := c.routing(position)
 	r.Again = true
+	r.Matches[1].Version = c.rnd.Uint64N(3)
 	for i := range r.Deliveries {
 		if d := &r.Deliveries[i]; d.Dead == "" {
 			d.Due = c.model.Now().Add(time.Duration(c.rnd.IntN(100)) * time.Minute)
@@ -358,6 +359,7 @@ func (c *comparison) compare(ctx context.Context) error {
 		}),
 		both(c, "events", func(e *Env) ([]*event.Event, error) { return e.Store.Events(ctx, 1, 1<<20) }),
 		both(c, "documents", func(e *Env) ([]store.Document, error) { return e.Store.Documents(ctx, "k") }),
+		both(c, "documents from", func(e *Env) ([]store.Document, error) { return e.Store.DocumentsFrom(ctx, "k", "1", 3) }),
 	)
 	if err != nil {
 		return err
