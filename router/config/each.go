@@ -1,6 +1,8 @@
 package config
 
 import (
+	"maps"
+	"slices"
 	"sort"
 	"strings"
 
@@ -35,14 +37,26 @@ func (l *loader) instances(b *hclsyntax.Block, decode func(*hclsyntax.Block)) {
 	}
 	secret := l.touchesSecret(a.Expr)
 	for i, key := range keys {
-		instance := *b
+		instance := copied(b)
 		instance.Labels = []string{name + "." + key}
 		l.defined[kind][instance.Labels[0]] = b.LabelRanges[0]
 		l.values.each = map[string]cty.Value{"key": cty.StringVal(key), "value": values[i]}
 		l.values.secret["each.value"] = secret
-		decode(&instance)
+		decode(instance)
 	}
 	l.values.each = nil
+}
+
+// copied is a block whose attributes can be taken away while the one in the file stays.
+func copied(b *hclsyntax.Block) *hclsyntax.Block {
+	c, body := *b, *b.Body
+	body.Attributes = maps.Clone(body.Attributes)
+	body.Blocks = slices.Clone(body.Blocks)
+	for i, x := range body.Blocks {
+		body.Blocks[i] = copied(x)
+	}
+	c.Body = &body
+	return &c
 }
 
 // forEach gives the keys of a for_each in order, each with its value.

@@ -53,15 +53,7 @@ func (l *loader) lane(b *hclsyntax.Block, d *Lane) {
 		}
 	}
 	if a := attribute(b, "order_by"); a != nil {
-		d.OrderBy, d.OrderAll = l.program(b, "order_by", expr.EventScope), false
-		literal, isLiteral := a.Expr.(*hclsyntax.LiteralValueExpr)
-		if template, ok := a.Expr.(*hclsyntax.TemplateExpr); isLiteral || ok && template.IsStringLiteral() {
-			if isLiteral && literal.Val.Type() == cty.Bool && literal.Val.True() {
-				d.OrderBy, d.OrderAll = nil, true
-			} else {
-				l.fail(a.Expr.Range(), "Not an order", "Write order_by = true for the whole destination, or an expression such as event.data.customer_id.")
-			}
-		}
+		l.orderBy(b, a, d)
 	}
 	if a := attribute(b, "reply_type"); a != nil {
 		if v, ok := l.text(a); ok {
@@ -90,4 +82,23 @@ func (l *loader) lane(b *hclsyntax.Block, d *Lane) {
 	l.check(breaker[0].Body, breakerSchema, "breaker")
 	d.BreakerFailures = l.integer(attribute(breaker[0], "failures"), d.BreakerFailures, 1, 1_000_000)
 	d.BreakerCooldown = l.duration(attribute(breaker[0], "cooldown"), d.BreakerCooldown, 10*time.Millisecond, 24*time.Hour)
+}
+
+// orderBy reads an expression on events, or a value that is fixed at load and then says
+// whether the whole lane is in order.
+func (l *loader) orderBy(b *hclsyntax.Block, a *hclsyntax.Attribute, d *Lane) {
+	for _, t := range a.Expr.Variables() {
+		if !isValueRoot(t.RootName()) {
+			d.OrderBy, d.OrderAll = l.program(b, a.Name, expr.EventScope), false
+			return
+		}
+	}
+	v, ok := l.value(a)
+	switch {
+	case !ok || v.IsNull(): // as if it were not written
+	case v.Type() == cty.Bool:
+		d.OrderBy, d.OrderAll = nil, v.True()
+	default:
+		l.fail(a.Expr.Range(), "Not an order", "Write order_by = true for the whole destination, or an expression such as event.data.customer_id.")
+	}
 }

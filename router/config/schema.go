@@ -104,8 +104,9 @@ func join(lists ...[]string) []string {
 	return all
 }
 
-// check refuses every attribute and block of body that s does not list. where
-// names the block in messages.
+// check refuses every attribute and block of body that s does not list, and takes away
+// the attributes that are null: as in Terraform, those are not set. where names the
+// block in messages.
 func (l *loader) check(body *hclsyntax.Body, s schema, where string) {
 	attributes := make([]*hclsyntax.Attribute, 0, len(body.Attributes))
 	for _, a := range body.Attributes {
@@ -115,6 +116,9 @@ func (l *loader) check(body *hclsyntax.Body, s schema, where string) {
 	for _, a := range attributes {
 		switch {
 		case has(s.attributes, a.Name):
+			if l.isNull(a) {
+				delete(body.Attributes, a.Name)
+			}
 		case has(s.laterAttributes, a.Name), has(s.laterBlocks, a.Name):
 			l.later(a.NameRange, a.Name)
 		case has(s.blocks, a.Name):

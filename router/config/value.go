@@ -35,15 +35,7 @@ func (l *loader) evaluate(e hclsyntax.Expression, name string) (cty.Value, bool)
 	if !known {
 		return cty.NilVal, false
 	}
-	context := l.context(e.Range())
-	if roots := e.Variables(); len(roots) > 0 {
-		context = context.NewChild()
-		context.Variables = map[string]cty.Value{}
-		for _, t := range roots {
-			context.Variables[t.RootName()] = l.values.object(t.RootName())
-		}
-	}
-	v, diags := e.Value(context)
+	v, diags := e.Value(l.scope(e))
 	for _, d := range diags {
 		l.evaluationFailed(d, isSecret(name) || l.touchesSecret(e))
 	}
@@ -56,6 +48,56 @@ func (l *loader) evaluate(e hclsyntax.Expression, name string) (cty.Value, bool)
 	}
 	v, _ = v.UnmarkDeep()
 	return v, true
+}
+
+// nullMeans are the attributes of which null is a value, or which are not evaluated when
+// the configuration is loaded.
+var nullMeans = []string{"when", "order_by", "type", "id", "subject", "tenant", "from", "to", "through", "for_each", "default"}
+
+// isNull says whether the value of an attribute is null. What is wrong with it is left
+// to whoever reads it.
+func (l *loader) isNull(a *hclsyntax.Attribute) bool {
+	if has(nullMeans, a.Name) || !mayBeNull(a.Expr) {
+		return false
+	}
+	for _, t := range a.Expr.Variables() {
+		if !l.isValue(t) {
+			return false
+		}
+	}
+	v, diags := a.Expr.Value(l.scope(a.Expr))
+	if diags.HasErrors() {
+		return false
+	}
+	v, _ = v.UnmarkDeep()
+	return v.IsNull()
+}
+
+// mayBeNull is true for what names another value, or null itself.
+func mayBeNull(e hclsyntax.Expression) bool {
+	found := len(e.Variables()) > 0
+	_ = hclsyntax.VisitAll(e, func(n hclsyntax.Node) hcl.Diagnostics { // nothing to diagnose
+		literal, ok := n.(*hclsyntax.LiteralValueExpr)
+		found = found || ok && literal.Val.IsNull()
+		return nil
+	})
+	return found
+}
+
+// scope is what an expression sees that is evaluated at load, once the values that it
+// names are there.
+func (l *loader) scope(e hclsyntax.Expression) *hcl.EvalContext {
+	scope := l.context(e.Range())
+	roots := e.Variables()
+	if len(roots) == 0 {
+		return scope
+	}
+	scope = scope.NewChild()
+	scope.Variables = map[string]cty.Value{}
+	for _, t := range roots {
+		scope.Variables[t.RootName()] = l.values.object(t.RootName())
+	}
+	return scope
 }
 
 // evaluationFailed passes on what HCL says, without what could show a value.

@@ -266,6 +266,26 @@ func (l *loader) local(name string) bool {
 // errTold says that what is wrong has been told already.
 var errTold = errors.New("told already")
 
+// isValue says whether a variable, a local or a part of each is there.
+func (l *loader) isValue(t hcl.Traversal) bool {
+	if len(t) < 2 {
+		return false
+	}
+	name, ok := step(t[1])
+	switch {
+	case !ok:
+	case t.RootName() == "var":
+		_, ok = l.values.variables[name]
+	case t.RootName() == "local":
+		ok = l.values.written[name] != nil && l.local(name)
+	case t.RootName() == "each":
+		_, ok = l.values.each[name]
+	default:
+		ok = false
+	}
+	return ok
+}
+
 // resolve makes sure that what a traversal names has a value. Its errors are told.
 func (l *loader) resolve(t hcl.Traversal) error {
 	root := t.RootName()

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 const regional = `
@@ -197,5 +198,66 @@ func TestSafeURL(t *testing.T) {
 	}
 	if got := c.Destinations[0].SafeURL(); got != "https://me:xxxxx@example.com/a?x=1&access_token=xxxxx&API-Key=xxxxx&y=2" {
 		t.Error(got)
+	}
+}
+
+// Null is what is not written, as in Terraform; what must be written is missing then,
+// and what no schema has is still unknown.
+func TestNullIsNotWritten(t *testing.T) {
+	c, r := Parse("x.hcl", []byte(`
+variable "proxy" {
+  default = null
+}
+variable "lanes" {
+  default = { a = { rate = "5/s" }, b = {} }
+}
+locals {
+  slow = null
+}
+server {
+  token = local.slow
+}
+defaults {
+  timeout  = "7s"
+  order_by = true
+}
+destination "d" {
+  for_each = var.lanes
+  url      = "stdout:"
+  rate     = try(each.value.rate, null)
+  timeout  = local.slow
+  proxy    = var.proxy
+  order_by = each.key == "a" ? null : false
+  retry {
+    jitter = each.key == "a" ? 0.5 : null
+  }
+}
+`), Options{LookupEnv: environment})
+	if c == nil {
+		t.Fatal(reportText(t, r))
+	}
+	a, b := c.Destinations[0], c.Destinations[1]
+	if a.Lane.Rate == (Rate{}) || b.Lane.Rate != (Rate{}) {
+		t.Errorf("rates %v and %v", a.Lane.Rate, b.Lane.Rate)
+	}
+	if a.Jitter != 0.5 || b.Jitter != DefaultJitter || a.Timeout != 7*time.Second {
+		t.Errorf("jitter %v and %v, timeout %s", a.Jitter, b.Jitter, a.Timeout)
+	}
+	if !a.Lane.OrderAll || b.Lane.OrderAll {
+		t.Errorf("in order: %v and %v", a.Lane.OrderAll, b.Lane.OrderAll)
+	}
+	for src, want := range map[string]string{
+		"destination \"d\" {\n  url = null\n}\n":                                                                     "Missing",
+		"destination \"d\" {\n  url = \"stdout:\"\n  ulr = null\n}\n":                                                "Unknown attribute",
+		"source \"s\" {\n  verify \"github\" {\n    secrets = null\n  }\n}\n":                                        "Missing",
+		"server {\n  access \"a\" {\n    token  = null\n    scopes = [\"read\"]\n  }\n}\n":                           "Missing",
+		"destination \"d\" {\n  url = \"stdout:\"\n}\nroute \"r\" {\n  from = null\n  to = [destination.d]\n}\n":     "Not a list",
+		"destination \"d\" {\n  url = \"stdout:\"\n  timeout = local.nowhere\n}\n":                                   "nowhere",
+		"locals {\n  a = local.b\n  b = local.a\n}\ndestination \"d\" {\n  url = \"stdout:\"\n  rate = local.a\n}\n": "Circle",
+	} {
+		_, r := Parse("x.hcl", []byte(src), Options{LookupEnv: environment})
+		if text := reportText(t, r); !r.HasErrors() || !strings.Contains(text, want) {
+			t.Errorf("%s does not say %q:\n%s", src, want, text)
+		}
 	}
 }

@@ -24,7 +24,7 @@ destination "e" {
 
 destination "f" {
   url      = "stdout:"
-  order_by = false
+  order_by = 1
 }
 
 destination "g" {
