@@ -54,6 +54,9 @@ func newIssuer(t *testing.T) *issuer {
 		if err != nil {
 			t.Error(err)
 		}
+		if got := r.Header.Get("User-Agent"); got != UserAgent {
+			t.Errorf("a token is asked for by %q, not %q", got, UserAgent)
+		}
 		user, password, _ := r.BasicAuth()
 		i.form <- user + " " + password + " " + string(body)
 		w.Header().Set("Content-Type", "application/json")

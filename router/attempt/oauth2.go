@@ -119,11 +119,21 @@ func newTokens(c *config.Destination) *tokens {
 	case c.Direct:
 		transport.Proxy = nil
 	}
-	t.client = &http.Client{Transport: transport, Timeout: tokenTimeout, CheckRedirect: func(*http.Request, []*http.Request) error {
+	t.client = &http.Client{Transport: named{transport}, Timeout: tokenTimeout, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse
 	}}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	return t
+}
+
+// named tells who asks, as requests of deliveries do.
+type named struct{ next http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (n named) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("User-Agent", UserAgent)
+	return n.next.RoundTrip(r)
 }
 
 // tokenRoots are the system's roots and those of the destination: who gives tokens
