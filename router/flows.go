@@ -3,95 +3,48 @@ package router
 import (
 	"context"
 	"slices"
-	"sync"
-	"sync/atomic"
 
 	"github.com/weirhq/weir/router/api"
 	"github.com/weirhq/weir/router/config"
-	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/metrics"
-	"github.com/weirhq/weir/router/routing"
-	"github.com/weirhq/weir/router/source"
 	"github.com/weirhq/weir/router/stats"
 	"github.com/weirhq/weir/router/store"
 	"github.com/weirhq/weir/router/webhook"
 )
 
-// flows count what goes through each route, by where it comes from, which plugins
-// it meets and where it goes to. Registered webhooks are one route, so that the number
-// of counts follows from the configuration. The statistics take them over.
-type flows struct {
-	mu     sync.RWMutex
-	counts map[stats.Flow]*atomic.Uint64
-	// took is what sources had taken in when the statistics asked last.
-	took map[string]uint64
-}
-
-func (f *flows) add(key stats.Flow, n uint64) {
-	f.mu.RLock()
-	c := f.counts[key]
-	f.mu.RUnlock()
-	if c == nil {
-		f.mu.Lock()
-		if f.counts == nil {
-			f.counts = map[stats.Flow]*atomic.Uint64{}
-		}
-		if c = f.counts[key]; c == nil {
-			c = new(atomic.Uint64)
-			f.counts[key] = c
-		}
-		f.mu.Unlock()
-	}
-	c.Add(n)
-}
-
-// take gives what went since it was called last. It belongs to the statistics, which
-// ask one at a time.
-func (f *flows) take(tally *source.Tally) map[stats.Flow]uint64 {
-	out := map[stats.Flow]uint64{}
-	f.mu.RLock()
-	for key, c := range f.counts {
-		if n := c.Swap(0); n > 0 {
-			out[key] = n
-		}
-	}
-	f.mu.RUnlock()
-	if f.took == nil {
-		f.took = map[string]uint64{}
-	}
-	for _, n := range tally.Counts() {
-		if n.Reason != "" {
-			continue // it was refused
-		}
-		if more := n.N - f.took[n.Source]; more > 0 {
-			f.took[n.Source] = n.N
-			out[stats.Flow{Kind: stats.FromSource, Name: n.Source}] = more
-		}
-	}
-	return out
-}
-
-// routed counts an event's way.
-func (f *flows) routed(e *event.Event, d *routing.Decision) {
+// took counts where an event comes from that is routed for the first time, and which
+// routes take it. Registered webhooks are one route, so that the number of counts
+// follows from the configuration.
+func took(add func(stats.Flow, uint64), source string, r *store.Routing) {
+	add(stats.Flow{Kind: stats.FromSource, Name: source}, 1)
 	webhooks := uint64(0)
-	for i := range d.Routing.Matches {
-		m := &d.Routing.Matches[i]
-		if webhook.IsID(m.Route) {
+	for i := range r.Matches {
+		if webhook.IsID(r.Matches[i].Route) {
 			webhooks++
 			continue
 		}
-		f.add(stats.Flow{Route: m.Route, Kind: stats.FromSource, Name: e.Source}, 1)
-		for j := range m.Plugins {
-			f.add(stats.Flow{Route: m.Route, Kind: stats.ThroughPlugin, Name: m.Plugins[j].Plugin}, 1)
-		}
+		add(stats.Flow{Route: r.Matches[i].Route, Kind: stats.FromSource, Name: source}, 1)
 	}
 	if webhooks > 0 {
-		f.add(stats.Flow{Route: metrics.SharedWebhooks, Kind: stats.FromSource, Name: e.Source}, webhooks)
+		add(stats.Flow{Route: metrics.SharedWebhooks, Kind: stats.FromSource, Name: source}, webhooks)
 	}
-	for i := range d.Routing.Deliveries {
-		x := &d.Routing.Deliveries[i]
-		if route := d.Routing.Matches[x.Match].Route; x.Lane != store.RoutingLane && !webhook.IsID(route) {
-			f.add(stats.Flow{Route: route, Kind: stats.ToDestination, Name: x.Lane}, 1)
+	went(add, r)
+}
+
+// went counts which plugins an event meets on its routes and where it goes to.
+func went(add func(stats.Flow, uint64), r *store.Routing) {
+	for i := range r.Matches {
+		m := &r.Matches[i]
+		for j := range m.Plugins {
+			if !webhook.IsID(m.Route) {
+				add(stats.Flow{Route: m.Route, Kind: stats.ThroughPlugin, Name: m.Plugins[j].Plugin}, 1)
+			}
+		}
+	}
+	for i := range r.Deliveries {
+		x := &r.Deliveries[i]
+		if route := r.Matches[x.Match].Route; x.Lane != store.RoutingLane && !webhook.IsID(route) {
+			add(stats.Flow{Route: route, Kind: stats.ToDestination, Name: x.Lane}, 1)
 		}
 	}
 }
@@ -113,7 +66,7 @@ func (e engine) Routes(context.Context) (*api.RouteList, error) {
 		out.Routes = append(out.Routes, flowingRoute(r, open, counts))
 		for _, name := range r.From {
 			if !slices.Contains(open, name) && !slices.ContainsFunc(out.Sources, func(s api.Source) bool { return s.Name == name }) {
-				out.Sources = append(out.Sources, api.Source{Name: name}) // the router's own
+				out.Sources = append(out.Sources, api.Source{Name: name, Events: counts[stats.Flow{Kind: stats.FromSource, Name: name}]}) // the router's own
 			}
 		}
 	}

@@ -13,12 +13,28 @@ import (
 // ledger counts what routing and the lanes commit, in the same records.
 type ledger struct{ book *stats.Book }
 
-// Routed counts events.
-func (l ledger) Routed(events []*event.Event) (store.Document, func()) {
+// Routed counts events and the ways that they go.
+func (l ledger) Routed(events []*event.Event, routings []*store.Routing) (store.Document, func()) {
 	t := l.book.Tally()
 	now := time.Now()
-	for _, e := range events {
+	add := t.Flows(now)
+	for i, e := range events {
 		t.Add(&stats.Observation{At: now, Key: stats.Key{Type: e.Type, Tenant: e.Tenant}, Event: true})
+		took(add, e.Source, routings[i])
+	}
+	d, _ := t.Document() // there is something to count
+	return d, func() { t.Committed(d) }
+}
+
+// Aged counts what retention ends in a lane.
+func (l ledger) Aged(lane string, ended []store.Outcome, of func(position uint64) (*event.Event, error)) (store.Document, func()) {
+	t := l.book.Tally()
+	for i := range ended {
+		k := stats.Key{Destination: lane}
+		if e, err := of(ended[i].Ref.Position); err == nil {
+			k.Type, k.Tenant = e.Type, e.Tenant
+		}
+		t.Add(observation(&ended[i], k))
 	}
 	d, _ := t.Document() // there is something to count
 	return d, func() { t.Committed(d) }
@@ -47,6 +63,9 @@ func (c counted) Commit(ctx context.Context, r *store.Record) (store.Result, err
 		if lane := &r.Outcomes[i]; lane.Lane != store.RoutingLane {
 			for k := range lane.Outcomes {
 				o := &lane.Outcomes[k]
+				if o.Attempt == nil && !o.To.Final() {
+					continue // it is only to be sent again
+				}
 				if byHand(o) {
 					hands = append(hands, hand{lane.Lane, o.To})
 					t.Add(observation(o, c.keyOf(ctx, lane.Lane, o.Ref.Position)))
@@ -55,6 +74,9 @@ func (c counted) Commit(ctx context.Context, r *store.Record) (store.Result, err
 				}
 			}
 		}
+	}
+	for _, again := range r.Routings { // by routes that were run again
+		went(t.Flows(time.Now()), again)
 	}
 	d, ok := t.Document()
 	if !ok {

@@ -12,8 +12,10 @@ import (
 	"time"
 
 	"github.com/weirhq/weir/router/api"
+	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/stats"
 	"github.com/weirhq/weir/router/store"
+	"github.com/weirhq/weir/router/store/storetest"
 )
 
 // What was counted is there after a restart, by type, by destination and by both,
@@ -245,5 +247,36 @@ route "all" {
 	}
 	if out, err := (engine{behind}).Acknowledge(t.Context(), "polled", page.Next); err != nil || out.Acknowledged != 1 {
 		t.Errorf("%+v, %v", out, err)
+	}
+}
+
+// What counting costs an event that two routes take, in records of 40.
+func BenchmarkRouted(b *testing.B) {
+	ctx := context.Background()
+	system, err := storetest.NewMemory()()
+	if err != nil {
+		b.Fatal(err)
+	}
+	st, err := system.Open(ctx, storetest.Options{Now: time.Now})
+	if err != nil {
+		b.Fatal(err)
+	}
+	book, err := stats.Open(ctx, st, stats.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	const n = 40
+	events, routings := make([]*event.Event, n), make([]*store.Routing, n)
+	for i := range n {
+		events[i] = &event.Event{ID: "e", Type: "order.paid", Source: "events"}
+		routings[i] = &store.Routing{
+			Matches:    []store.Match{{Route: "orders"}, {Route: "all"}},
+			Deliveries: []store.Delivery{{Match: 0, Lane: "crm"}, {Match: 1, Lane: "archive"}},
+		}
+	}
+	b.ReportAllocs()
+	for i := 0; i < b.N; i += n {
+		_, committed := ledger{book}.Routed(events, routings)
+		committed()
 	}
 }

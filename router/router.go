@@ -95,8 +95,6 @@ type Router struct {
 	// wait for what becomes of their events.
 	tally    source.Tally
 	outcomes outcomes
-	// flows count what goes through each route.
-	flows flows
 	// backlog knows how old what waits is, where many lanes wait.
 	backlog backlog
 	// registered is what routing knows of the webhooks.
@@ -206,15 +204,13 @@ func (r *Router) open(ctx context.Context, o Options) error {
 	r.begin("the store is being opened, and recovers where it was not closed", 0, 0)
 	st, err := badger.Open(ctx, badger.Options{
 		Path: c.Store.Path, Retention: c.Store.Retention, MaxAge: c.Store.MaxAge, MinFree: c.Store.MinFree,
-		Logger: r.log.Named("store"), Synced: r.metrics.Synced,
+		Logger: r.log.Named("store"), Synced: r.metrics.Synced, Aged: r.aged,
 	})
 	if err != nil {
 		return fmt.Errorf("open the store at %s: %w", c.Store.Path, err)
 	}
 	r.store = st
-	if r.book, err = stats.Open(ctx, st, stats.Options{
-		Logger: r.log.Named("stats"), Flowed: func() map[stats.Flow]uint64 { return r.flows.take(&r.tally) },
-	}); err != nil {
+	if r.book, err = stats.Open(ctx, st, stats.Options{Logger: r.log.Named("stats")}); err != nil {
 		return err
 	}
 
@@ -274,6 +270,12 @@ func (r *Router) open(ctx context.Context, o Options) error {
 	r.owned.Go(func() { r.book.Run(readerCtx, r.waits) })
 	r.owned.Go(func() { r.replays.Run(readerCtx) })
 	return nil
+}
+
+// aged counts what retention ends in a lane, in the record that ends it. Nothing is
+// ended before the router is open.
+func (r *Router) aged(lane string, ended []store.Outcome, of func(position uint64) (*event.Event, error)) (store.Document, func()) {
+	return ledger{r.book}.Aged(lane, ended, of)
 }
 
 // observe tells of an attempt to all who want to know, see [lane.Observer].
@@ -484,7 +486,6 @@ func (t taker) Committed(e *event.Event, d *routing.Decision) {
 	r.lanes.Posted(d.Routing)
 	r.tellRouted(e, d)
 	r.countRouted(e, d)
-	r.flows.routed(e, d)
 	for route, err := range d.Failed {
 		r.log.Debug("a condition could not be evaluated, so the route does not match", "route", route, "event", e.ID, "error", err)
 	}
@@ -588,9 +589,9 @@ func (r *Router) Close(ctx context.Context) error {
 		errs = append(errs, err)
 	}
 	if !r.inspect {
-		// What the reader has routed since the last time.
+		// So that the next start has less to read.
 		if err := r.book.Fold(context.WithoutCancel(ctx)); err != nil {
-			r.log.Debug("what went along routes at last is not counted", "error", err)
+			r.log.Debug("statistics are folded at the next start", "error", err)
 		}
 	}
 	r.tracer.Close(ctx)

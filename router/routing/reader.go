@@ -51,9 +51,9 @@ type Taker interface {
 
 // Ledger counts events as they are routed, in the record that commits it.
 type Ledger interface {
-	// Routed returns a document that the record with the routings of these events
-	// is to carry, and what to call once it is committed.
-	Routed(events []*event.Event) (d store.Document, committed func())
+	// Routed returns a document that the record with these routings is to carry, each
+	// of an event, and what to call once it is committed.
+	Routed(events []*event.Event, routings []*store.Routing) (d store.Document, committed func())
 }
 
 // Reader reads the log once and posts to the lanes that matched.
@@ -435,7 +435,7 @@ func (r *Reader) commitCounted(ctx context.Context, record *store.Record, batch 
 			events[i] = batch[i].event
 		}
 		var d store.Document
-		d, committed = r.ledger.Routed(events)
+		d, committed = r.ledger.Routed(events, record.Routings)
 		record.Documents = []store.Document{d}
 	}
 	_, err := r.store.Commit(ctx, record)

@@ -46,9 +46,8 @@ type Book struct {
 	// last fold.
 	queues  []map[int64]*Queue
 	sampled []string
-	// flows are by hour, flowed is where they come from.
-	flows  map[int64]*flowing
-	flowed func() map[Flow]uint64
+	// flows are by hour.
+	flows map[int64]*flowing
 }
 
 // slot is the series of one span of time.
@@ -64,16 +63,12 @@ type Options struct {
 	Logger hclog.Logger
 	// Now is the clock that decides which slots are kept. Nil: time.Now.
 	Now func() time.Time
-	// Flowed gives what went along each route since it was called last; it is called
-	// at each fold, and once more where somebody asks. What a crash keeps from being
-	// folded is not counted. Nil: nothing does.
-	Flowed func() map[Flow]uint64
 }
 
 // Open reads the statistics of a store. A document that can't be read is told to
 // the log and left out: statistics keep no router from starting.
 func Open(ctx context.Context, st store.Store, o Options) (*Book, error) {
-	b := &Book{store: st, log: o.Logger, now: o.Now, flows: map[int64]*flowing{}, flowed: o.Flowed}
+	b := &Book{store: st, log: o.Logger, now: o.Now, flows: map[int64]*flowing{}}
 	if b.log == nil {
 		b.log = hclog.NewNullLogger()
 	}
@@ -109,9 +104,10 @@ func Open(ctx context.Context, st store.Store, o Options) (*Book, error) {
 		n, err := strconv.ParseUint(d.Name, 16, 64)
 		if err == nil {
 			b.next = max(b.next, n+1)
-			var delta map[int64]table
-			if delta, err = decodeDelta(d.Value); err == nil {
-				err = b.merge(delta)
+			var added *delta
+			if added, err = decodeDelta(d.Value); err == nil {
+				b.mergeFlows(added.hours)
+				err = b.merge(added.minutes)
 			}
 		}
 		if err != nil {

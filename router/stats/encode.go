@@ -19,6 +19,10 @@ var errEncoding = errors.New("malformed statistics")
 // encoding is the version of what is written of series. The first had no tenants.
 const encoding = 2
 
+// deltaEncoding is that of what a record adds. The first two had no flows, and are
+// else those of series.
+const deltaEncoding = 3
+
 // appendTable appends the series of a slot or of what a record adds, in the order
 // of their keys.
 func appendTable(b []byte, t table) []byte {
@@ -90,8 +94,8 @@ type reader struct {
 }
 
 // read begins after the version.
-func read(b []byte) (*reader, error) {
-	if len(b) == 0 || b[0] == 0 || b[0] > encoding {
+func read(b []byte, newest byte) (*reader, error) {
+	if len(b) == 0 || b[0] == 0 || b[0] > newest {
 		return nil, fmt.Errorf("%w: version", errEncoding)
 	}
 	return &reader{b: b[1:], version: b[0]}, nil
@@ -115,6 +119,17 @@ func (r *reader) delta() int {
 	}
 	r.b = r.b[size:]
 	return int(n)
+}
+
+// time is in seconds since 1970.
+func (r *reader) time() int64 {
+	n, size := binary.Varint(r.b)
+	if size <= 0 {
+		r.fail()
+		return 0
+	}
+	r.b = r.b[size:]
+	return n
 }
 
 func (r *reader) text() string {
@@ -216,7 +231,7 @@ func (r *reader) latency() latency {
 func encodeSlot(t table) []byte { return appendTable([]byte{encoding}, t) }
 
 func decodeSlot(b []byte) (table, error) {
-	r, err := read(b)
+	r, err := read(b, encoding)
 	if err != nil {
 		return nil, err
 	}
@@ -230,37 +245,47 @@ func decodeSlot(b []byte) (table, error) {
 	return t, nil
 }
 
-// encodeDelta is the document of what a record adds: a table a minute.
-func encodeDelta(d map[int64]table) []byte {
-	b := binary.AppendUvarint([]byte{encoding}, uint64(len(d)))
-	for _, minute := range slices.Sorted(maps.Keys(d)) {
+// delta is what a record adds: a table a minute, and flows by the hour.
+type delta struct {
+	minutes map[int64]table
+	hours   map[int64]flows
+}
+
+func encodeDelta(d *delta) []byte {
+	b := binary.AppendUvarint([]byte{deltaEncoding}, uint64(len(d.minutes)))
+	for _, minute := range slices.Sorted(maps.Keys(d.minutes)) {
 		b = binary.AppendVarint(b, minute)
-		b = appendTable(b, d[minute])
+		b = appendTable(b, d.minutes[minute])
+	}
+	b = binary.AppendUvarint(b, uint64(len(d.hours)))
+	for _, hour := range slices.Sorted(maps.Keys(d.hours)) {
+		b = binary.AppendVarint(b, hour)
+		b = appendFlows(b, d.hours[hour])
 	}
 	return b
 }
 
-func decodeDelta(b []byte) (map[int64]table, error) {
-	r, err := read(b)
+func decodeDelta(b []byte) (*delta, error) {
+	r, err := read(b, deltaEncoding)
 	if err != nil {
 		return nil, err
 	}
-	n := r.count()
-	d := make(map[int64]table, n)
-	for range n {
-		minute, size := binary.Varint(r.b)
-		if size <= 0 {
-			return nil, errEncoding
-		}
-		r.b = r.b[size:]
-		t := r.table()
-		if r.err != nil {
-			return nil, r.err
-		}
-		d[minute] = t
+	d := &delta{minutes: map[int64]table{}, hours: map[int64]flows{}}
+	for range r.count() {
+		minute := r.time()
+		d.minutes[minute] = r.table()
 	}
-	if len(r.b) > 0 {
-		return nil, errEncoding
+	if r.version > 2 {
+		for range r.count() {
+			hour := r.time()
+			d.hours[hour] = r.flows()
+		}
+	}
+	if r.err == nil && len(r.b) > 0 {
+		r.fail()
+	}
+	if r.err != nil {
+		return nil, r.err
 	}
 	return d, nil
 }

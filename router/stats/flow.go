@@ -16,6 +16,10 @@ import (
 // beginning in seconds since 1970.
 const kindFlow = "stats-flow"
 
+// flowEncoding is the version of what is written of flows. They began with the second
+// of series.
+const flowEncoding = 2
+
 const (
 	flowWidth = int64(time.Hour / time.Second)
 	// FlowWindow is how far back flows are known, but for the hour that it begins in,
@@ -44,36 +48,55 @@ const (
 	ToDestination
 )
 
+// flows are counts of some time.
+type flows map[Flow]uint64
+
+// add counts n more, where there is room by that name.
+func (f flows) add(k Flow, n uint64) {
+	if _, ok := f[k]; !ok && len(f) >= maxFlows {
+		k = Flow{Route: Other, Kind: k.Kind, Name: Other}
+	}
+	f[k] += n
+}
+
 // flowing are counts of an hour.
 type flowing struct {
-	counts map[Flow]uint64
+	counts flows
 	dirty  bool // they differ from the store's document
 }
 
-func (f *flowing) encode() []byte {
-	keys := slices.SortedFunc(maps.Keys(f.counts), func(a, b Flow) int {
+// appendFlows appends them in the order of their keys.
+func appendFlows(b []byte, f flows) []byte {
+	keys := slices.SortedFunc(maps.Keys(f), func(a, b Flow) int {
 		return cmp.Or(cmp.Compare(a.Route, b.Route), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
 	})
-	b := binary.AppendUvarint([]byte{encoding}, uint64(len(keys)))
+	b = binary.AppendUvarint(b, uint64(len(keys)))
 	for _, k := range keys {
 		b = append(appendText(b, k.Route), byte(k.Kind))
-		b = binary.AppendUvarint(appendText(b, k.Name), f.counts[k])
+		b = binary.AppendUvarint(appendText(b, k.Name), f[k])
 	}
 	return b
 }
 
-func decodeFlows(value []byte) (*flowing, error) {
-	if len(value) == 0 || value[0] != encoding {
-		return nil, errEncoding
-	}
-	r := &reader{b: value[1:]}
+func (r *reader) flows() flows {
 	n := r.count()
-	f := &flowing{counts: make(map[Flow]uint64, n)}
+	f := make(flows, n)
 	for range n {
 		k := Flow{Route: r.text(), Kind: FlowKind(r.number())}
 		k.Name = r.text()
-		f.counts[k] = r.number()
+		f[k] = r.number()
 	}
+	return f
+}
+
+func encodeFlows(f flows) []byte { return appendFlows([]byte{flowEncoding}, f) }
+
+func decodeFlows(value []byte) (flows, error) {
+	if len(value) == 0 || value[0] != flowEncoding {
+		return nil, errEncoding
+	}
+	r := &reader{b: value[1:]}
+	f := r.flows()
 	if len(r.b) > 0 {
 		r.fail()
 	}
@@ -88,7 +111,7 @@ func (b *Book) openFlows(ctx context.Context) error {
 	}
 	for _, d := range docs {
 		at, err := strconv.ParseInt(d.Name, 10, 64)
-		var f *flowing
+		var f flows
 		if err == nil {
 			f, err = decodeFlows(d.Value)
 		}
@@ -96,33 +119,27 @@ func (b *Book) openFlows(ctx context.Context) error {
 			b.log.Warn("what went along routes in an hour can't be read, and is left out", "document", d.Name, "error", err)
 			continue
 		}
-		b.flows[at] = f
+		b.flows[at] = &flowing{counts: f}
 	}
 	return nil
 }
 
-// takeFlows adds what went along routes since it was asked last. The mutex is held.
-func (b *Book) takeFlows() {
-	if b.flowed == nil {
-		return
-	}
-	counts := b.flowed()
-	if len(counts) == 0 {
-		return
-	}
-	now := b.now().Unix()
-	at := now - mod(now, flowWidth)
-	f := b.flows[at]
-	if f == nil {
-		f = &flowing{counts: map[Flow]uint64{}}
-		b.flows[at] = f
-	}
-	f.dirty = true
-	for k, n := range counts {
-		if _, ok := f.counts[k]; !ok && len(f.counts) >= maxFlows {
-			k = Flow{Route: Other, Kind: k.Kind, Name: Other}
+// mergeFlows adds what a record has counted, by hour. The mutex is held, or nobody
+// else knows b yet.
+func (b *Book) mergeFlows(hours map[int64]flows) {
+	for at, counts := range hours {
+		if at < b.oldestFlow() {
+			continue
 		}
-		f.counts[k] += n
+		f := b.flows[at]
+		if f == nil {
+			f = &flowing{counts: flows{}}
+			b.flows[at] = f
+		}
+		f.dirty = true
+		for k, n := range counts {
+			f.counts.add(k, n)
+		}
 	}
 }
 
@@ -130,7 +147,6 @@ func (b *Book) takeFlows() {
 func (b *Book) Flows() (counts map[Flow]uint64, since time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.takeFlows()
 	first := b.oldestFlow()
 	counts = map[Flow]uint64{}
 	for at, f := range b.flows {
@@ -151,7 +167,6 @@ func (b *Book) oldestFlow() int64 {
 
 // flowDocuments are what a fold writes of the flows, and deletes. The mutex is held.
 func (b *Book) flowDocuments() []store.Document {
-	b.takeFlows()
 	var list []store.Document
 	for at, f := range b.flows {
 		switch name := strconv.FormatInt(at, 10); {
@@ -160,7 +175,7 @@ func (b *Book) flowDocuments() []store.Document {
 			list = append(list, store.Document{Kind: kindFlow, Name: name})
 		case f.dirty:
 			f.dirty = false
-			list = append(list, store.Document{Kind: kindFlow, Name: name, Value: f.encode()})
+			list = append(list, store.Document{Kind: kindFlow, Name: name, Value: encodeFlows(f.counts)})
 		}
 	}
 	return list

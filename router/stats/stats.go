@@ -3,10 +3,9 @@
 // reading the log.
 //
 // Invariants:
-//  1. Exact. Counts are committed in the record of what they count, so after any
-//     crash they say neither more nor less than the store does. Only quantiles are
-//     estimates, within [Accuracy], and what went along routes ([Flow]) lacks what a
-//     crash came before the next fold of.
+//  1. Exact. Counts, those of what went along routes ([Flow]) too, are committed in
+//     the record of what they count, so after any crash they say neither more nor
+//     less than the store does. Only quantiles are estimates, within [Accuracy].
 //  2. Cheap to write. A record gets one small document with what it adds, however
 //     many series there are; once in a while these are folded into the documents
 //     of their slots, and deleted, in one record.

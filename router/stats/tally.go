@@ -2,6 +2,7 @@ package stats
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/weirhq/weir/router/store"
 )
@@ -10,12 +11,13 @@ import (
 type Tally struct {
 	book    *Book
 	minutes map[int64]table
+	hours   map[int64]flows
 	err     error
 }
 
 // Tally begins to count for a record.
 func (b *Book) Tally() *Tally {
-	return &Tally{book: b, minutes: map[int64]table{}}
+	return &Tally{book: b, minutes: map[int64]table{}, hours: map[int64]flows{}}
 }
 
 // Add counts one thing.
@@ -32,17 +34,29 @@ func (t *Tally) Add(o *Observation) {
 	}
 }
 
+// Flows counts what goes along routes at a time. It gives what to call for each.
+func (t *Tally) Flows(at time.Time) (add func(k Flow, n uint64)) {
+	hour := at.Unix()
+	hour -= mod(hour, flowWidth)
+	to := t.hours[hour]
+	if to == nil {
+		to = flows{}
+		t.hours[hour] = to
+	}
+	return to.add
+}
+
 // Document is what the record must carry so that it is counted exactly when it is
 // committed. ok is false where there is nothing to count.
 func (t *Tally) Document() (d store.Document, ok bool) {
-	if len(t.minutes) == 0 {
+	if len(t.minutes)+len(t.hours) == 0 {
 		return store.Document{}, false
 	}
 	t.book.mu.Lock()
 	n := t.book.next
 	t.book.next++
 	t.book.mu.Unlock()
-	return store.Document{Kind: kindDelta, Name: fmt.Sprintf("%016x", n), Value: encodeDelta(t.minutes)}, true
+	return store.Document{Kind: kindDelta, Name: fmt.Sprintf("%016x", n), Value: encodeDelta(&delta{t.minutes, t.hours})}, true
 }
 
 // Committed says that the record with the document is committed.
@@ -50,6 +64,7 @@ func (t *Tally) Committed(d store.Document) {
 	b := t.book
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.mergeFlows(t.hours)
 	err := b.merge(t.minutes)
 	if err == nil {
 		err = t.err

@@ -67,14 +67,15 @@ func (s *Store) expireAged(ctx context.Context, now time.Time, done *store.Expir
 	cut := store.Ref{Position: position}
 	for _, name := range s.laneNames(func(l *lane) bool { return l.Posted > l.Left || l.Retrying > 0 }) {
 		for more := true; more; {
-			n := 0
+			n, committed := 0, func() {}
 			err := s.step(ctx, func(b *batch) (err error) {
-				n, more, err = b.ageLane(name, cut)
+				n, more, committed, err = b.ageLane(ctx, name, cut)
 				return err
 			})
 			if err != nil {
 				return err
 			}
+			committed()
 			done.Aged += n
 			if n > 0 {
 				if done.AgedBy == nil {
@@ -134,8 +135,10 @@ func first(events []*event.Event) *event.Event {
 	return events[0]
 }
 
-// ageLane ends some deliveries of a lane that are before cut.
-func (b *batch) ageLane(name string, cut store.Ref) (n int, more bool, err error) {
+// ageLane ends some deliveries of a lane that are before cut. committed is to be called
+// when that is true.
+func (b *batch) ageLane(ctx context.Context, name string, cut store.Ref) (n int, more bool, committed func(), err error) {
+	committed = func() {}
 	l := b.change(name)
 	outcome := func(r store.Ref, from store.State, tries int) store.Outcome {
 		return store.Outcome{
@@ -146,7 +149,7 @@ func (b *batch) ageLane(name string, cut store.Ref) (n int, more bool, err error
 	lo := store.LaneOutcomes{Lane: name}
 	refs, err := b.head(name, l, cut, expireDeliveries)
 	if err != nil {
-		return 0, false, err
+		return 0, false, committed, err
 	}
 	if len(refs) > 0 {
 		c := store.Cursor{Low: refs[len(refs)-1].Next()}
@@ -162,7 +165,7 @@ func (b *batch) ageLane(name string, cut store.Ref) (n int, more bool, err error
 	}
 	retrying, err := b.indexed(name, stateRetrying, store.Ref{}, expireDeliveries)
 	if err != nil {
-		return 0, false, err
+		return 0, false, committed, err
 	}
 	for _, r := range retrying {
 		if !r.Less(cut) {
@@ -170,12 +173,19 @@ func (b *batch) ageLane(name string, cut store.Ref) (n int, more bool, err error
 		}
 		d, err := b.delivery(r)
 		if err != nil {
-			return 0, false, err
+			return 0, false, committed, err
 		}
 		lo.Outcomes = append(lo.Outcomes, outcome(r, store.Retrying, d.Tries))
 	}
 	n = len(lo.Outcomes)
-	return n, n >= expireDeliveries, b.addOutcomes(&lo)
+	if n > 0 && name != store.RoutingLane && b.s.opts.Aged != nil {
+		var d store.Document
+		d, committed = b.s.opts.Aged(name, lo.Outcomes, func(position uint64) (*event.Event, error) { return b.s.Event(ctx, position) })
+		if err := b.addDocument(&d); err != nil {
+			return 0, false, committed, err
+		}
+	}
+	return n, n >= expireDeliveries, committed, b.addOutcomes(&lo)
 }
 
 // head gives up to n unsettled postings of a lane before cut.

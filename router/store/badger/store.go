@@ -16,6 +16,7 @@ import (
 	"github.com/dgraph-io/badger/v4/options"
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/store"
 	"github.com/weirhq/weir/router/store/codec"
 	"github.com/weirhq/weir/router/store/segment"
@@ -41,6 +42,11 @@ type Options struct {
 	Logger  hclog.Logger
 	// Synced is told how long each flush took. It must not block.
 	Synced func(time.Duration)
+	// Aged is told of the deliveries of a destination's lane that retention is about to
+	// end by their age, and how to find their events. It gives a document that is to be
+	// true together with that, and what to call once it is. It must not block. Nil:
+	// nobody is told.
+	Aged func(lane string, ended []store.Outcome, of func(position uint64) (*event.Event, error)) (d store.Document, committed func())
 	// Now is the clock of retention and of what is stored with its time: a
 	// change of a delivery, a try of routing.
 	Now func() time.Time
