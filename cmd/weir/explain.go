@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/url"
@@ -119,10 +120,12 @@ func printExplanation(t *table, e *api.Explanation, unsent bool) {
 	for i := range e.Routes {
 		r := &e.Routes[i]
 		if !r.Matched {
-			t.line("✗ " + routeName(r.Route) + ": " + r.Reason)
+			t.line("✗ " + routeName(r.Route) + ": " + indented(r.Reason, "    "))
+			printTerms(t, r.Terms, r.Reason)
 			continue
 		}
 		t.line("✓ " + routeName(r.Route))
+		printTerms(t, r.Terms, "")
 		for j := range r.Plugins {
 			t.line("    plugin " + pluginLine(&r.Plugins[j]))
 			printPlugin(t, &r.Plugins[j], r, unsent)
@@ -147,6 +150,30 @@ func printExplanation(t *table, e *api.Explanation, unsent bool) {
 	}
 	if e.MoreWebhooks > 0 {
 		t.line(fmt.Sprintf("… and %d more registered webhooks took it; --destination shows one", e.MoreWebhooks))
+	}
+}
+
+// printTerms shows a condition's terms: why one does not hold, and of one that does
+// what it looks at. The reason said is that of the route, which stands above.
+func printTerms(t *table, terms []api.Term, said string) {
+	for i := range terms {
+		term := &terms[i]
+		mark, why := "✓", term.Reason
+		if !term.OK {
+			mark = "✗"
+		}
+		if why == "" {
+			var parts []string
+			for _, v := range term.Values {
+				parts = append(parts, v.Path+" is "+cmp.Or(v.JSON, "missing"))
+			}
+			why = strings.Join(parts, ", ")
+		}
+		line := "    " + mark + " " + indented(term.Text, "      ")
+		if why != "" && why != said {
+			line += "  (" + indented(why, "      ") + ")"
+		}
+		t.line(line)
 	}
 }
 

@@ -171,8 +171,9 @@ func shorten(widths []int, head []string, width, narrowest int) bool {
 func (t *table) line(s string) {
 	t.flush()
 	s = printable(s)
-	if mark, rest, ok := strings.Cut(s, " "); ok && (mark == "✓" || mark == "✗") {
-		s = t.paint(toneOf(mark), mark) + " " + rest
+	margin := len(s) - len(strings.TrimLeft(s, " "))
+	if mark, rest, ok := strings.Cut(s[margin:], " "); ok && (mark == "✓" || mark == "✗") {
+		s = s[:margin] + t.paint(toneOf(mark), mark) + " " + rest
 	}
 	t.write(s)
 }

@@ -53,7 +53,7 @@ type eventPage struct {
 
 func oneEvent(v *visit) (*view, error) {
 	var p eventPage
-	q := v.filter("source")
+	q := v.filter("source", "destination")
 	if err := v.get("/api/events/"+v.param("id")+"/explain", q, &p.Explanation); err != nil {
 		return nil, err
 	}
