@@ -169,12 +169,21 @@ func printTerms(t *table, terms []api.Term, said string) {
 			}
 			why = strings.Join(parts, ", ")
 		}
-		line := "    " + mark + " " + indented(term.Text, "      ")
+		line := "    " + mark + " " + oneLine(term.Text)
 		if why != "" && why != said {
 			line += "  (" + indented(why, "      ") + ")"
 		}
 		t.line(line)
 	}
+}
+
+// oneLine is an expression as one line, where it was written on several.
+func oneLine(text string) string {
+	lines := strings.Split(text, "\n")
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
+	return strings.Join(lines, " ")
 }
 
 // indented is a text of several lines, but for the first, behind a margin.

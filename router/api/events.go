@@ -152,7 +152,7 @@ func (s *server) findEvent(c *fiber.Ctx, more ...string) (*event.Event, error) {
 		}
 		sources = append(sources, name)
 	}
-	return nil, problem.New(http.StatusConflict, "ambiguous_id", "events of several sources have the id %q: choose with ?source=", id).With("sources", sources)
+	return nil, problem.New(http.StatusConflict, "ambiguous_id", "events of the sources %s have the id %q: choose one with ?source= (--source)", strings.Join(sources, ", "), id).With("sources", sources)
 }
 
 // cloudSource is the source that a CloudEvent names; other events have that which
