@@ -134,7 +134,7 @@ func (e engine) ReplayEvent(ctx context.Context, x *event.Event, ask replay.Ask)
 	case err != nil:
 		return nil, err
 	}
-	e.lanes.Posted(again.Routing)
+	e.replayCommitted(x, again.Routing)
 	out := &api.EventReplay{
 		ID: id, EventID: x.ID, Routes: string(ask.Routes), Deliveries: len(again.Routing.Deliveries),
 		DeliveryIDs: []string{}, Skipped: again.Skipped, Failed: again.Failed,
@@ -169,10 +169,16 @@ func nothingToReplay(x *event.Event, ask *replay.Ask, r replay.Redelivery) *prob
 	return problem.New(http.StatusConflict, "nothing_to_replay", "%s; weir explain %s says more", why, x.ID)
 }
 
+// replayCommitted tells lanes, and the trace, of deliveries that a replay has made.
+func (r *Router) replayCommitted(x *event.Event, made *store.Routing) {
+	r.lanes.Posted(made)
+	r.tracer.Replayed(x, made)
+}
+
 // openReplays reads the replays of the store.
 func (r *Router) openReplays(ctx context.Context) (err error) {
 	r.replays, err = replay.Open(ctx, replay.Options{
-		Store: r.store, Decide: r.replayed, Committed: r.lanes.Posted, Refresh: r.lanes.Refresh, Log: r.log.Named("replay"),
+		Store: r.store, Decide: r.replayed, Committed: r.replayCommitted, Refresh: r.lanes.Refresh, Log: r.log.Named("replay"),
 	})
 	return err
 }

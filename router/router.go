@@ -289,7 +289,7 @@ func (r *Router) observe(destination string, w *lane.Work, result *lane.Result, 
 	if r.tracer.On() {
 		r.tracer.Attempted(w.Event, tracing.Attempt{
 			Ref: w.Ref, Route: w.Routing.Matches[w.Delivery.Match].Route, Destination: destination, Replay: w.Delivery.Replay,
-			Attempt: o.Attempt, OK: result.OK, To: o.To, Reply: result.Reply,
+			Attempt: o.Attempt, OK: result.OK, To: o.To, Reply: result.Reply, Again: result.Again,
 		})
 	}
 	r.tellAttempt(destination, w, result, o)

@@ -346,7 +346,7 @@ route "follows" {
 	await(t, "the replay", func() bool { return receiver.count("/cloud") == 2 })
 	shut(t, r)
 
-	ingest, route := collector.one(t, "ingest events"), collector.one(t, "route all")
+	ingest, route := collector.one(t, "ingest events"), collector.named("route all")[0]
 	asked, broken, queue, clouds := collector.one(t, "delivery asked"), collector.one(t, "delivery broken"), collector.one(t, "delivery queue"), collector.named("delivery cloud")
 	if len(clouds) != 2 {
 		t.Fatalf("%d deliveries to cloud", len(clouds))
@@ -371,10 +371,14 @@ route "follows" {
 			t.Errorf("%s: %v", c.what, c.span)
 		}
 	}
-	again := clouds[1]
-	if len(again.ParentSpanId) > 0 || string(again.TraceId) == string(ingest.TraceId) || len(again.Links) != 1 ||
-		string(again.Links[0].TraceId) != string(ingest.TraceId) || string(again.Links[0].SpanId) != string(ingest.SpanId) {
-		t.Errorf("the replay: %v", again)
+	again, replayed, routes := clouds[1], collector.one(t, "replay"), collector.named("route all")
+	if len(replayed.ParentSpanId) > 0 || string(replayed.TraceId) == string(ingest.TraceId) || len(replayed.Links) != 1 ||
+		string(replayed.Links[0].TraceId) != string(ingest.TraceId) || string(replayed.Links[0].SpanId) != string(ingest.SpanId) {
+		t.Errorf("the replay: %v", replayed)
+	}
+	if len(routes) != 2 || string(routes[1].ParentSpanId) != string(replayed.SpanId) || string(again.ParentSpanId) != string(routes[1].SpanId) ||
+		string(again.TraceId) != string(replayed.TraceId) {
+		t.Errorf("below the replay: %v, %v", routes, again)
 	}
 
 	receiver.mu.Lock()
@@ -462,5 +466,104 @@ tracing {
 	shut(t, r)
 	if n := len(collector.named("ingest events")); n != 3 { // the other request is not sampled
 		t.Errorf("%d spans", n)
+	}
+}
+
+// A replay by the current routes has spans for what it routes by, and so has the test of
+// a webhook; a plugin that runs again for a dead letter is below the attempt to route.
+func TestTraceOfWhatRunsAgain(t *testing.T) {
+	collector := startCollector(t)
+	in := newInbox(t)
+	dir := t.TempDir()
+	hcl := func(plugin string) string {
+		return fmt.Sprintf(`
+server {
+  listen = "127.0.0.1:0"
+}
+tracing {
+  endpoint = %q
+}
+webhooks {
+  allow_http     = true
+  allow_networks = ["127.0.0.0/8"]
+  plugins        = [plugin.p]
+}
+plugin "p" {
+  wasm = %q
+}
+destination "out" {
+  url = "%s/out"
+}
+route "all" {
+  through = [plugin.p]
+  to      = [destination.out]
+}
+`, collector.URL, plugin, in.URL)
+	}
+	r := start(t, dir, hcl(module(t, "read-fields")), Options{}) // it fails
+	if status, a, _ := call(t, r, "POST", "/events", `{"event":"order","event_id":"o-1","data":{"total":1}}`); status != http.StatusAccepted {
+		t.Fatalf("%d %v", status, a)
+	}
+	await(t, "the dead letter", func() bool {
+		_, list, _ := call(t, r, "GET", "/api/dead-letters", "")
+		return list["total"] == 1.0
+	})
+	if _, err := r.Reload(t.Context(), parse(t, dir, hcl(module(t, "set-all"))), false); err != nil {
+		t.Fatal(err)
+	}
+	if status, a, _ := call(t, r, "POST", "/api/dead-letters/retry", `{}`); status != http.StatusAccepted || a["moved"] != 1.0 {
+		t.Fatalf("%d %v", status, a)
+	}
+	await(t, "the delivery", func() bool { return len(in.at("/out")) == 1 })
+	id := register(t, r, in.registration("/a", `,"plugin":"p"`))
+	if status, a, _ := call(t, r, "POST", "/api/webhooks/"+id+"/test", ""); status != http.StatusOK {
+		t.Fatalf("%d %v", status, a)
+	}
+	if status, a, _ := call(t, r, "POST", "/api/replays", `{"routes":"current"}`); status != http.StatusAccepted {
+		t.Fatalf("%d %v", status, a)
+	}
+	await(t, "the replay", func() bool { return len(in.at("/out")) == 2 })
+	shut(t, r)
+
+	below := func(what string, child, parent *spans.Span) {
+		t.Helper()
+		if child == nil || parent == nil || string(child.TraceId) != string(parent.TraceId) || string(child.ParentSpanId) != string(parent.SpanId) {
+			t.Errorf("%s: %v is not below %v", what, child, parent)
+		}
+	}
+	within := func(root *spans.Span, name string) (found *spans.Span) {
+		for _, s := range collector.named(name) {
+			if string(s.TraceId) == string(root.TraceId) {
+				found = s
+			}
+		}
+		return found
+	}
+	test := collector.one(t, "test "+id)
+	hook, delivery, attempted := within(test, "route "+id), within(test, "delivery "+id), within(test, "attempt "+id)
+	below("the test's route", hook, test)
+	below("the test's plugin", within(test, "plugin p"), hook)
+	below("the test's delivery", delivery, hook)
+	below("the test's attempt", attempted, delivery)
+	if got, want := in.at("/a")[0].header.Get("traceparent"), fmt.Sprintf("00-%x-%x-01", test.TraceId, attempted.SpanId); got != want {
+		t.Errorf("the test's traceparent is %s, want %s", got, want)
+	}
+	ingest, replayed := collector.one(t, "ingest events"), collector.one(t, "replay")
+	if len(replayed.Links) != 1 || string(replayed.Links[0].SpanId) != string(ingest.SpanId) {
+		t.Errorf("the replay: %v", replayed)
+	}
+	route := within(replayed, "route all")
+	below("the replay's route", route, replayed)
+	below("the replay's plugin", within(replayed, "plugin p"), route)
+	below("the replay's delivery", within(replayed, "delivery out"), route)
+	again := within(ingest, "attempt @routing")
+	for _, s := range collector.named("plugin p") {
+		if string(s.TraceId) == string(ingest.TraceId) && s.Status.GetCode() != spans.Status_STATUS_CODE_ERROR {
+			below("the plugin that ran again", s, again)
+			again = nil
+		}
+	}
+	if again != nil {
+		t.Error("the plugin that ran again has no span")
 	}
 }

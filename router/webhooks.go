@@ -391,20 +391,25 @@ func (e engine) TestWebhook(ctx context.Context, id string) (*api.TestResult, er
 		ID: event.NewID(now), Type: webhook.TestType, Source: "weir", Tenant: x.Tenant, Time: now, Received: now,
 		ContentType: "application/json", Data: []byte(`{"webhook":"` + id + `","message":"This is a test of the webhook."}`),
 	}
+	traced := e.tracer.Tested(ctx, test, id)
 	routing, err := e.reader.Table().Try(ctx, test, id)
 	if err != nil {
+		traced(routing, nil, err)
 		return nil, problem.New(http.StatusConflict, "plugin_failed", "the webhook's plugin failed on the test event: %v", err)
 	}
 	if len(routing.Deliveries) == 0 {
+		traced(routing, nil, nil)
 		return nil, problem.New(http.StatusConflict, "dropped", "the webhook's plugin dropped the test event, so nothing was sent")
 	}
 	sender, done, err := h.sender(now)
 	if err != nil {
+		traced(routing, nil, err)
 		return nil, err
 	}
 	defer done()
 	result := e.send(id, sender)(ctx, &lane.Work{Event: test, Routing: routing, Delivery: &routing.Deliveries[0], Number: 1})
 	result.Attempt.Number = 1
+	traced(routing, &result.Attempt, nil)
 	return &api.TestResult{
 		EventID: test.ID, WebhookID: event.WebhookID(0, test.ID, id, 0, id), Attempt: api.AttemptOf(&result.Attempt),
 	}, nil

@@ -90,8 +90,8 @@ type Options struct {
 	// Decide says what of an event is delivered again by the replay of an id, and
 	// changes nothing.
 	Decide func(ctx context.Context, e *event.Event, ask *Ask, id string) (Redelivery, error)
-	// Committed is told of each routing once it is on disk.
-	Committed func(*store.Routing)
+	// Committed is told of each routing of an event once it is on disk.
+	Committed func(*event.Event, *store.Routing)
 	// Refresh makes the lanes read the store, where it has more than they were told.
 	Refresh func()
 	Log     hclog.Logger
@@ -417,6 +417,7 @@ func (s *Set) step(ctx context.Context, st State, most int, limit *rate.Limiter,
 		}
 	}
 	record, size := &store.Record{}, 0
+	var of []*event.Event // of the routings
 	if len(list) == 0 {
 		st.Next = st.Last + 1
 	}
@@ -444,7 +445,7 @@ func (s *Set) step(ctx context.Context, st State, most int, limit *rate.Limiter,
 		}
 		st.add(r)
 		if r.Routing != nil {
-			record.Routings = append(record.Routings, r.Routing)
+			record.Routings, of = append(record.Routings, r.Routing), append(of, e)
 			size += r.Routing.Size()
 		}
 	}
@@ -454,11 +455,12 @@ func (s *Set) step(ctx context.Context, st State, most int, limit *rate.Limiter,
 		}
 	}
 	st.end(time.Now().UTC())
-	return list, s.advance(record, st)
+	return list, s.advance(record, of, st)
 }
 
-// advance commits a step, unless the replay was cancelled meanwhile.
-func (s *Set) advance(r *store.Record, st State) error {
+// advance commits a step, whose routings are of events, unless the replay was cancelled
+// meanwhile.
+func (s *Set) advance(r *store.Record, of []*event.Event, st State) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := s.states[st.ID]
@@ -483,8 +485,8 @@ func (s *Set) advance(r *store.Record, st State) error {
 	if err != nil {
 		return err
 	}
-	for _, routing := range r.Routings {
-		s.Committed(routing)
+	for i, routing := range r.Routings {
+		s.Committed(of[i], routing)
 	}
 	if st.Status == Done {
 		s.Log.Info("a replay is done", "replay", st.ID, "events", st.Events, "deliveries", st.Deliveries, "skipped", st.Skipped, "failed", st.Failed)

@@ -50,7 +50,7 @@ func fill(t *testing.T, st store.Store, n int) {
 
 func options(st store.Store) Options {
 	return Options{
-		Store: st, Log: hclog.NewNullLogger(), Committed: func(*store.Routing) {}, Refresh: func() {},
+		Store: st, Log: hclog.NewNullLogger(), Committed: func(*event.Event, *store.Routing) {}, Refresh: func() {},
 		Decide: func(ctx context.Context, e *event.Event, ask *Ask, id string) (Redelivery, error) {
 			r, err := st.Routing(ctx, e.Position)
 			if err != nil {
@@ -225,7 +225,7 @@ func TestCancel(t *testing.T) {
 	fill(t, st, 50)
 	made := make(chan struct{}, 50)
 	o := options(st)
-	o.Committed = func(*store.Routing) { made <- struct{}{} }
+	o.Committed = func(*event.Event, *store.Routing) { made <- struct{}{} }
 	s, err := Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)

@@ -12,7 +12,9 @@
 //
 // What follows from a delivery is below it: the reply that became an event, and the
 // router's own event that tells of its end. A replay is a trace of its own, with a
-// link to the event's: it may be made days later, and more than once. Of what is
+// link to the event's: it may be made days later, and more than once. Below its first
+// span are its routes, with their plugins where they ran anew. A test of a webhook is a
+// trace of its own, too. Of what is
 // pulled there is no attempt: its delivery ends when it is acknowledged, and the
 // message carries the delivery.
 //
@@ -193,29 +195,64 @@ func (t *Tracer) recorded(e *event.Event) bool {
 // just decided. Plugins ran one after another: their spans are laid out by how long
 // each took.
 func (t *Tracer) Routed(e *event.Event, r *store.Routing) {
-	if !t.recorded(e) {
+	if t.recorded(e) {
+		t.routes(e.Trace, e, r, "")
+	}
+}
+
+// Replayed tells of a replay of an event, whose deliveries r has, when it is on disk.
+// It is a trace of its own, with a link to the event's; below it are the routes, with
+// those plugins that ran for it.
+func (t *Tracer) Replayed(e *event.Event, r *store.Routing) {
+	if !t.recorded(e) || len(r.Deliveries) == 0 {
 		return
 	}
-	end := time.Now()
-	at := end
-	for i := range r.Matches {
-		for k := range r.Matches[i].Plugins {
-			at = at.Add(-r.Matches[i].Plugins[k].Duration)
+	in, replay := *e.Trace, r.Deliveries[0].Replay
+	in.TraceID, in.SpanID = traceID(e, replay), derived(e, "replay "+replay, store.Ref{}, 0)
+	began := t.routes(&in, e, r, replay)
+	t.span(&in, trace.SpanID{}, in.SpanID, "replay", trace.SpanKindInternal, began, time.Now(), "", []attribute.KeyValue{
+		attribute.String("weir.replay", replay), attribute.String("weir.event_id", e.ID), attribute.String("weir.event_type", e.Type),
+		attribute.String("weir.source", e.Source), attribute.Int("weir.deliveries", len(r.Deliveries)),
+	}, trace.Link{SpanContext: trace.NewSpanContext(trace.SpanContextConfig{
+		TraceID: e.Trace.TraceID, SpanID: e.Trace.SpanID, TraceFlags: trace.TraceFlags(e.Trace.Flags), Remote: true,
+	})})
+}
+
+// ran is how long plugins ran for routes.
+func ran(matches []store.Match) (d time.Duration) {
+	for i := range matches {
+		for k := range matches[i].Plugins {
+			d += matches[i].Plugins[k].Duration
 		}
 	}
+	return d
+}
+
+// plugins tells of the calls of a route's plugins, one after another from a time on. It
+// returns when the last one ended.
+func (t *Tracer) plugins(in *event.Trace, above trace.SpanID, m *store.Match, at time.Time) time.Time {
+	for k := range m.Plugins {
+		v := &m.Plugins[k]
+		attributes := []attribute.KeyValue{
+			attribute.String("weir.plugin", v.Plugin), attribute.String("weir.build", v.Build), attribute.Int("weir.message", v.Message),
+			attribute.String("weir.verdict", verdict(v)), attribute.Int64("weir.fuel", v.Fuel),
+		}
+		t.span(in, above, trace.SpanID{}, "plugin "+v.Plugin, trace.SpanKindInternal, at, at.Add(v.Duration), v.Class, attributes)
+		at = at.Add(v.Duration)
+	}
+	return at
+}
+
+// routes tells of routes that were just decided, in a trace below its span, and returns
+// when the first plugin was called.
+func (t *Tracer) routes(in *event.Trace, e *event.Event, r *store.Routing, replay string) (began time.Time) {
+	began = time.Now().Add(-ran(r.Matches))
+	at := began
 	for i := range r.Matches {
 		m := &r.Matches[i]
-		id := routeSpan(e, m.Route)
+		id := routeSpan(e, m.Route, replay)
 		from := at
-		for k := range m.Plugins {
-			v := &m.Plugins[k]
-			attributes := []attribute.KeyValue{
-				attribute.String("weir.plugin", v.Plugin), attribute.String("weir.build", v.Build), attribute.Int("weir.message", v.Message),
-				attribute.String("weir.verdict", verdict(v)), attribute.Int64("weir.fuel", v.Fuel),
-			}
-			t.span(e.Trace, id, trace.SpanID{}, "plugin "+v.Plugin, trace.SpanKindInternal, at, at.Add(v.Duration), v.Class, attributes)
-			at = at.Add(v.Duration)
-		}
+		at = t.plugins(in, id, m, at)
 		deliveries, failed := 0, ""
 		for k := range r.Deliveries {
 			if d := &r.Deliveries[k]; d.Match == i {
@@ -225,10 +262,39 @@ func (t *Tracer) Routed(e *event.Event, r *store.Routing) {
 				}
 			}
 		}
-		t.span(e.Trace, e.Trace.SpanID, id, "route "+m.Route, trace.SpanKindInternal, from, at, failed, []attribute.KeyValue{
+		t.span(in, in.SpanID, id, "route "+m.Route, trace.SpanKindInternal, from, at, failed, []attribute.KeyValue{
 			attribute.String("weir.event_id", e.ID), attribute.String("weir.event_type", e.Type), attribute.String("weir.route", m.Route),
 			attribute.String("weir.config", r.Config), attribute.Int("weir.deliveries", deliveries),
 		})
+	}
+	return began
+}
+
+// Tested tells of a test of a registered webhook: e is the event that it is made with,
+// which is stored nowhere. It begins the trace; end is called once, with the attempt,
+// or with nil and why nothing was sent.
+func (t *Tracer) Tested(ctx context.Context, e *event.Event, webhook string) (end func(r *store.Routing, a *store.Attempt, why error)) {
+	if t == nil {
+		return func(*store.Routing, *store.Attempt, error) {}
+	}
+	_, span := t.tracer.Start(ctx, "test "+webhook, trace.WithTimestamp(e.Received), trace.WithAttributes(
+		attribute.String("weir.event_id", e.ID), attribute.String("weir.event_type", e.Type), attribute.String("weir.destination", webhook)))
+	e.Trace = traceOf(span)
+	return func(r *store.Routing, a *store.Attempt, why error) {
+		if t.recorded(e) && r != nil {
+			t.routes(e.Trace, e, r, "")
+		}
+		if a != nil {
+			to := store.Delivered
+			if a.Reason != "" {
+				to = store.Dead
+			}
+			t.Attempted(e, Attempt{Route: webhook, Destination: webhook, Attempt: a, OK: a.Reason == "", To: to})
+		}
+		if why != nil {
+			span.SetStatus(codes.Error, why.Error())
+		}
+		span.End()
 	}
 }
 
@@ -291,6 +357,8 @@ type Attempt struct {
 	To store.State
 	// Reply is the event that the answer has become, or nil.
 	Reply *event.Event
+	// Again is what a route that was run again has led to, or nil.
+	Again *store.Routing
 }
 
 // Delivery is one that something follows from. The zero value is none.
@@ -361,6 +429,12 @@ func (t *Tracer) Attempted(e *event.Event, a Attempt) {
 	in := *e.Trace
 	in.TraceID = traceID(e, a.Replay)
 	t.span(&in, delivery, attemptSpan(e, a.Ref, a.Number), "attempt "+a.Destination, trace.SpanKindClient, a.Started, end, failed, attributes)
+	if a.Again != nil {
+		at := end.Add(-ran(a.Again.Matches))
+		for i := range a.Again.Matches {
+			at = t.plugins(&in, attemptSpan(e, a.Ref, a.Number), &a.Again.Matches[i], at)
+		}
+	}
 	if r := a.Reply; r != nil && r.Trace != nil {
 		t.span(&in, delivery, r.Trace.SpanID, "reply "+r.Type, trace.SpanKindInternal, end, end, "", []attribute.KeyValue{
 			attribute.String("weir.event_id", r.ID), attribute.String("weir.event_type", r.Type), attribute.String("weir.destination", a.Destination),
@@ -387,20 +461,16 @@ func (t *Tracer) Pulled(d Delivery, route, destination string, at time.Time) {
 	}
 }
 
-// ended tells of a delivery. That of a replay has no route's span above it.
+// ended tells of a delivery.
 func (t *Tracer) ended(d Delivery, route, destination string, from, to time.Time, failed string, more ...attribute.KeyValue) {
-	e, in, above := d.Event, *d.Event.Trace, routeSpan(d.Event, route)
+	e, in, above := d.Event, *d.Event.Trace, routeSpan(d.Event, route, d.Replay)
 	attributes := append(more, attribute.String("weir.delivery", d.Ref.String()), attribute.String("weir.destination", destination),
 		attribute.String("weir.event_id", e.ID), attribute.String("weir.event_type", e.Type))
-	var links []trace.Link
 	if d.Replay != "" {
-		in.TraceID, above = traceID(e, d.Replay), trace.SpanID{}
+		in.TraceID = traceID(e, d.Replay)
 		attributes = append(attributes, attribute.String("weir.replay", d.Replay), attribute.String("weir.route", route))
-		links = []trace.Link{{SpanContext: trace.NewSpanContext(trace.SpanContextConfig{
-			TraceID: e.Trace.TraceID, SpanID: e.Trace.SpanID, TraceFlags: trace.TraceFlags(e.Trace.Flags), Remote: true,
-		})}}
 	}
-	t.span(&in, above, deliverySpan(e, d.Ref), "delivery "+destination, trace.SpanKindProducer, from, to, failed, attributes, links...)
+	t.span(&in, above, deliverySpan(e, d.Ref), "delivery "+destination, trace.SpanKindProducer, from, to, failed, attributes)
 }
 
 // span sends one that has ended, of a trace that is recorded. Without a parent it is
@@ -423,7 +493,12 @@ func (t *Tracer) span(in *event.Trace, parent, id trace.SpanID, name string, kin
 
 // The ids of spans that others are below of follow from the trace.
 
-func routeSpan(e *event.Event, route string) trace.SpanID {
+// routeSpan is that of a route, in the trace of the event or, where replay is its id, of
+// a replay.
+func routeSpan(e *event.Event, route, replay string) trace.SpanID {
+	if replay != "" {
+		route += " " + replay // names of routes have no spaces
+	}
 	return derived(e, "route "+route, store.Ref{}, 0)
 }
 
