@@ -55,7 +55,7 @@ func (s *server) listDeadLetters(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	list := DeadLetterList{DeadLetters: []Delivery{}, Next: next}
+	list := DeadLetterList{DeadLetters: make([]Delivery, 0, len(deliveries)), Next: next}
 	for _, d := range deliveries {
 		list.DeadLetters = append(list.DeadLetters, s.delivery(d))
 	}

@@ -38,7 +38,7 @@ func (s *server) listDeliveries(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	page := DeliveryList{Deliveries: []Delivery{}, Next: next}
+	page := DeliveryList{Deliveries: make([]Delivery, 0, len(deliveries)), Next: next}
 	for _, d := range deliveries {
 		page.Deliveries = append(page.Deliveries, s.delivery(d))
 	}
@@ -179,7 +179,7 @@ func (s *server) delivery(d *store.DeliveryStatus) Delivery {
 	out := Delivery{
 		ID: d.Ref.String(), EventID: d.EventID, Type: d.Type, Source: d.Source, Tenant: d.Tenant, Route: d.Route,
 		Destination: d.Delivery.Lane, Kind: "delivery", Status: string(d.State), Reason: string(d.Reason),
-		Note: d.Note, Replay: d.Delivery.Replay, Received: d.Received, Attempts: []Attempt{},
+		Note: d.Note, Replay: d.Delivery.Replay, Received: d.Received, Attempts: make([]Attempt, 0, len(d.Attempts)),
 	}
 	if d.MessageType != d.Type {
 		out.MessageType = d.MessageType

@@ -40,13 +40,14 @@ func (s *Store) DeliveriesFrom(ctx context.Context, position uint64, from uint32
 		return nil, err
 	}
 	list := make([]*store.DeliveryStatus, 0, len(rows))
+	of := origin{e.ID, e.Type, e.Source, e.Tenant, e.Received}
 	bodies := 0
 	for i, row := range rows {
 		if row == nil {
 			continue // taken by retention
 		}
 		bodies = trimBodies(row, bodies)
-		list = append(list, statusOf(e, f.routing, uint32(i), row))
+		list = append(list, statusOf(of, f.routing, uint32(i), row))
 	}
 	return list, nil
 }
@@ -194,18 +195,23 @@ func (v *view) historyOf(ctx context.Context, it *badgerdb.Iterator, name string
 		if readRef(key[len(prefix):]).Position>>historyBlock != block {
 			break
 		}
-		lines, err := v.historyChunk(it)
+		chunk, err := v.historyChunk(it)
 		if err != nil {
 			return err
 		}
-		first, _ := slices.BinarySearchFunc(lines, refs[0], func(l codec.Settled, r store.Ref) int { return compareRefs(l.Ref, r) })
-		for i := first; i < len(lines) && lines[i].Ref.Position == refs[0].Position; i++ {
-			at, wanted := slices.BinarySearchFunc(refs, lines[i].Ref, compareRefs)
-			if wanted && !found[at] {
-				found[at] = true
-				left--
-				each(&lines[i])
+		first, _ := chunk.Find(refs[0])
+		for i := first; i < chunk.Len() && chunk.Ref(i).Position == refs[0].Position; i++ {
+			at, wanted := slices.BinarySearchFunc(refs, chunk.Ref(i), compareRefs)
+			if !wanted || found[at] {
+				continue
 			}
+			line, err := historyLine(it.Item().Key(), chunk, i)
+			if err != nil {
+				return err
+			}
+			found[at] = true
+			left--
+			each(line)
 		}
 	}
 	return nil

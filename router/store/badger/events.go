@@ -1,6 +1,7 @@
 package badger
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -293,49 +294,49 @@ func segmentError(err error) error {
 
 // event reads the event at a position.
 func (v *view) event(position uint64) (*event.Event, error) {
+	c := v.s.events.Cursor()
+	defer c.Close()
+	b, err := v.eventBytes(c, position)
+	if err != nil {
+		return nil, err
+	}
+	return decodeEvent(position, bytes.Clone(b))
+}
+
+// eventBytes reads an event as it was encoded. What it gives holds until the cursor is
+// used again.
+func (v *view) eventBytes(c *segment.Cursor, position uint64) ([]byte, error) {
 	if position > v.last {
 		return nil, store.ErrNotFound
 	}
 	bucket := v.bucketOf(position)
 	if !v.s.inSegments(bucket, position) {
-		return eventInRow(v.txn, bucket, position)
+		return get(v.txn, eventKey(bucket, position))
 	}
-	list, err := v.s.events.Read(position, 1)
+	e, ok, err := c.Read(position)
 	if err != nil {
 		return nil, segmentError(err)
 	}
-	if len(list) == 1 {
-		return decodeEvent(&list[0])
+	if ok {
+		return e.Data, nil
 	}
 	// Retention has taken it since, or has put it aside.
 	now, err := v.refresh()
 	if err != nil {
 		return nil, err
 	}
-	defer now.txn.Discard()
+	defer now.discard()
 	if bucket = now.bucketOf(position); bucket != aside {
 		return nil, store.ErrNotFound
 	}
-	return eventInRow(now.txn, bucket, position)
+	return get(now.txn, eventKey(bucket, position))
 }
 
-func eventInRow(txn *badgerdb.Txn, bucket uint32, position uint64) (*event.Event, error) {
-	key := eventKey(bucket, position)
-	b, err := get(txn, key)
-	if err != nil {
-		return nil, err
-	}
+// decodeEvent decodes what it may keep.
+func decodeEvent(position uint64, b []byte) (*event.Event, error) {
 	e, err := codec.Event(position, b)
 	if err != nil {
-		return nil, malformed(key, err)
-	}
-	return e, nil
-}
-
-func decodeEvent(x *segment.Event) (*event.Event, error) {
-	e, err := codec.Event(x.Position, x.Data)
-	if err != nil {
-		return nil, fmt.Errorf("the event of position %d is damaged: %w", x.Position, err)
+		return nil, fmt.Errorf("the event of position %d is damaged: %w", position, err)
 	}
 	return e, nil
 }
@@ -375,7 +376,7 @@ func (v *view) segmentEvents(ctx context.Context, from uint64, max int, events [
 			return events, true, nil
 		}
 		for i := range list {
-			e, err := decodeEvent(&list[i])
+			e, err := decodeEvent(list[i].Position, list[i].Data)
 			if err != nil {
 				return nil, false, err
 			}

@@ -64,6 +64,11 @@ func (s *Store) routingRow(txn *badgerdb.Txn, bucket uint32, position uint64) ([
 	if !errors.Is(err, store.ErrNotFound) {
 		return b, err
 	}
+	return s.groupedRow(txn, bucket, position)
+}
+
+// groupedRow reads a routing that has no row of its own.
+func (s *Store) groupedRow(txn *badgerdb.Txn, bucket uint32, position uint64) ([]byte, error) {
 	// Groups never change, and who reads one position reads the next one soon; who
 	// looks at a list looks at it again.
 	if b := s.groups.find(bucket, position); b != nil {
@@ -73,7 +78,8 @@ func (s *Store) routingRow(txn *badgerdb.Txn, bucket uint32, position uint64) ([
 	if err != nil {
 		return nil, err
 	}
-	if b = g.find(bucket, position); b == nil {
+	b := g.find(bucket, position)
+	if b == nil {
 		return nil, store.ErrNotFound
 	}
 	s.groups.keep(g)

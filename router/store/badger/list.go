@@ -25,8 +25,8 @@ const (
 	// ends by it may have fewer than Limit, even none, and still have a next,
 	// which is before what was looked at, so that following it comes to an end.
 	lookMost = 10000
-	// listStep is how many candidates are fetched at a time.
-	listStep = 128
+	// listStep is how many candidates are fetched at a time, at most.
+	listStep = 512
 )
 
 // FindEvent returns the events of an id.
@@ -160,17 +160,18 @@ func (s *Store) ListDeliveries(ctx context.Context, q store.DeliveryQuery) ([]*s
 		return nil, "", err
 	}
 	defer v.close()
-	f := filter{q.Type, q.Source, q.Tenant, q.Since, q.Until}
+	f := newFilter(q.Type, q.Source, q.Tenant, q.Since, q.Until)
 	below := start
 	if b := v.before(q.Until); b < below.Position {
 		below = store.Ref{Position: b}
 	}
-	status := &statuses{v: v}
-	fetch := v.deliveries(q, func(p uint64) (bool, error) { return f.of(status, p) })
+	status := &statuses{v: v, many: true}
+	defer status.close()
+	fetch := v.deliveries(q, status, func(p uint64) (bool, error) { return f.of(status, p) })
 	var list []*store.DeliveryStatus
 	// Without a filter what is asked for is enough, and one to see that there are more.
 	step := min(listStep, q.Limit+1)
-	for looked := 0; ; step = listStep {
+	for looked := 0; ; step = min(2*step, listStep) {
 		refs, err := fetch(below, step)
 		if enough := (lookedEnough{}); errors.As(err, &enough) {
 			// Some of the event at that position may be listed already.
@@ -191,17 +192,17 @@ func (s *Store) ListDeliveries(ctx context.Context, q store.DeliveryQuery) ([]*s
 			}
 			looked++
 			below = r
-			e, err := status.at(r.Position)
+			h, err := status.headAt(r.Position)
 			if errors.Is(err, store.ErrNotFound) {
 				continue
 			}
 			if err != nil {
 				return nil, "", err
 			}
-			if f.ended(e.Received) {
+			if f.ended(h.Received) {
 				return list, "", nil
 			}
-			if !f.takes(e.Type, e.Source, e.Tenant, e.Received) {
+			if !f.takes(h) {
 				continue
 			}
 			st, err := status.of(r, false)
@@ -229,6 +230,12 @@ func (s *Store) ListDeliveries(ctx context.Context, q store.DeliveryQuery) ([]*s
 type filter struct {
 	typ, source, tenant string
 	since, until        time.Time
+	// types are those that were held against typ, which few of many events differ in.
+	types map[string]bool
+}
+
+func newFilter(typ, source, tenant string, since, until time.Time) filter {
+	return filter{typ: typ, source: source, tenant: tenant, since: since, until: until, types: map[string]bool{}}
 }
 
 // ended says that everything older is too old, because the log is in order.
@@ -236,12 +243,27 @@ func (f *filter) ended(received time.Time) bool {
 	return !f.since.IsZero() && received.Before(f.since)
 }
 
-func (f *filter) takes(typ, source, tenant string, received time.Time) bool {
-	return (f.typ == "" || event.MatchType(f.typ, typ)) &&
-		(f.source == "" || f.source == source) &&
-		(f.tenant == "" || f.tenant == tenant) &&
-		(f.until.IsZero() || received.Before(f.until))
+func (f *filter) takes(h *codec.Head) bool {
+	return (f.source == "" || f.source == string(h.Source)) &&
+		(f.tenant == "" || f.tenant == string(h.Tenant)) &&
+		(f.typ == "" || f.takesType(h.Type)) &&
+		(f.until.IsZero() || h.Received.Before(f.until))
 }
+
+func (f *filter) takesType(typ []byte) bool {
+	ok, known := f.types[string(typ)]
+	if !known {
+		if len(f.types) == typesMost {
+			clear(f.types)
+		}
+		ok = event.MatchType(f.typ, string(typ))
+		f.types[string(typ)] = ok
+	}
+	return ok
+}
+
+// typesMost bounds what a filter remembers.
+const typesMost = 256
 
 // of says whether the event at a position may be taken; what is too old may, and
 // ends the list.
@@ -249,11 +271,11 @@ func (f *filter) of(events *statuses, position uint64) (bool, error) {
 	if f.typ == "" && f.source == "" && f.tenant == "" {
 		return true, nil
 	}
-	e, err := events.at(position)
+	h, err := events.headAt(position)
 	if err != nil {
 		return false, err
 	}
-	return f.ended(e.Received) || f.takes(e.Type, e.Source, e.Tenant, e.Received), nil
+	return f.ended(h.Received) || f.takes(h), nil
 }
 
 // before gives a position before which everything received before a time is.
@@ -417,7 +439,7 @@ func (v *view) chunkAfter(prefix, from []byte, size int, each func(key, value []
 // deliveries chooses where to look: in the indexes of lanes where a lane or an
 // unfinished state is asked for, else along the log, where events that don't fit are
 // left out.
-func (v *view) deliveries(q store.DeliveryQuery, fits func(position uint64) (bool, error)) fetchRefs {
+func (v *view) deliveries(q store.DeliveryQuery, status *statuses, fits func(position uint64) (bool, error)) fetchRefs {
 	exactType := q.Type != "" && !strings.Contains(q.Type, "*")
 	unfinished := q.State == store.Waiting || q.State == store.Retrying || q.State == store.Dead
 	switch {
@@ -431,7 +453,7 @@ func (v *view) deliveries(q store.DeliveryQuery, fits func(position uint64) (boo
 			return merged(sources)
 		}
 	}
-	return v.alongLog(v.positions(q.Type), fits)
+	return v.alongLog(v.positions(q.Type), status, fits)
 }
 
 // allLanes gives what finds the deliveries of all lanes that are in an
@@ -480,26 +502,38 @@ func (v *view) laneSources(name string, l *lane, state store.State, told bool) [
 // merged gives the newest of what several sources find.
 func merged(sources []fetchRefs) fetchRefs {
 	return func(below store.Ref, n int) ([]store.Ref, error) {
-		var all []store.Ref
+		var all, spare []store.Ref
 		for _, fetch := range sources {
 			refs, err := fetch(below, n)
 			if err != nil {
 				return nil, err
 			}
-			all = append(all, refs...)
 			// Each source gave its newest, so the newest n of all are among them.
-			if len(all) > 4*n {
-				all = newest(all, n)
+			switch {
+			case len(refs) == 0:
+			case len(all) == 0:
+				all = refs
+			default:
+				all, spare = newest(spare[:0], all, refs, n), all
 			}
 		}
-		return newest(all, n), nil
+		return all, nil
 	}
 }
 
-func newest(refs []store.Ref, n int) []store.Ref {
-	slices.SortFunc(refs, func(a, b store.Ref) int { return compareRefs(b, a) })
-	refs = slices.Compact(refs)
-	return refs[:min(n, len(refs))]
+// newest appends the first n of two lists that descend, each once.
+func newest(list, a, b []store.Ref, n int) []store.Ref {
+	for len(list) < n && len(a)+len(b) > 0 {
+		switch {
+		case len(b) == 0 || len(a) > 0 && b[0].Less(a[0]):
+			list, a = append(list, a[0]), a[1:]
+		case len(a) == 0 || a[0].Less(b[0]):
+			list, b = append(list, b[0]), b[1:]
+		default:
+			list, a, b = append(list, a[0]), a[1:], b[1:]
+		}
+	}
+	return list
 }
 
 func (v *view) waiting(name string, l *lane) fetchRefs {
@@ -544,73 +578,13 @@ func (v *view) inState(name string, state byte) fetchRefs {
 	}
 }
 
-// settledOf lists a lane's history, one stretch of positions at a time: within
-// one it is in no order. Lines of deliveries that were retried since are listed
-// too; their state tells.
-func (v *view) settledOf(name string) fetchRefs {
-	return func(below store.Ref, n int) ([]store.Ref, error) {
-		var list []store.Ref
-		for i := len(v.buckets); i >= 0 && len(list) < n; i-- {
-			number, first := aside, uint64(0)
-			if i > 0 {
-				number, first = v.buckets[i-1].number, v.buckets[i-1].first
-			}
-			if first > below.Position {
-				continue
-			}
-			refs, err := v.settledIn(name, number, below, n-len(list))
-			if err != nil {
-				return nil, err
-			}
-			for _, r := range refs {
-				if number != aside && r.Position < v.oldest {
-					break // taken by retention
-				}
-				list = append(list, r)
-			}
-		}
-		return list, nil
-	}
-}
-
-func (v *view) settledIn(name string, bucket uint32, below store.Ref, n int) ([]store.Ref, error) {
-	prefix := historyPrefix(bucket, name)
-	it := v.txn.NewIterator(badgerdb.IteratorOptions{Reverse: true})
-	defer it.Close()
-	// The end of the stretch that below is in.
-	end := store.Ref{Position: below.Position | (1<<historyBlock - 1), Index: math.MaxUint32}
-	var list []store.Ref
-	block := end.Position >> historyBlock
-	for it.Seek(appendRef(slices.Clone(prefix), end)); it.ValidForPrefix(prefix); it.Next() {
-		key := it.Item().Key()
-		if len(key) != len(prefix)+refLen {
-			continue
-		}
-		at := readRef(key[len(prefix):]).Position >> historyBlock
-		if at != block && len(list) >= n {
-			break
-		}
-		block = at
-		lines, err := v.historyChunk(it)
-		if err != nil {
-			return nil, err
-		}
-		for i := range lines {
-			if lines[i].Ref.Less(below) {
-				list = append(list, lines[i].Ref)
-			}
-		}
-	}
-	return newest(list, len(list)), nil
-}
-
 // lookedEnough ends a page that found too little in too many events.
 type lookedEnough struct{ at store.Ref }
 
 func (lookedEnough) Error() string { return "enough was looked at for one page" }
 
 // alongLog lists all deliveries of the events that fit.
-func (v *view) alongLog(positions fetchPositions, fits func(position uint64) (bool, error)) fetchRefs {
+func (v *view) alongLog(positions fetchPositions, status *statuses, fits func(position uint64) (bool, error)) fetchRefs {
 	looked := 0
 	return func(below store.Ref, n int) ([]store.Ref, error) {
 		var list []store.Ref
@@ -641,7 +615,7 @@ func (v *view) alongLog(positions fetchPositions, fits func(position uint64) (bo
 				if !ok {
 					continue
 				}
-				r, err := v.routing(p)
+				r, err := status.routingAt(p)
 				if errors.Is(err, store.ErrNotFound) {
 					continue
 				}

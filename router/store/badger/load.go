@@ -159,7 +159,11 @@ func (s *Store) loadEventRows(txn *badgerdb.Txn) error {
 			continue
 		}
 		s.last = p
-		e, err := eventInRow(txn, s.buckets[i].number, p)
+		b, err := get(txn, eventKey(s.buckets[i].number, p))
+		if err != nil {
+			return err
+		}
+		e, err := decodeEvent(p, b)
 		if err != nil {
 			return err
 		}
@@ -222,7 +226,7 @@ func (s *Store) openSegments(indexed uint64, spare segment.Spare) (err error) {
 	if err != nil || len(list) == 0 {
 		return damagedSegment(err)
 	}
-	e, err := decodeEvent(&list[0])
+	e, err := decodeEvent(list[0].Position, list[0].Data)
 	if err != nil {
 		return err
 	}
@@ -285,7 +289,7 @@ func (s *Store) loadPending(ctx context.Context, indexed uint64) error {
 
 // index adds an event to what is pending.
 func (s *Store) index(x *segment.Event, now time.Time) error {
-	e, err := decodeEvent(x)
+	e, err := decodeEvent(x.Position, x.Data)
 	if err != nil {
 		return err
 	}

@@ -6,8 +6,8 @@ import (
 	"errors"
 	"time"
 
-	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/store"
+	"github.com/weirhq/weir/router/store/codec"
 )
 
 // lookMostData bounds how much data a search for a text looks at for one page, in
@@ -30,8 +30,9 @@ func (s *Store) SearchEvents(ctx context.Context, q store.EventSearch) (*store.E
 	}
 	f := &search{
 		v: v, limit: q.Limit, text: newNeedle(q.Text), found: &store.EventsFound{},
-		filter: filter{q.Type, q.Source, q.Tenant, q.Since, q.Until},
+		filter: newFilter(q.Type, q.Source, q.Tenant, q.Since, q.Until), status: &statuses{v: v, many: true},
 	}
+	defer f.status.close()
 	if q.Destination != "" || q.State != "" {
 		err = f.byDelivery(ctx, start, &q)
 	} else {
@@ -44,10 +45,11 @@ func (s *Store) SearchEvents(ctx context.Context, q store.EventSearch) (*store.E
 type search struct {
 	v *view
 	filter
-	limit int
-	text  needle
-	data  int // bytes of data that were looked at
-	found *store.EventsFound
+	status *statuses
+	limit  int
+	text   needle
+	data   int // bytes of data that were looked at
+	found  *store.EventsFound
 }
 
 // full says that the page may look no further.
@@ -57,29 +59,33 @@ func (f *search) full() bool { return f.found.Looked >= f.v.s.lookMost || f.data
 func (f *search) stop(next store.Ref) { f.found.Next = pageCursor(cursorEvents, next) }
 
 // fits says whether an event is one that is searched for, whatever its deliveries.
-func (f *search) fits(e *event.Event) bool {
+func (f *search) fits(h *codec.Head) bool {
 	if f.found.Newest.IsZero() {
-		f.found.Newest = e.Received
+		f.found.Newest = h.Received
 	}
-	if !f.takes(e.Type, e.Source, e.Tenant, e.Received) {
+	if !f.takes(h) {
 		return false
 	}
 	if len(f.text) == 0 {
 		return true
 	}
-	f.data += len(e.Data)
-	return f.text.in(e)
+	f.data += len(h.Data)
+	return f.text.in(h)
 }
 
-// take adds an event to the page. more is false where it has no room: the event is
-// the first of the next.
-func (f *search) take(e *event.Event) (more bool) {
+// take adds the event at a position to the page. more is false where it has no room:
+// the event is the first of the next.
+func (f *search) take(position uint64) (more bool, err error) {
 	if len(f.found.Events) == f.limit {
-		f.stop(store.Ref{Position: e.Position + 1})
-		return false
+		f.stop(store.Ref{Position: position + 1})
+		return false, nil
+	}
+	e, err := f.status.eventAt(position)
+	if err != nil {
+		return false, err
 	}
 	f.found.Events = append(f.found.Events, e)
-	return true
+	return true, nil
 }
 
 func (f *search) byLog(ctx context.Context, below uint64, typ string) error {
@@ -97,18 +103,20 @@ func (f *search) byLog(ctx context.Context, below uint64, typ string) error {
 				return nil
 			}
 			below = p
-			e, err := f.v.event(p)
+			h, err := f.status.headAt(p)
 			if err != nil && !errors.Is(err, store.ErrNotFound) {
 				return err
 			}
 			if err == nil {
-				if f.ended(e.Received) {
+				if f.ended(h.Received) {
 					return nil
 				}
-				if f.fits(e) && !f.take(e) {
-					return nil
+				if f.fits(h) {
+					if more, err := f.take(p); err != nil || !more {
+						return err
+					}
 				}
-				f.found.Oldest = e.Received
+				f.found.Oldest = h.Received
 			}
 			f.found.Looked++
 		}
@@ -118,7 +126,7 @@ func (f *search) byLog(ctx context.Context, below uint64, typ string) error {
 // byDelivery looks along the deliveries that are asked for. Those of one event are
 // neighbours.
 func (f *search) byDelivery(ctx context.Context, below store.Ref, q *store.EventSearch) error {
-	status := &statuses{v: f.v}
+	status := f.status
 	// Of each event it is looked at once whether it fits.
 	known := map[uint64]bool{}
 	var oldest time.Time // of those that were looked at
@@ -130,21 +138,22 @@ func (f *search) byDelivery(ctx context.Context, below store.Ref, q *store.Event
 		if f.data >= f.v.s.lookMostData {
 			return false, lookedEnough{store.Ref{Position: p + 1}}
 		}
-		e, err := status.at(p)
+		h, err := status.headAt(p)
 		if err != nil {
 			return false, err
 		}
-		if f.ended(e.Received) {
+		if f.ended(h.Received) {
 			return true, nil // and ends the page
 		}
 		f.found.Looked++
-		known[p], oldest = f.fits(e), e.Received
+		known[p], oldest = f.fits(h), h.Received
 		return known[p], nil
 	}
-	fetch := f.v.deliveries(store.DeliveryQuery{Destination: q.Destination, Type: q.Type, State: q.State, Told: q.Told}, fits)
+	fetch := f.v.deliveries(store.DeliveryQuery{Destination: q.Destination, Type: q.Type, State: q.State, Told: q.Told}, status, fits)
 	done := uint64(0) // the event that was taken, or ruled out
-	for looked := 0; ; {
-		refs, err := fetch(below, listStep)
+	step := min(listStep, q.Limit+1)
+	for looked := 0; ; step = min(2*step, listStep) {
+		refs, err := fetch(below, step)
 		if enough := (lookedEnough{}); errors.As(err, &enough) {
 			if below.Less(enough.at) {
 				enough.at = below
@@ -199,8 +208,8 @@ func (f *search) byDelivery(ctx context.Context, below store.Ref, q *store.Event
 				continue
 			}
 			done = r.Position
-			if !f.take(status.event) {
-				return nil
+			if more, err := f.take(r.Position); err != nil || !more {
+				return err
 			}
 		}
 		if last := refs[len(refs)-1]; last.Position == done { // and so are those behind it
@@ -228,13 +237,20 @@ func lower(c byte) byte {
 	return c
 }
 
-func (n needle) in(e *event.Event) bool {
-	return n.within([]byte(e.ID)) || n.within([]byte(e.OriginID)) || n.within([]byte(e.Subject)) || n.within(e.Data)
+func upper(c byte) byte {
+	if 'a' <= c && c <= 'z' {
+		return c - ('a' - 'A')
+	}
+	return c
+}
+
+func (n needle) in(h *codec.Head) bool {
+	return n.within(h.ID) || n.within(h.OriginID) || n.within(h.Subject) || n.within(h.Data)
 }
 
 // within leaps from one place where n's first byte is to the next.
 func (n needle) within(b []byte) bool {
-	for first, upper := n[0], bytes.ToUpper(n[:1])[0]; len(b) >= len(n); b = b[1:] {
+	for first, upper := n[0], upper(n[0]); len(b) >= len(n); b = b[1:] {
 		room := b[:len(b)-len(n)+1]
 		i := bytes.IndexByte(room, first)
 		if first != upper {

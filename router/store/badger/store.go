@@ -127,6 +127,8 @@ type Store struct {
 	noRoom bool       // the committer's: it is said that there is none for events
 	tail   tail
 	groups groups
+	// chunks are those of histories.
+	chunks chunks
 
 	// open guards queue against being closed while somebody sends.
 	open     sync.RWMutex

@@ -24,7 +24,9 @@ type view struct {
 	buckets        []bucket
 	pending        pending
 	// chunks are those of histories that were read last, by their key.
-	chunks map[string][]codec.Settled
+	chunks map[string]*codec.History
+	// iterators are those that last as long as the view.
+	iterators []*badgerdb.Iterator
 }
 
 // view must be closed. While it is open the store is not closed.
@@ -45,7 +47,7 @@ func (s *Store) view(ctx context.Context) (*view, error) {
 	return v, nil
 }
 
-// refresh gives a newer view, whose txn alone must be discarded.
+// refresh gives a newer view, which must be discarded and not closed.
 func (v *view) refresh() (*view, error) {
 	n := &view{s: v.s}
 	return n, n.begin()
@@ -76,8 +78,23 @@ func (v *view) begin() error {
 }
 
 func (v *view) close() {
-	v.txn.Discard()
+	v.discard()
 	v.s.open.RUnlock()
+}
+
+func (v *view) discard() {
+	for _, it := range v.iterators {
+		it.Close()
+	}
+	v.txn.Discard()
+}
+
+// downward gives an iterator from greater keys to smaller ones that lasts as long as
+// the view. To make one costs more than to move it.
+func (v *view) downward() *badgerdb.Iterator {
+	it := v.txn.NewIterator(badgerdb.IteratorOptions{Reverse: true})
+	v.iterators = append(v.iterators, it)
+	return it
 }
 
 func (v *view) bucketOf(position uint64) uint32 { return bucketOf(v.buckets, v.oldest, position) }

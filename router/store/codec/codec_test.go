@@ -3,6 +3,7 @@ package codec
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"reflect"
 	"testing"
 	"time"
@@ -124,6 +125,25 @@ func rows() []row {
 					return nil, err
 				}
 				return AppendHistory(nil, l), nil
+			}},
+		{"lines of history", AppendHistory(nil, []Settled{{Ref: store.Ref{Position: 3}, Attempt: &attempt, Tries: 1}, {Ref: store.Ref{Position: 9, Index: 1}, Row: true}}),
+			func(b []byte) ([]byte, error) {
+				h, err := ReadHistory(b)
+				if err != nil {
+					return nil, err
+				}
+				lines := make([]Settled, h.Len())
+				for i := range lines {
+					l, err := h.Line(i)
+					if err != nil {
+						return nil, err
+					}
+					at, found := h.Find(h.Ref(i))
+					if lines[i] = *l; l.Ref != h.Ref(i) || !found || at != i {
+						return nil, fmt.Errorf("line %d is of %v, and found at %d", i, l.Ref, at)
+					}
+				}
+				return AppendHistory(nil, lines), nil
 			}},
 	}
 }

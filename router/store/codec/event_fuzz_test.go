@@ -37,7 +37,18 @@ func FuzzEvent(f *testing.F) {
 		if !reflect.DeepEqual(got, e) {
 			t.Fatalf("%+v is read as %+v", e, got)
 		}
+		var h Head
+		if err := EventHead(b, &h); err != nil {
+			t.Fatal(err)
+		}
+		if !h.Received.Equal(e.Received) || !bytes.Equal(h.Data, data) || string(h.ID) != id || string(h.Type) != typ || string(h.Source) != source ||
+			string(h.OriginID) != origin || string(h.Subject) != value || string(h.Tenant) != origin {
+			t.Fatalf("the head of %+v is read as %+v", e, h)
+		}
 		if end := len(b) - len(data); cut >= 0 && cut < end {
+			if err := EventHead(b[:cut], &h); !errors.Is(err, ErrMalformed) {
+				t.Fatalf("the head of the first %d of %d bytes is read, error %v", cut, end, err)
+			}
 			if got, err := Event(5, b[:cut]); !errors.Is(err, ErrMalformed) {
 				t.Fatalf("the first %d of %d bytes are read as %+v, error %v", cut, end, got, err)
 			}

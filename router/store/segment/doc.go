@@ -39,6 +39,7 @@
 //
 // # Goroutines
 //
-// Append, Sync, Cut and Remove are for one goroutine; Read and Verify for any number.
+// Append, Sync, Cut and Remove are for one goroutine; Read and Verify for any number, and
+// a Cursor for one.
 // There are no goroutines of its own.
 package segment

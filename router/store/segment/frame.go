@@ -139,9 +139,14 @@ func appendGroup(b []byte, m mark, first uint64, joint bool, entries []Entry, at
 
 // eventSum is the checksum of the event that b begins with, whole.
 func eventSum(m mark, position uint64, b []byte) uint32 {
-	var p [8]byte
-	binary.BigEndian.PutUint64(p[:], position)
-	return m.sum(p[:], b[:7], b[eventSize:])
+	// The bytes of the position one by one, which need no memory: the checksum of some
+	// would take it, for a slice that it is given.
+	crc := ^m.seed()
+	for shift := 56; shift >= 0; shift -= 8 {
+		crc = castagnoli[byte(crc)^byte(position>>shift)] ^ crc>>8
+	}
+	crc = crc32.Update(^crc, castagnoli, b[:7])
+	return crc32.Update(crc, castagnoli, b[eventSize:])
 }
 
 // decodeGroup reads the head of a group.

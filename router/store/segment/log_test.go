@@ -77,9 +77,28 @@ func check(t *testing.T, l *Log, most int, first, last uint64) {
 		}
 		same(one[0], e.Position)
 	}
+	c := l.Cursor()
+	defer c.Close()
+	at := func(p uint64) {
+		e, ok, err := c.Read(p)
+		if err != nil || !ok {
+			t.Fatalf("position %d: %v, error %v", p, ok, err)
+		}
+		same(e, p)
+	}
+	for i := range all { // away from its end, to its end, and hither and thither
+		at(last - uint64(i))
+	}
+	for i := range all {
+		at(first + uint64(i))
+		at(first + uint64(i)*7919%uint64(len(all)))
+	}
 	for _, p := range []uint64{0, first - 1, last + 1, 1 << 60} {
 		if got, err := l.Read(p, 5); err != nil || len(got) > 0 {
 			t.Fatalf("position %d, which it does not have: %d, error %v", p, len(got), err)
+		}
+		if _, ok, err := c.Read(p); err != nil || ok {
+			t.Fatalf("position %d, which it does not have: %v, error %v", p, ok, err)
 		}
 	}
 }
@@ -273,6 +292,21 @@ func TestEachByteFlipped(t *testing.T) {
 		} else if !errors.Is(err, ErrDamaged) {
 			t.Fatalf("byte %d: %v", at, err)
 		}
+		c, good := l.Cursor(), 0
+		for p := uint64(6); p <= l.Last(); p++ {
+			e, ok, err := c.Read(p)
+			if want := entryAt(p, 100); ok && (!bytes.Equal(e.Data, want.Data) || !bytes.Equal(e.Note, want.Note)) || err != nil && !errors.Is(err, ErrDamaged) || ok == (err != nil) {
+				t.Fatalf("byte %d: the cursor gives %q for %d, error %v", at, e.Data, p, err)
+			}
+			if ok {
+				good++
+			}
+		}
+		// What is in front of the damage can be read all the same.
+		if int64(at) >= ends[len(ends)-2] && uint64(good) < lasts[len(lasts)-2]-5 {
+			t.Fatalf("byte %d: the cursor reads %d events", at, good)
+		}
+		c.Close()
 		l.Close()
 	}
 }
@@ -437,6 +471,8 @@ func TestReadBesideAppend(t *testing.T) {
 	for range 3 {
 		wg.Go(func() {
 			rnd := rand.New(rand.NewPCG(3, 4))
+			c := l.Cursor()
+			defer c.Close()
 			for {
 				select {
 				case <-stop:
@@ -454,8 +490,14 @@ func TestReadBesideAppend(t *testing.T) {
 					t.Errorf("position %d is not there", p)
 					return
 				}
-				for i, e := range got {
-					if want := entryAt(p+uint64(i), 100); !bytes.Equal(e.Data, want.Data) {
+				if e, ok, err := c.Read(p); err != nil || !ok && p >= l.First() {
+					t.Errorf("position %d: %v, error %v", p, ok, err)
+					return
+				} else if ok {
+					got = append(got, e)
+				}
+				for _, e := range got {
+					if want := entryAt(e.Position, 100); !bytes.Equal(e.Data, want.Data) {
 						t.Errorf("position %d has %q", e.Position, e.Data)
 						return
 					}

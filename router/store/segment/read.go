@@ -126,9 +126,7 @@ func (r *reach) read(f *os.File, from uint64, most int) ([]Event, error) {
 		w.step = int(min(int64(r.places[i+1].offset-r.places[i].offset), windowSize))
 	}
 	position, off := r.s.first+uint64(r.places[i].position), int64(r.places[i].offset)
-	bad := func(why string) error {
-		return &Damage{r.s.path, off, fmt.Sprintf("the event of position %d %s", position, why)}
-	}
+	bad := func(why string) error { return r.damage(position, off, why) }
 	var events []Event
 	for len(events) < most && position <= r.last {
 		b, err := w.get(off, eventSize)
@@ -238,6 +236,11 @@ func newWindow(f io.ReaderAt, size int64) *window {
 }
 
 func (w *window) free() { windows.Put(w.own) }
+
+// move makes it one of another file, of which step bytes are read at a time.
+func (w *window) move(f io.ReaderAt, size int64, step int) {
+	w.f, w.size, w.step, w.at, w.buf = f, size, step, 0, w.own[:0]
+}
 
 // get gives n bytes from an offset on, or what there is of them, until the next call.
 func (w *window) get(off int64, n int) ([]byte, error) {
