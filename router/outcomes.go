@@ -181,11 +181,7 @@ func (w *watch) Close() {
 // ended.
 func (w *watch) look(ctx context.Context) error {
 	for _, p := range w.positions {
-		w.of.mu.Lock()
-		f := w.of.by[p]
-		done := f.known && f.ended()
-		w.of.mu.Unlock()
-		if done {
+		if w.done(p) {
 			continue
 		}
 		list, err := w.store.Deliveries(ctx, p)
@@ -197,11 +193,23 @@ func (w *watch) look(ctx context.Context) error {
 		case err != nil:
 			return err
 		}
-		w.of.mu.Lock()
-		f.merge(list)
-		w.of.mu.Unlock()
+		w.merge(p, list)
 	}
 	return nil
+}
+
+// done says that all which an event led to has ended.
+func (w *watch) done(position uint64) bool {
+	w.of.mu.Lock()
+	defer w.of.mu.Unlock()
+	f := w.of.by[position]
+	return f.known && f.ended()
+}
+
+func (w *watch) merge(position uint64, list []*store.DeliveryStatus) {
+	w.of.mu.Lock()
+	defer w.of.mu.Unlock()
+	w.of.by[position].merge(list)
 }
 
 // result copies what is known, and reports whether all of it has ended.

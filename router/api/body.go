@@ -51,10 +51,11 @@ var errNoRoom = errors.New("too many bodies at a time")
 func (s *server) read(c *fiber.Ctx) error {
 	body, err := s.body(c.Context())
 	defer body.giveBack()
-	if err != nil {
-		return err
+	if err == nil {
+		err = c.Next()
 	}
-	return c.Next()
+	body.done = true
+	return err
 }
 
 // lent is what the body of a request holds. The zero value holds nothing.
@@ -62,6 +63,8 @@ type lent struct {
 	bodies *bodies
 	buffer *[]byte
 	held   int64
+	// done says that nobody reads the body any more. After a panic somebody may.
+	done bool
 }
 
 // giveBack ends the use of the body.
@@ -70,7 +73,7 @@ func (l *lent) giveBack() {
 		return
 	}
 	l.bodies.held.Add(-l.held)
-	if cap(*l.buffer) <= pooledBody {
+	if l.done && cap(*l.buffer) <= pooledBody {
 		l.bodies.pool.Put(l.buffer)
 	}
 }

@@ -65,13 +65,13 @@ func (s *server) plainly(ctx *fasthttp.RequestCtx) *source.Source {
 func (s *server) event(ctx *fasthttp.RequestCtx, src *source.Source) error {
 	body, err := s.body(ctx)
 	defer body.giveBack()
-	if err != nil {
-		return err
+	if err == nil {
+		err = s.guard(ctx, utils.UnsafeString(ctx.Request.Header.Host()))
 	}
-	if err := s.guard(ctx, utils.UnsafeString(ctx.Request.Header.Host())); err != nil {
-		return err
+	if err == nil {
+		_, err = s.tallied(ctx, src, utils.UnsafeString(ctx.Request.Header.RequestURI()))
 	}
-	_, err = s.tallied(ctx, src, utils.UnsafeString(ctx.Request.Header.RequestURI()))
+	body.done = true
 	return err
 }
 
@@ -93,7 +93,14 @@ func (s *server) ingest(c *fiber.Ctx) error {
 
 // tallied is take; a refusal is counted.
 func (s *server) tallied(ctx *fasthttp.RequestCtx, src *source.Source, path string) (bool, error) {
+	whole := false
+	defer func() {
+		if !whole { // it panicked, see guarded
+			s.engine.Tally().Refused(src.Name(), codeInternal)
+		}
+	}()
 	done, err := s.take(ctx, src, path)
+	whole = true
 	if err != nil {
 		p := s.problem(ctx, err)
 		s.engine.Tally().Refused(src.Name(), p.Code)

@@ -123,7 +123,7 @@ func (s *server) pullStream(c *fiber.Ctx, name string, ask PullQuery) error {
 	c.Set("X-Accel-Buffering", "no")
 	conn := c.Context().Conn()
 	ask.Wait = streamPing
-	c.Context().SetBodyStreamWriter(func(w *bufio.Writer) {
+	c.Context().SetBodyStreamWriter(s.guardedWriter(c.Path(), func(w *bufio.Writer) {
 		fmt.Fprint(w, "retry: 1000\n\n")
 		for {
 			for i := range page.Messages {
@@ -149,7 +149,7 @@ func (s *server) pullStream(c *fiber.Ctx, name string, ask PullQuery) error {
 				return // the router stops
 			}
 		}
-	})
+	}))
 	return nil
 }
 

@@ -217,6 +217,7 @@ func New(e Engine, o Options) *fiber.App {
 	if s.ingests {
 		app.Server().Handler = s.shortcut(app.Server().Handler)
 	}
+	app.Server().Handler = s.guarded(app.Server().Handler)
 	if o.Part == IngestOnly {
 		app.Use(s.nothing)
 		return app

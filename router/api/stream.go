@@ -100,7 +100,7 @@ func (s *server) stream(c *fiber.Ctx) error {
 	c.Set(fiber.HeaderCacheControl, "no-store")
 	c.Set("X-Accel-Buffering", "no")
 	conn := c.Context().Conn()
-	c.Context().SetBodyStreamWriter(func(w *bufio.Writer) {
+	c.Context().SetBodyStreamWriter(s.guardedWriter(c.Path(), func(w *bufio.Writer) {
 		defer l.Close()
 		// The server's own limit is for an answer as a whole.
 		flush := func() error {
@@ -124,7 +124,7 @@ func (s *server) stream(c *fiber.Ctx) error {
 				fmt.Fprint(w, ":\n\n")
 			}
 		}
-	})
+	}))
 	return nil
 }
 

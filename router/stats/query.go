@@ -89,9 +89,7 @@ func (b *Book) Ask(q Query) (*Answer, error) {
 		return nil, err
 	}
 	if steps > 0 {
-		b.mu.Lock()
 		a.Queues = b.queuePoints(i, first, last, step, steps)
-		b.mu.Unlock()
 	}
 	if a.Rows, err = rows(settled, fresh); err != nil {
 		return nil, err

@@ -122,8 +122,10 @@ func (b *Book) queueDocuments() []store.Document {
 	return list
 }
 
-// queuePoints are what waited, in steps as those of a row. The mutex is held.
+// queuePoints are what waited, in steps as those of a row.
 func (b *Book) queuePoints(i int, first, last, step int64, n int) []Queue {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	all := make([]Queue, n)
 	for k := range all {
 		all[k].Begin = time.Unix(first+int64(k)*step, 0).UTC()
