@@ -105,6 +105,8 @@ plugin "slack" {
 		case "/break":
 			d.broken.Store(true)
 			d.publish("second", "order.paid", `{"total": 999}`)
+		case "/more":
+			d.publish("third", "user.created", `{"name": "grace"}`)
 		case "/mend":
 			d.broken.Store(false)
 		}
@@ -131,7 +133,7 @@ plugin "slack" {
 		{"do": "see", "what": "h1 .badge", "text": "failing"},
 		{"do": "open", "path": "/"},
 		{"do": "see", "what": ".alarm", "text": "answered 503", "picture": "overview"},
-		{"do": "click", "what": ".alarm a"},
+		{"do": "click", "what": ".alarm a[href$='/crm']"},
 		{"do": "see", "what": "h1", "text": "crm"},
 		{"do": "see", "what": "tbody td", "text": "answered 503"},
 		// They are repaired, and what was lost is sent again.
@@ -151,6 +153,23 @@ plugin "slack" {
 		{"do": "see", "what": ".done", "text": "All destinations work."},
 		{"do": "open", "path": "/ui/dead-letters"},
 		{"do": "see", "what": ".empty", "text": "None."},
+		// Whoever stands in a list does not lose their place by what comes.
+		{"do": "open", "path": "/ui/events"},
+		{"do": "see", "what": "#live", "text": "live"},
+		{"do": "focus", "what": "#list a[href*=small]"},
+		{"do": "tell", "url": stage.URL + "/more"},
+		{"do": "see", "what": "#live", "text": "1 new, shown when you leave the list"},
+		{"do": "see", "what": "#list a:focus", "text": "small"},
+		{"do": "press", "text": "Control+k"},
+		{"do": "see", "what": "#list a", "text": "third"},
+		// Only a name in the data is known, and what was opened is closed by its key.
+		{"do": "press", "text": "g r a c e Enter"},
+		{"do": "click", "what": "#list a"},
+		{"do": "see", "what": "h1", "text": "third"},
+		{"do": "press", "text": "Control+k"},
+		{"do": "click", "what": "#again summary"},
+		{"do": "press", "text": "Tab Escape"},
+		{"do": "see", "what": "#again:not([open]) summary:focus", "text": "Replay"},
 		// What was stored is delivered again: one event, and many.
 		{"do": "open", "path": "/ui/events/first"},
 		{"do": "click", "what": "#again summary"},

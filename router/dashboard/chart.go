@@ -49,11 +49,16 @@ func (c *chart) columns() template.HTML {
 	m := markup{b: make([]byte, 0, len(c.times)*roomForColumn)}
 	// The scale is beside the picture, which is stretched, so that it can be read on
 	// a narrow screen.
-	m.raw(`<p class="scale" aria-hidden="true"><span></span><span>`)
+	m.raw(`<p class="scale" aria-hidden="true"><span>`)
 	m.text(top)
+	m.raw(`</span><span>`)
+	if len(c.times) > 1 {
+		m.text(span(c.times[1].Sub(c.times[0])))
+		m.raw(` a column`)
+	}
 	m.raw(`</span></p><svg class="chart columns" viewBox="0 0 600 120" preserveAspectRatio="none" role="img" aria-label="`)
 	m.text(c.label)
-	m.raw(`">`)
+	m.raw(`"><path class="grid" d="M0,0H600M0,60H600"/>`)
 	step := width / float64(len(c.times))
 	for i, at := range c.times {
 		if sums[i] == 0 {
@@ -97,9 +102,7 @@ func (c *chart) columns() template.HTML {
 	}
 	m.raw(`</svg><p class="scale" aria-hidden="true"><span>`)
 	m.b = c.times[0].UTC().AppendFormat(m.b, format)
-	m.raw(`</span><span>`)
-	m.b = c.times[len(c.times)-1].UTC().AppendFormat(m.b, format)
-	m.raw(`</span></p>`)
+	m.raw(`</span><span>now</span></p>`)
 	return template.HTML(m.b)
 }
 
@@ -156,9 +159,8 @@ func deliveryBars(points []api.StatsPoint) template.HTML {
 // shades is how many reasons have a shade of their own; the rest share the last.
 const shades = 5
 
-// failureBars draws failed attempts by reason, the most frequent at the bottom, and
-// names the shades.
-func failureBars(points []api.StatsPoint, reasons []failure) (template.HTML, []series) {
+// failureBars draws failed attempts by reason, the most frequent at the bottom.
+func failureBars(points []api.StatsPoint, reasons []failure) template.HTML {
 	var parts []series
 	for i, f := range reasons {
 		if i >= shades {
@@ -169,10 +171,13 @@ func failureBars(points []api.StatsPoint, reasons []failure) (template.HTML, []s
 			}
 			continue
 		}
-		parts = append(parts, series{failureWord(f.Reason), fmt.Sprint("shade", i+1), values(points, func(p *api.StatsPoint) uint64 { return p.Failures[f.Reason] })})
+		parts = append(parts, series{failureWord(f.Reason), shade(i), values(points, func(p *api.StatsPoint) uint64 { return p.Failures[f.Reason] })})
 	}
-	return over(points, "Failed attempts", parts...).columns(), parts
+	return over(points, "Failed attempts", parts...).columns()
 }
+
+// shade is how the reason of a place in the order is drawn.
+func shade(i int) string { return "shade" + strconv.Itoa(min(i+1, shades)) }
 
 // queueBars draws how many waited, and how old the oldest was.
 func queueBars(points []api.QueuePoint) (depth, age template.HTML) {
@@ -191,9 +196,6 @@ func queueBars(points []api.QueuePoint) (depth, age template.HTML) {
 	}
 	return d.columns(), a.columns()
 }
-
-// Class is how a series is drawn, for its legend.
-func (s series) Class() string { return s.class }
 
 // phaseBar draws what an attempt spent its time with, beside the words.
 func phaseBar(a api.Attempt) template.HTML {
@@ -215,31 +217,52 @@ func phaseBar(a api.Attempt) template.HTML {
 	return template.HTML(b.String())
 }
 
-// spark is two small lines without words, beside numbers that say more: what went
-// well, and what failed.
+// spark is a small chart without words, beside numbers that say more: what went
+// well, and on top of it what failed.
 func (m *markup) spark(points []api.StatsPoint) {
 	const width, height = 96.0, 22.0
+	good := func(p *api.StatsPoint) uint64 { return max(p.Delivered, p.Events) }
 	var most, failed uint64
 	for i := range points {
-		most = max(most, points[i].Delivered, points[i].Failed, points[i].Events)
+		most = max(most, good(&points[i])+points[i].Failed)
 		failed += points[i].Failed
 	}
-	if most == 0 || len(points) < 2 {
+	if most == 0 {
 		return
 	}
-	line := func(value func(*api.StatsPoint) uint64) {
+	step := width / float64(len(points))
+	tall := func(n uint64) float64 {
+		if n == 0 {
+			return 0
+		}
+		return max(1.5, float64(n)/float64(most)*height) // one is never invisible
+	}
+	columns := func(column func(*api.StatsPoint) (from, to float64)) {
 		for i := range points {
-			m.decimal(float64(i) / float64(len(points)-1) * width)
+			from, to := column(&points[i])
+			if from == to {
+				continue
+			}
+			m.raw(`M`)
+			m.decimal(float64(i) * step)
 			m.raw(`,`)
-			m.decimal(height - 1 - float64(value(&points[i]))/float64(most)*(height-2))
-			m.raw(` `)
+			m.decimal(height - from)
+			m.raw(`V`)
+			m.decimal(height - to)
+			m.raw(`h`)
+			m.decimal(step * 0.8)
+			m.raw(`V`)
+			m.decimal(height - from)
 		}
 	}
-	m.raw(`<svg class="spark" viewBox="0 0 96 22" width="96" height="22" aria-hidden="true"><polyline points="`)
-	line(func(p *api.StatsPoint) uint64 { return max(p.Delivered, p.Events) })
+	m.raw(`<svg class="spark" viewBox="0 0 96 22" width="96" height="22" aria-hidden="true"><path d="`)
+	columns(func(p *api.StatsPoint) (from, to float64) { return 0, tall(good(p)) })
 	if failed > 0 {
-		m.raw(`"/><polyline class="fail" points="`)
-		line(func(p *api.StatsPoint) uint64 { return p.Failed })
+		m.raw(`"/><path class="fail" d="`)
+		columns(func(p *api.StatsPoint) (from, to float64) {
+			from = tall(good(p))
+			return from, from + tall(p.Failed)
+		})
 	}
 	m.raw(`"/></svg>`)
 }

@@ -203,33 +203,38 @@ func TestPages(t *testing.T) {
 	d.await("the statistics", func() bool { return strings.Contains(d.see("/"), "1 answered with an error") })
 
 	for path, want := range map[string][]string{
-		"/":                       {"crm</a>: answered 503 since", "order.paid", "archive", "dead letters"},
+		"/":                       {"crm</a>: answered 503 since", "Send the 1 dead again", "order.paid", "archive", "Dead letters"},
 		"/?window=1h":             {`aria-current="true">1h`},
 		"/ui/events":              {"big", "small", "order.paid"},
 		"/ui/events?type=nothing": {"No event fits"},
 		"/ui/events?text=ALERT":   {">big<", "Searched 2 events, from", "all that there are"},
 		"/ui/events?text=nowhere": {"No event fits."},
 		"/ui/events?destination=crm&status=dead&since=2h": {">big<", "Searched 1 event"},
-		"/ui/events/small":              {"event.data.total is 80, not &gt; 100", "route orders", "to archive"},
-		"/ui/events/big":                {"answered 503", "gave up after the last attempt", "&lt;script&gt;alert(1)", "Send it now", "curl"},
-		"/ui/deliveries":                {"crm", "archive", "delivered", "dead"},
-		"/ui/deliveries?status=dead":    {"crm"},
-		"/ui/events?status=sending":     {"<option selected>sending", "No event fits"},
-		"/ui/deliveries?status=sending": {"<option selected>sending", "No delivery fits"},
-		"/ui/dead-letters":              {"answered 503", "big", "Send all again", "1 dead letter:"},
-		"/ui/destinations":              {"crm", "failing", "archive", "active"},
-		"/ui/destinations/crm":          {"answered 503", "Why it fails", "Pause", "Send the 1 dead again"},
-		"/ui/plugins":                   {"has no plugins"},
-		"/ui/routes":                    {"<svg", "destination, failing", "event.data.total &gt; 100", `crm <span class="quiet">1<`, `events <span class="quiet">2<`},
-		"/ui/routes?route=or":           {">orders</a>"},
-		"/ui/configuration":             {"none since the start", "<h2>router.hcl</h2>", "event.data.total &gt; 100", `aria-current="page">Configuration`},
-		"/ui/find?id=big":               nil,
-		"/ui/events/big?source=other":   nil,
+		"/ui/events/small":                          {"event.data.total is 80, not &gt; 100", "route orders", "to archive"},
+		"/ui/events/big":                            {"answered 503", "gave up after the last attempt", "&lt;script&gt;alert(1)", "Send it now", "curl"},
+		"/ui/deliveries":                            {"crm", "archive", "delivered", "dead"},
+		"/ui/deliveries?status=dead":                {"crm"},
+		"/ui/events?status=sending":                 {"<option selected>sending", "No event fits"},
+		"/ui/deliveries?status=sending":             {"<option selected>sending", "No delivery fits"},
+		"/ui/dead-letters":                          {"answered 503", "big", "Send all again", "1 dead letter:"},
+		"/ui/destinations":                          {"crm", "failing", "archive", "active"},
+		"/ui/destinations/crm":                      {"answered 503", "Why it fails", "Pause", "Send the 1 dead again", "Failures in a row</dt><dd>1</dd>"},
+		"/ui/plugins":                               {"has no plugins"},
+		"/ui/routes":                                {"<svg", "destination, failing", "event.data.total &gt; 100", `crm <span class="quiet">1<`, `events <span class="quiet">2<`},
+		"/ui/routes?route=or":                       {">orders</a>"},
+		"/ui/configuration":                         {"none since the start", "<h2>router.hcl</h2>", "event.data.total &gt; 100", `aria-current="page">Configuration`},
+		"/ui/find?id=big":                           {"/ui/events/big"},
+		"/ui/find?id=+ALERT(1)+":                    {"/ui/events?text=ALERT%281%29"},
+		"/ui/find?id=dlv_x":                         {"/ui/deliveries/dlv_x"},
+		"/ui/find?id=rpl_x":                         {"/ui/replays/rpl_x"},
+		"/ui/find?id=wh_01M8HR489TKX1EN8NEJYYQVEAM": {"/ui/webhooks/wh_01M8HR489TKX1EN8NEJYYQVEAM"},
+		"/ui/find?id=":                              {"/ui/events"},
+		"/ui/events/big?source=other":               nil,
 	} {
 		res, body := d.get(path)
 		switch {
 		case strings.HasPrefix(path, "/ui/find"):
-			if res.StatusCode != 303 || res.Header.Get("Location") != "/ui/events/big" {
+			if res.StatusCode != 303 || res.Header.Get("Location") != want[0] {
 				t.Errorf("%s leads to %s %s", path, res.Status, res.Header.Get("Location"))
 			}
 			continue

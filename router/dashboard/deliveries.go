@@ -76,20 +76,20 @@ func retryDelivery(v *visit) (string, error) {
 func (m *markup) deliveryRows(list []api.Delivery) {
 	for i := range list {
 		d := &list[i]
-		m.raw("<tr>\n<td>")
+		m.raw(rowOf(``))
 		m.badge(d.Status)
-		m.raw(`</td><td>`)
+		m.in(`class="first key"`)
 		m.deliveryLink(d)
-		m.raw(`</td><td>`)
+		m.in(``)
 		m.text(d.Type)
 		m.quiet(`as `, d.MessageType, ``)
-		m.raw(`</td><td>`)
+		m.in(`class="line"`)
 		m.eventLink(d.EventID, d.Source)
-		m.raw(`</td><td>`)
+		m.in(`class="line"`)
 		m.outcome(d)
-		m.raw(`</td><td>`)
+		m.in(`class="last"`)
 		m.time(d.Received)
-		m.raw("</td></tr>\n")
+		m.raw(rowEnd)
 	}
 }
 

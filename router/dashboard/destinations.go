@@ -62,11 +62,12 @@ type cause struct {
 
 type destinationPage struct {
 	api.Destination
-	Stats  api.StatsRow
-	Words  string
-	Causes []cause
-	// Failures are all attempts that failed in the window of Stats, by reason.
-	Failures []failure
+	Stats api.StatsRow
+	// Words say what is wrong, Then what waits and happens next.
+	Words, Then string
+	Causes      []cause
+	// Failed are all attempts that failed in the window of Stats, by reason.
+	Failed []failure
 	// Recent are the newest deliveries that have not gone well, which Causes are of.
 	Recent []api.Delivery
 	Back   string
@@ -77,7 +78,7 @@ func oneDestination(v *visit) (*view, error) {
 	if err := v.get("/api/destinations/"+v.param("name"), nil, &p.Destination); err != nil {
 		return nil, err
 	}
-	p.Words = inWords(v.d.now(), &p.Destination)
+	p.Words, p.Then = inWords(v.d.now(), &p.Destination)
 	p.Back = "/ui/destinations/" + url.PathEscape(p.Name)
 	var s api.Stats
 	if err := v.get("/api/stats", url.Values{"by": {"destination"}, "destination": {p.Name}, "points": {"48"}}, &s); err != nil {
@@ -85,7 +86,7 @@ func oneDestination(v *visit) (*view, error) {
 	}
 	if len(s.Rows) > 0 {
 		p.Stats = s.Rows[0]
-		p.Failures = failures(&p.Stats)
+		p.Failed = failures(&p.Stats)
 	}
 	for _, status := range []string{"retrying", "dead"} {
 		var list api.DeliveryList
@@ -151,19 +152,18 @@ func (m *markup) destinationRows(p *destinationsPage) {
 	for i := range p.Destinations {
 		d := &p.Destinations[i]
 		s := p.Stats[d.Name]
-		m.raw("<tr>\n<td>")
+		m.raw(rowOf(`first key`))
 		m.destinationLink(d.Name)
-		m.quiet(``, d.URL, ``)
-		m.raw(`</td><td>`)
+		m.under(d.URL)
+		m.in(`class="last"`)
 		m.badge(d.Status)
 		m.quiet(``, d.Reason, ``)
-		m.raw(`</td>`)
-		m.number(d.Depth)
-		m.raw(`<td>`)
+		m.number(d.Depth, `waiting`)
+		m.in(`data-before="the oldest came"`)
 		if d.Oldest != nil {
 			m.time(*d.Oldest)
 		}
-		m.raw(`</td><td class="number">`)
+		m.in(`class="number" data-after="dead"`)
 		if d.Dead > 0 {
 			m.raw(`<a href="/ui/dead-letters?destination=`)
 			m.param(d.Name)
@@ -173,17 +173,17 @@ func (m *markup) destinationRows(p *destinationsPage) {
 		} else {
 			m.raw(`0`)
 		}
-		m.raw(`</td><td class="number">`)
+		m.in(`class="number" data-after="success"`)
 		m.rate(s.SuccessRate)
-		m.raw(`</td><td class="number">`)
+		m.in(`class="number" data-before="p95"`)
 		if s.Attempts > 0 {
 			m.raw(written(milliseconds(s.Latency.P95MS)))
 		} else {
 			m.raw(`–`)
 		}
-		m.raw(`</td><td>`)
+		m.in(`class="last"`)
 		m.spark(s.Points)
-		m.raw("</td></tr>\n")
+		m.raw(rowEnd)
 	}
 }
 

@@ -47,8 +47,12 @@ type eventPage struct {
 	Matched, Others []api.RouteVerdict
 	// Destinations are those that its deliveries were for.
 	Destinations []string
-	Curl         string
-	Path         string
+	// Stuck are the deliveries that somebody may want to send, Sum says how the rest
+	// stands, and Tone how good that is.
+	Stuck     []api.Delivery
+	Sum, Tone string
+	Curl      string
+	Path      string
 }
 
 func oneEvent(v *visit) (*view, error) {
@@ -59,6 +63,9 @@ func oneEvent(v *visit) (*view, error) {
 	}
 	for _, r := range p.Routes {
 		for _, d := range r.Deliveries {
+			if d.Status == "dead" || d.Status == "retrying" {
+				p.Stuck = append(p.Stuck, d)
+			}
 			if d.Destination != "" && !slices.Contains(p.Destinations, d.Destination) {
 				p.Destinations = append(p.Destinations, d.Destination)
 			}
@@ -69,9 +76,48 @@ func oneEvent(v *visit) (*view, error) {
 			p.Others = append(p.Others, r)
 		}
 	}
+	p.Sum, p.Tone = p.sum()
 	p.Path = "/ui/events/" + url.PathEscape(p.Event.ID) + "?" + url.Values{"source": {p.Event.Source}}.Encode()
 	p.Curl = curl(&p.Event, "http://"+string(v.c.Request().Host()))
 	return &view{Page: "event", Title: p.Event.ID, Section: "events", Live: "kinds=event,attempt&events=" + url.QueryEscape(p.Event.Type), Data: p}, nil
+}
+
+// sum says in a sentence how it stands with what is not stuck, and with which class
+// it is shown.
+func (p *eventPage) sum() (text, tone string) {
+	states := map[string]int{}
+	all := 0
+	for _, r := range p.Matched {
+		for _, d := range r.Deliveries {
+			states[d.Status]++
+			all++
+		}
+	}
+	under := states["waiting"] + states["sending"]
+	var parts []string
+	for _, s := range []struct {
+		n    int
+		word string
+	}{{under, "under way"}, {states["delivered"], "delivered"}, {states["cancelled"], "cancelled"}} {
+		if s.n > 0 {
+			parts = append(parts, count(s.n)+" "+s.word)
+		}
+	}
+	switch {
+	case !p.Routed:
+		return "It waits for its turn to be routed.", "caution"
+	case len(p.Matched) == 0:
+		return "No route took it, so nothing was sent. Why is said below.", "caution"
+	case all == 0:
+		return "Nothing was sent: a plugin dropped it.", "caution"
+	case states["delivered"] == all:
+		return "Delivered: " + plural(all, "delivery") + ", nothing is left to do.", "done"
+	case len(parts) == 0:
+		return "", ""
+	case len(p.Stuck) > 0:
+		return "Of the others: " + strings.Join(parts, ", ") + ".", "quiet"
+	}
+	return plural(all, "delivery") + ": " + strings.Join(parts, ", ") + ".", "caution"
 }
 
 // curl is a command that sends the event's data as a new event.
@@ -88,17 +134,17 @@ func curl(e *api.Event, base string) string {
 func (m *markup) eventRows(list []api.Event) {
 	for i := range list {
 		e := &list[i]
-		m.raw("<tr>\n<td>")
+		m.raw(rowOf(`top key`))
 		m.eventLink(e.ID, e.Source)
-		m.raw(`</td><td>`)
+		m.in(``)
 		m.text(e.Type)
-		m.raw(`</td><td>`)
+		m.in(`data-before="from"`)
 		m.text(e.Source)
 		m.quiet(`for `, e.Tenant, ``)
-		m.raw(`</td><td class="number">`)
+		m.in(`class="number"`)
 		m.raw(written(size(int64(e.Size))))
-		m.raw(`</td><td>`)
+		m.in(`class="last"`)
 		m.time(e.Received)
-		m.raw("</td></tr>\n")
+		m.raw(rowEnd)
 	}
 }

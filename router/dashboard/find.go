@@ -1,22 +1,51 @@
 package dashboard
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
+
+	"github.com/weirhq/weir/router/api"
+	"github.com/weirhq/weir/router/problem"
+	"github.com/weirhq/weir/router/webhook"
 )
 
-// find leads to the event or the delivery of an id.
+// find leads to what has an id, or searches the events for what is none.
 func (d *Dashboard) find(c *fiber.Ctx) error {
-	id := strings.TrimSpace(c.Query("id"))
-	to := "/ui/events"
+	v := &visit{c: c, d: d}
+	text := v.query("id")
+	var to string
 	switch {
-	case strings.HasPrefix(id, "dlv_"):
-		to = "/ui/deliveries/" + url.PathEscape(id)
-	case id != "":
-		to = "/ui/events/" + url.PathEscape(id)
+	case text == "":
+		to = "/ui/events"
+	case strings.HasPrefix(text, "dlv_"):
+		to = "/ui/deliveries/" + url.PathEscape(text)
+	case webhook.IsID(text):
+		to = "/ui/webhooks/" + url.PathEscape(text)
+	case strings.HasPrefix(text, "rpl_"):
+		to = "/ui/replays/" + url.PathEscape(text)
+	default:
+		var err error
+		if to, err = v.eventOr(text); err != nil {
+			return d.refuse(c, err)
+		}
 	}
 	return c.Redirect(to, http.StatusSeeOther)
+}
+
+// eventOr is the page of the event that has the text as its id, or the search for it.
+func (v *visit) eventOr(text string) (string, error) {
+	var e api.Event
+	err := v.get("/api/events/"+url.PathEscape(text), nil, &e)
+	var p *problem.Problem
+	switch {
+	case err == nil, errors.As(err, &p) && p.Status == http.StatusConflict: // of several sources
+		return "/ui/events/" + url.PathEscape(text), nil
+	case p != nil && (p.Status == http.StatusNotFound || p.Status == http.StatusBadRequest):
+		return "/ui/events?" + url.Values{"text": {text}}.Encode(), nil
+	}
+	return "", err
 }

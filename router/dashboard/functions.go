@@ -42,7 +42,10 @@ func (d *Dashboard) functions() template.FuncMap {
 		"plural":     plural,
 		"describe":   describeOutcome,
 		"failure":    failureWord,
+		"fault":      faultWord,
 		"progress":   progress,
+		"shade":      shade,
+		"last":       func(i, all int) bool { return i == all-1 },
 		"titled": func(title string, rows []api.StatsRow) map[string]any {
 			return map[string]any{"Title": title, "Rows": rows}
 		},
@@ -301,6 +304,31 @@ func failureWord(reason string) string {
 	return reason
 }
 
+// faultWord says in few words, behind a number, how so many calls of a plugin failed.
+func faultWord(class string) string {
+	switch class {
+	case "plugin":
+		return "refused by the plugin"
+	case "bad_result":
+		return "with a result that is none"
+	case "trap":
+		return "trapped"
+	case "exit":
+		return "exited"
+	case "memory":
+		return "out of memory"
+	case "fuel":
+		return "out of fuel"
+	case "deadline":
+		return "too slow"
+	case "stack":
+		return "out of stack"
+	case "init":
+		return "failed to start"
+	}
+	return class
+}
+
 // describeEnd says in words why a delivery is dead.
 func describeEnd(reason string) string {
 	switch reason {
@@ -325,7 +353,9 @@ func diffLines(diff string) []diffLine {
 		line = strings.TrimSuffix(line, "\n")
 		l := diffLine{Text: line}
 		switch {
-		case strings.HasPrefix(line, "---"), strings.HasPrefix(line, "+++"), strings.HasPrefix(line, "@@"):
+		case strings.HasPrefix(line, "--- "), strings.HasPrefix(line, "+++ "):
+			continue // what is before and after is said above
+		case strings.HasPrefix(line, "@@"):
 			l.Class = "quiet"
 		case strings.HasPrefix(line, "+"):
 			l.Class = "added"

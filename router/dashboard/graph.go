@@ -274,10 +274,13 @@ func (g *graph) draw(label, class string, width, height, wide float64, ends func
 		}
 		b.WriteString(`"/>`)
 	}
+	var said [][2]float64
 	for _, e := range g.edges {
 		_, from := ends(e.from)
 		to, _ := ends(e.stops()[1])
-		fmt.Fprintf(&b, `<text class="flow" x="%.0f" y="%.0f">%s</text>`, (from[0]+to[0])/2, (from[1]+to[1])/2+4, brief(e.count))
+		at := place(from, to, vertical, said)
+		said = append(said, at)
+		fmt.Fprintf(&b, `<text class="flow" x="%.0f" y="%.0f">%s</text>`, at[0], at[1]+4, brief(e.count))
 	}
 	letters := int((wide - 20) / 7.6)
 	for _, n := range g.nodes {
@@ -297,6 +300,28 @@ func (g *graph) draw(label, class string, width, height, wide float64, ends func
 	}
 	b.WriteString("</svg>")
 	return template.HTML(b.String())
+}
+
+// place is where on an edge its number is said: in the middle, or beside it where
+// another number is.
+func place(from, to [2]float64, vertical bool, said [][2]float64) [2]float64 {
+	const wide, tall = 34.0, 15.0 // room for a number
+	middle := [2]float64{(from[0] + to[0]) / 2, (from[1] + to[1]) / 2}
+	for _, t := range []float64{0.5, 0.38, 0.62, 0.28, 0.72, 0.2, 0.8} {
+		// The curve that draw makes: its ends and twice the middle between them.
+		a, b, c := (1-t)*(1-t)*(1-t), 3*t*(1-t), t*t*t
+		along, across := 0, 1
+		if vertical {
+			along, across = 1, 0
+		}
+		var at [2]float64
+		at[along] = a*from[along] + b*middle[along] + c*to[along]
+		at[across] = (a+b*(1-t))*from[across] + (b*t+c)*to[across]
+		if !slices.ContainsFunc(said, func(o [2]float64) bool { return math.Abs(o[0]-at[0]) < wide && math.Abs(o[1]-at[1]) < tall }) {
+			return at
+		}
+	}
+	return middle
 }
 
 // brief is a number in little room: 12.3k.

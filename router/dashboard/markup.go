@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/weirhq/weir/router/api"
@@ -56,11 +57,36 @@ func (m *markup) quiet(before written, s string, after written) {
 	m.raw(`</span>`)
 }
 
-// number adds a cell with a number.
-func (m *markup) number(n uint64) {
-	m.raw(`<td class="number">`)
+// Rows and cells say what they are: on a narrow screen they are laid out as cards, by
+// which some browsers would forget it.
+const rowEnd written = "</td></tr>\n"
+
+// rowOf begins a row, whose first cell has a class.
+func rowOf(class written) written {
+	return "<tr role=\"row\">\n<td role=\"cell\" class=\"" + class + `">`
+}
+
+// in begins the next cell, which has a class and what else the text says.
+func (m *markup) in(attributes written) {
+	m.raw(`</td><td role="cell" `)
+	m.raw(attributes)
+	m.raw(`>`)
+}
+
+// under adds a second line to a cell, where there is one.
+func (m *markup) under(s string) {
+	if s == "" {
+		return
+	}
+	m.raw(`<span class="quiet under">`)
+	m.text(s)
+	m.raw(`</span>`)
+}
+
+// number adds to a row a cell with a number, and on a narrow screen what it counts.
+func (m *markup) number(n uint64, of written) {
+	m.in(`class="number" data-after="` + of + `"`)
 	m.count(n)
-	m.raw(`</td>`)
 }
 
 func (m *markup) count(n uint64) {
@@ -112,29 +138,63 @@ func (m *markup) destinationLink(name string) {
 	m.raw(`</a>`)
 }
 
-// outcome says how it stands with a delivery, and what its last attempt met.
+// outcome says what the last attempt of a delivery met, and how it stands with it
+// since.
 func (m *markup) outcome(d *api.Delivery) {
+	between := written(``)
+	if n := len(d.Attempts); n > 0 {
+		last := &d.Attempts[n-1]
+		m.text(describeOutcome(last.Outcome, last.Status))
+		m.raw(` <span class="quiet">in `)
+		m.raw(written(milliseconds(last.LatencyMS)))
+		if last.Number > 1 || last.Outcome != "delivered" { // at once is how it should be
+			m.raw(`, attempt `)
+			m.b = strconv.AppendInt(m.b, int64(last.Number), 10)
+		}
+		m.raw(`</span>`)
+		between = `; `
+	}
 	switch {
 	case d.Status == "dead":
+		m.raw(between)
 		m.text(describeEnd(d.Reason))
 		m.quiet(`(`, d.Note, `)`)
 	case d.Due != nil:
-		m.raw(`again `)
-		m.raw(written(until(m.now, *d.Due)))
-	default:
+		m.raw(between)
+		if d.Due.After(m.now) {
+			m.raw(`again `)
+			m.raw(written(until(m.now, *d.Due)))
+		} else {
+			m.raw(`due now`)
+		}
+	case d.Note != "":
+		m.raw(between)
 		m.text(d.Note)
 	}
-	if len(d.Attempts) == 0 {
-		return
+}
+
+// columns are the heads of a table: "#Size" is of numbers, "-Act" only for those who
+// listen.
+func columns(names ...string) template.HTML {
+	m := markup{b: make([]byte, 0, 64*(len(names)+1))}
+	m.raw(`<thead role="rowgroup"><tr role="row">`)
+	for _, name := range names {
+		m.raw(`<th scope="col" role="columnheader"`)
+		if name, ok := strings.CutPrefix(name, "#"); ok {
+			m.raw(` class="number">`)
+			m.text(name)
+		} else if name, ok := strings.CutPrefix(name, "-"); ok {
+			m.raw(`><span class="hidden">`)
+			m.text(name)
+			m.raw(`</span>`)
+		} else {
+			m.raw(`>`)
+			m.text(name)
+		}
+		m.raw(`</th>`)
 	}
-	last := &d.Attempts[len(d.Attempts)-1]
-	m.raw(` <span class="quiet">`)
-	m.text(describeOutcome(last.Outcome, last.Status))
-	m.raw(` in `)
-	m.raw(written(milliseconds(last.LatencyMS)))
-	m.raw(`, attempt `)
-	m.b = strconv.AppendInt(m.b, int64(last.Number), 10)
-	m.raw(`</span>`)
+	m.raw(`</tr></thead>`)
+	return template.HTML(m.b)
 }
 
 // part is a single thing for a template.
@@ -147,8 +207,9 @@ func (d *Dashboard) part(write func(*markup)) template.HTML {
 // markups are the parts that templates use, too.
 func (d *Dashboard) markups() template.FuncMap {
 	return template.FuncMap{
-		"badge": func(status string) template.HTML { return d.part(func(m *markup) { m.badge(status) }) },
-		"time":  func(t any) template.HTML { return d.part(func(m *markup) { m.time(when(t)) }) },
+		"columns": columns,
+		"badge":   func(status string) template.HTML { return d.part(func(m *markup) { m.badge(status) }) },
+		"time":    func(t any) template.HTML { return d.part(func(m *markup) { m.time(when(t)) }) },
 		"outcome": func(x any) (template.HTML, error) {
 			switch x := x.(type) {
 			case api.Delivery:

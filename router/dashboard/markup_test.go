@@ -105,7 +105,7 @@ func TestRowsEscape(t *testing.T) {
 func TestChartsEscape(t *testing.T) {
 	now := time.Now()
 	points := []api.StatsPoint{{Time: now, Failures: map[string]uint64{hostile: 3}}, {Time: now.Add(time.Hour)}}
-	drawn, _ := failureBars(points, []failure{{hostile, 3}})
+	drawn := failureBars(points, []failure{{hostile, 3}})
 	if strings.Contains(string(drawn), "<script") || !strings.Contains(string(drawn), "&lt;script") {
 		t.Error(drawn)
 	}

@@ -2,7 +2,6 @@ package dashboard
 
 import (
 	"cmp"
-	"fmt"
 	"html/template"
 	"maps"
 	"net/url"
@@ -29,7 +28,10 @@ const shownBroken = 20
 // broken is something that somebody should look at, in words.
 type broken struct {
 	Destination api.Destination
-	Text        string
+	// Text is what is wrong, Then what waits and what happens next.
+	Text, Then string
+	// Href is its page.
+	Href string
 }
 
 type overviewPage struct {
@@ -41,15 +43,18 @@ type overviewPage struct {
 	Broken     []broken
 	MoreBroken int
 	NotActive  string
-	// Total is everything of the window, Waiting and Dead what is in all lanes now.
+	// Unrouted counts the events that no plugin's failure let through.
+	Unrouted uint64
+	// Back is this page, for the forms on it.
+	Back string
+	// Total is everything of the window, Waiting what is in all lanes now, Dead all
+	// that was given up.
 	Total         api.StatsRow
 	Waiting, Dead uint64
 	Oldest        *time.Time
 	// Charts over the window.
 	Events, Deliveries, Reasons, Depth, Age template.HTML
-	// Shades are what the parts of Reasons are.
-	Shades   []series
-	Failures []failure
+	Failures                                []failure
 	// Types and Destinations are those with the most deliveries; the rest is counted.
 	Types, Destinations         []api.StatsRow
 	MoreTypes, MoreDestinations int
@@ -72,12 +77,13 @@ func failures(r *api.StatsRow) []failure {
 
 // overview answers: is all well, and if not, what is broken?
 func overview(v *visit) (*view, error) {
-	p := overviewPage{Window: "24h", Title: windows[1].Title, NotActive: strings.Join(notActive, ",")}
+	p := overviewPage{Window: "24h", Title: windows[1].Title, NotActive: strings.Join(notActive, ","), Back: "/"}
 	points := windows[1].Points
 	for _, w := range windows {
 		p.Windows = append(p.Windows, w.Name)
 		if w.Name == v.query("window") {
 			p.Window, p.Title, points = w.Name, w.Title, w.Points
+			p.Back = "/?window=" + w.Name
 		}
 	}
 	ask := func(by string, points int) (api.Stats, error) {
@@ -101,7 +107,7 @@ func overview(v *visit) (*view, error) {
 		p.Total = all.Rows[0]
 		p.Events, p.Deliveries = eventBars(p.Total.Points), deliveryBars(p.Total.Points)
 		p.Failures = failures(&p.Total)
-		p.Reasons, p.Shades = failureBars(p.Total.Points, p.Failures)
+		p.Reasons = failureBars(p.Total.Points, p.Failures)
 	}
 	p.Depth, p.Age = queueBars(all.Queue)
 	types, err := ask("event", 24)
@@ -121,14 +127,26 @@ func overview(v *visit) (*view, error) {
 	}
 	for i := range lanes.Destinations {
 		d := &lanes.Destinations[i]
-		p.Broken = append(p.Broken, broken{*d, inWords(v.d.now(), d)})
+		text, then := inWords(v.d.now(), d)
+		p.Broken = append(p.Broken, broken{*d, text, then, "/ui/destinations/" + url.PathEscape(d.Name)})
 	}
+	// The worst first: what fails, then what somebody has stopped.
+	slices.SortStableFunc(p.Broken, func(a, b broken) int {
+		return cmp.Or(cmp.Compare(tone(a.Destination.Status), tone(b.Destination.Status)), cmp.Compare(b.Destination.Depth, a.Destination.Depth))
+	})
 	if t := lanes.Total; t != nil {
 		p.Waiting, p.Dead, p.Oldest = t.Depth, t.Dead, t.Oldest
 		p.MoreBroken = -len(p.Broken)
 		for _, status := range notActive {
 			p.MoreBroken += t.Statuses[status]
 		}
+	}
+	var letters api.DeadLetterList
+	if err := v.get("/api/dead-letters", url.Values{"limit": {"1"}}, &letters); err != nil {
+		return nil, err
+	}
+	if letters.Total > p.Dead {
+		p.Unrouted, p.Dead = letters.Total-p.Dead, letters.Total
 	}
 	return &view{Page: "overview", Title: "Overview", Section: "overview", Live: "kinds=event,attempt,state", Data: p}, nil
 }
@@ -138,9 +156,8 @@ func counted(rows []api.StatsRow) []api.StatsRow {
 	return slices.DeleteFunc(rows, func(r api.StatsRow) bool { return r.Events+r.Deliveries+r.Attempts == 0 })
 }
 
-// inWords says what is wrong with a destination and what happens next.
-func inWords(now time.Time, d *api.Destination) string {
-	text := ""
+// inWords says what is wrong with a destination, and what waits and happens next.
+func inWords(now time.Time, d *api.Destination) (text, then string) {
 	switch d.Status {
 	case "failing", "open":
 		text = "failing"
@@ -170,18 +187,21 @@ func inWords(now time.Time, d *api.Destination) string {
 	default:
 		text = d.Status
 	}
-	text += fmt.Sprintf(", %s waiting", count(d.Depth))
+	parts := []string{count(d.Depth) + " waiting"}
+	if d.Depth == 0 {
+		parts[0] = "nothing waits"
+	}
 	if d.Dead > 0 {
-		text += fmt.Sprintf(", %s given up", count(d.Dead))
+		parts = append(parts, count(d.Dead)+" given up")
 	}
 	if d.Next != nil && d.Next.After(now) {
 		what := "goes on"
 		if d.Status == "open" {
 			what = "next probe"
 		}
-		text += ", " + what + " " + until(now, *d.Next)
+		parts = append(parts, what+" "+until(now, *d.Next))
 	}
-	return text
+	return text, strings.Join(parts, ", ")
 }
 
 // since is a time of day, with the day where it was another one.
@@ -196,7 +216,7 @@ func since(now, t time.Time) string {
 func (m *markup) statsRows(list []api.StatsRow) {
 	for i := range list {
 		r := &list[i]
-		m.raw("<tr>\n<td>")
+		m.raw(rowOf(`first key`))
 		if r.Destination != "" {
 			m.destinationLink(r.Destination)
 		} else {
@@ -206,30 +226,34 @@ func (m *markup) statsRows(list []api.StatsRow) {
 			m.text(r.Event)
 			m.raw(`</a>`)
 		}
-		m.raw(`</td>`)
-		m.number(r.Deliveries)
-		m.raw(`<td class="number">`)
+		m.number(r.Deliveries, `deliveries`)
+		m.in(`class="number" data-after="success"`)
 		m.rate(r.SuccessRate)
-		m.raw(`</td>`)
-		m.number(r.Retries)
-		m.raw(`<td>`)
-		for _, reason := range slices.Sorted(maps.Keys(r.Failures)) {
-			m.raw(`<span class="bad" title="`)
+		m.number(r.Retries, `retries`)
+		m.in(`class="line"`)
+		for i, reason := range slices.Sorted(maps.Keys(r.Failures)) {
+			if i > 0 {
+				m.raw(`, `)
+			}
+			m.raw(`<span class="bad whole" title="`)
 			m.text(reason)
 			m.raw(`">`)
 			m.count(r.Failures[reason])
 			m.raw(` `)
 			m.text(failureWord(reason))
-			m.raw(`</span> `)
+			m.raw(`</span>`)
 		}
-		m.raw(`</td>`)
-		for _, ms := range []float64{r.Latency.AverageMS, r.Latency.P50MS, r.Latency.P95MS, r.Latency.P99MS} {
-			m.raw(`<td class="number">`)
-			m.raw(written(milliseconds(ms)))
-			m.raw(`</td>`)
+		for _, l := range []struct {
+			name written
+			ms   float64
+		}{{`average`, r.Latency.AverageMS}, {`p50`, r.Latency.P50MS}, {`p95`, r.Latency.P95MS}, {`p99`, r.Latency.P99MS}} {
+			m.in(`class="number" data-before="` + l.name + `"`)
+			if r.Attempts > 0 {
+				m.raw(written(milliseconds(l.ms)))
+			}
 		}
-		m.raw(`<td>`)
+		m.in(`class="last"`)
 		m.spark(r.Points)
-		m.raw("</td></tr>\n")
+		m.raw(rowEnd)
 	}
 }

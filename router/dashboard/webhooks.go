@@ -137,23 +137,23 @@ func deleteWebhook(v *visit) (string, error) {
 func (m *markup) webhookRows(list []api.Webhook) {
 	for i := range list {
 		w := &list[i]
-		m.raw("<tr>\n<td>" + `<a class="id" href="/ui/webhooks/`)
+		m.raw(rowOf(`first key`) + `<a class="id" href="/ui/webhooks/`)
 		m.path(w.ID)
 		m.raw(`">`)
 		m.text(w.ID)
 		m.raw(`</a>`)
-		m.quiet(``, w.Description, ``)
-		m.raw(`</td><td>`)
+		m.under(w.Description)
+		m.in(``)
 		m.badge(w.Status)
 		m.quiet(``, w.Reason, ``)
-		m.raw(`</td><td class="id">`)
+		m.in(`class="id line"`)
 		m.text(w.URL)
-		m.raw(`</td><td>`)
+		m.in(``)
 		m.text(strings.Join(w.Events, ", "))
-		m.raw(`</td><td>`)
+		m.in(`data-before="tenant"`)
 		m.text(w.Tenant)
-		m.raw(`</td><td>`)
+		m.in(`class="last" data-before="registered"`)
 		m.time(w.Created)
-		m.raw("</td></tr>\n")
+		m.raw(rowEnd)
 	}
 }

@@ -69,6 +69,10 @@ const audit = async (path, at = looks) => {
     if (overflow > 0) {
       seen.wide.push(`${path}, ${narrowest} px: ${overflow} px too wide`);
     }
+    if (width === 390) { // nor does a list have to be moved sideways
+      seen.wide.push(...(await look.evaluate(() => [...document.querySelectorAll(".scroll:not(.drawing)")]
+        .filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.getAttribute("aria-label")))).map((label) => `${path}, ${narrowest} px: ${label}`));
+    }
     if (plan.shots) {
       const name = path.replaceAll(/[^a-z0-9]+/gi, "-").replaceAll(/^-|-$/g, "").slice(0, 40) || "overview";
       await look.screenshot({ path: `${plan.shots}/${name}-${narrowest}-${colorScheme}.png`, fullPage: true });
@@ -112,7 +116,12 @@ try {
         await page.fill(step.what, step.text);
         break;
       case "press":
-        await page.keyboard.press(step.text);
+        for (const key of step.text.split(" ")) {
+          await page.keyboard.press(key);
+        }
+        break;
+      case "focus":
+        await page.focus(step.what);
         break;
       case "tell": { // the test does something, and says when it is done
         const answer = await fetch(step.url, { method: "POST" });
