@@ -193,6 +193,36 @@ route "all" {
 // ofDelivery finds the link to a delivery in a page.
 var ofDelivery = regexp.MustCompile(`/ui/deliveries/(dlv_[0-9a-z_]+)`)
 
+// What cannot be routed is no destination's, and yet the first thing that is seen.
+func TestUnrouted(t *testing.T) {
+	wasm, err := filepath.Abs("../../plugins/abi/testdata/trap-filter.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := open(t, fmt.Sprintf(`
+plugin "trap" {
+  wasm = %q
+}
+destination "archive" {
+  url = "stdout:"
+}
+route "all" {
+  through = [plugin.trap]
+  to      = [destination.archive]
+}
+`, wasm))
+	d.publish("lost", "order.paid", `{}`)
+	d.await("the dead letter", func() bool { return strings.Contains(d.see("/"), "1 event could not be routed") })
+	for path, want := range map[string]string{
+		"/": `href="/ui/dead-letters?destination=%40routing">See why`, "/ui/events/lost": "Route it again",
+		"/ui/dead-letters?destination=@routing": "1 dead letter of routing itself",
+	} {
+		if body := d.see(path); !strings.Contains(body, want) {
+			t.Errorf("%s does not say %q:\n%s", path, want, body)
+		}
+	}
+}
+
 // Every page says what the API says, and tells nothing from outside as markup.
 func TestPages(t *testing.T) {
 	d := open(t, twoDestinations)

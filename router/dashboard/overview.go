@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/weirhq/weir/router/api"
+	"github.com/weirhq/weir/router/store"
 )
 
 // windows are what can be chosen, with how many points their charts have.
@@ -43,7 +44,7 @@ type overviewPage struct {
 	Broken     []broken
 	MoreBroken int
 	NotActive  string
-	// Unrouted counts the events that no plugin's failure let through.
+	// Unrouted counts the dead letters of routing itself.
 	Unrouted uint64
 	// Back is this page, for the forms on it.
 	Back string
@@ -142,12 +143,12 @@ func overview(v *visit) (*view, error) {
 		}
 	}
 	var letters api.DeadLetterList
-	if err := v.get("/api/dead-letters", url.Values{"limit": {"1"}}, &letters); err != nil {
+	q = url.Values{"destination": {store.RoutingLane}, "limit": {"1"}}
+	if err := v.get("/api/dead-letters", q, &letters); err != nil {
 		return nil, err
 	}
-	if letters.Total > p.Dead {
-		p.Unrouted, p.Dead = letters.Total-p.Dead, letters.Total
-	}
+	p.Unrouted = letters.Total
+	p.Dead += p.Unrouted
 	return &view{Page: "overview", Title: "Overview", Section: "overview", Live: "kinds=event,attempt,state", Data: p}, nil
 }
 
