@@ -65,9 +65,23 @@ func (e engine) Accept(ctx context.Context, s *source.Source, taken source.Taken
 	result, err := e.store.Commit(ctx, record)
 	span.End(result.Events, err)
 	if err == nil {
-		e.tally.Took(s.Name(), len(taken.Events))
+		e.count(s.Name(), result.Events)
 	}
 	return result.Events, err
+}
+
+// count counts what was taken, and what was there before.
+func (e engine) count(source string, accepted []store.Accepted) {
+	repeated := 0
+	for i := range accepted {
+		if accepted[i].Duplicate {
+			repeated++
+		}
+	}
+	e.tally.Took(source, len(accepted)-repeated)
+	if repeated > 0 {
+		e.tally.Repeated(source, repeated)
+	}
 }
 
 // newRecord has room for n events. Nearly all records have one, and are one allocation.

@@ -9,6 +9,7 @@ import (
 	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/lane"
 	"github.com/weirhq/weir/router/metrics"
+	"github.com/weirhq/weir/router/replay"
 	"github.com/weirhq/weir/router/routing"
 	"github.com/weirhq/weir/router/store"
 	"github.com/weirhq/weir/router/webhook"
@@ -83,6 +84,10 @@ func (r *Router) countRouted(_ *event.Event, d *routing.Decision) {
 	}
 }
 
+// alarming are refusals that somebody gets up for: they are nought from the beginning,
+// so that the first is seen as an increase. Others are there once there are some.
+var alarming = []string{"disk_full", "store_failed", "busy"}
+
 // reading is what a scrape reads of counts that the router keeps anyway.
 func (r *Router) reading(ctx context.Context) (metrics.Reading, error) {
 	var out metrics.Reading
@@ -91,6 +96,9 @@ func (r *Router) reading(ctx context.Context) (metrics.Reading, error) {
 	source := func(name string) *metrics.Source {
 		if byName[name] == nil {
 			byName[name] = &metrics.Source{Name: name, Refused: map[string]uint64{}}
+			for _, reason := range alarming {
+				byName[name].Refused[reason] = 0
+			}
 		}
 		return byName[name]
 	}
@@ -98,9 +106,12 @@ func (r *Router) reading(ctx context.Context) (metrics.Reading, error) {
 		source(x.Name)
 	}
 	for _, c := range r.tally.Counts() {
-		if x := source(c.Source); c.Reason == "" {
+		switch x := source(c.Source); {
+		case c.Repeated:
+			x.Repeated = c.N
+		case c.Reason == "":
 			x.Taken = c.N
-		} else {
+		default:
 			x.Refused[c.Reason] = c.N
 		}
 	}
@@ -108,11 +119,21 @@ func (r *Router) reading(ctx context.Context) (metrics.Reading, error) {
 		out.Sources = append(out.Sources, *x)
 	}
 	for name, p := range s.plugins {
-		out.Plugins = append(out.Plugins, pluginReading(name, p.plugin.Stats()))
+		reading := pluginReading(name, p.plugin.Stats())
+		_, reading.Held = p.hold.Held()
+		out.Plugins = append(out.Plugins, reading)
 	}
+	out.Ready = r.Ready() == nil
+	for _, x := range r.replays.All() {
+		if x.Status == replay.Running {
+			out.Replays++
+		}
+	}
+	free, least, failed := r.space()
+	out.Free, out.MinFree = free, least
 	queues, err := r.queues(ctx, s)
 	out.Queues = queues
-	return out, err
+	return out, errors.Join(failed, err)
 }
 
 func pluginReading(name string, s plugins.Stats) metrics.Plugin {

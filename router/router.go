@@ -70,7 +70,9 @@ type Router struct {
 	log     hclog.Logger
 	inspect bool
 	store   store.Store
-	host    *plugins.Host
+	// space is the free space of its disk, and that below which it refuses events.
+	space func() (free, least int64, err error)
+	host  *plugins.Host
 	// cacheDir is for the host, past has tables of configurations that do not run.
 	cacheDir string
 	past     *past
@@ -209,7 +211,7 @@ func (r *Router) open(ctx context.Context, o Options) error {
 	if err != nil {
 		return fmt.Errorf("open the store at %s: %w", c.Store.Path, err)
 	}
-	r.store = st
+	r.store, r.space = st, st.Space
 	if r.book, err = stats.Open(ctx, st, stats.Options{Logger: r.log.Named("stats")}); err != nil {
 		return err
 	}

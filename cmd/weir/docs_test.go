@@ -197,6 +197,47 @@ func TestDocumentedCommands(t *testing.T) {
 	}
 }
 
+var (
+	namedCommand = regexp.MustCompile("`weir ([^`]+)`")
+	commandWord  = regexp.MustCompile(`^[a-z][a-z-]*$`)
+	commandFlag  = regexp.MustCompile(`^--[a-z-]+$`)
+)
+
+// Commands that guides for operators name in their text exist, with their flags.
+func TestNamedCommands(t *testing.T) {
+	helps := map[string]string{}
+	for _, file := range []string{"docs/operations.md", "docs/troubleshooting.md"} {
+		text, err := os.ReadFile(filepath.Join("../..", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range namedCommand.FindAllStringSubmatch(string(text), -1) {
+			words := strings.Fields(m[1])
+			n := 0
+			// A word of two commands is one, a third is a name.
+			for n < len(words) && n < 2 && commandWord.MatchString(words[n]) {
+				n++
+			}
+			command := strings.Join(words[:n], " ")
+			if _, ok := helps[command]; !ok {
+				out, errOut, code := weir(t, t.TempDir(), append(strings.Fields(command), "--help")...)
+				if code != 0 || !strings.Contains(out, "weir "+command) {
+					t.Errorf("%s: `weir %s`: there is no such command: %s", file, m[1], errOut)
+				}
+				helps[command] = out
+			}
+			for _, w := range words[n:] {
+				if commandFlag.MatchString(w) && !strings.Contains(helps[command], w+" ") {
+					t.Errorf("%s: `weir %s`: there is no %s", file, m[1], w)
+				}
+			}
+		}
+	}
+	if len(helps) < 10 {
+		t.Errorf("only %d commands were found", len(helps))
+	}
+}
+
 func runDocumented(t *testing.T, b block, line, dir, server string) {
 	t.Helper()
 	switch {

@@ -248,6 +248,8 @@ func TestQueries(t *testing.T) {
 	}
 }
 
+var heading = regexp.MustCompile(`(?m)^### (Weir\w+)$`)
+
 var alertName = regexp.MustCompile(`(?m)^\s+- alert: (\w+)$`)
 
 // Each alert comes when it should and not else, by Prometheus itself; the
@@ -280,8 +282,13 @@ func TestAlerts(t *testing.T) {
 		if n := len(regexp.MustCompile(`alertname: `+m[1]+`\b`).FindAllString(string(tests), -1)); n < 2 {
 			t.Errorf("%s has %d tests", m[1], n)
 		}
-		if !strings.Contains(string(guide), "| `"+m[1]+"` |") {
+		if !strings.Contains(string(guide), "\n### "+m[1]+"\n") {
 			t.Errorf("docs/operations.md does not say what %s means", m[1])
+		}
+	}
+	for _, m := range heading.FindAllStringSubmatch(string(guide), -1) {
+		if !strings.Contains(string(rules), "- alert: "+m[1]+"\n") {
+			t.Errorf("docs/operations.md has a section on %s, which is no alert", m[1])
 		}
 	}
 	if len(names) < 8 {

@@ -43,14 +43,22 @@ type Reading struct {
 	Sources []Source
 	Queues  []Queue
 	Plugins []Plugin
+	// Ready: events are taken and delivered.
+	Ready bool
+	// Free is the free space of the store's disk in bytes, and MinFree that below which
+	// events are refused.
+	Free, MinFree int64
+	// Replays that have not ended.
+	Replays int
 }
 
 // Source counts what came in through one.
 type Source struct {
 	Name string
-	// Taken counts events, Refused requests by the code of their problem.
-	Taken   uint64
-	Refused map[string]uint64
+	// Taken counts events, Repeated those that were there before, and Refused requests
+	// by the code of their problem.
+	Taken, Repeated uint64
+	Refused         map[string]uint64
 }
 
 // Queue is what waits for one destination.
@@ -68,6 +76,8 @@ type Plugin struct {
 	// Seconds is the time that all calls took.
 	Seconds float64
 	Fuel    uint64
+	// Held: it is called now and then only, because it failed again and again.
+	Held bool
 }
 
 // Metrics is the registry with all that is counted. Its methods may be called from

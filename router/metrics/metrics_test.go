@@ -66,6 +66,8 @@ func TestNames(t *testing.T) {
 		"weir_attempt_duration_seconds": "destination", "weir_delivery_latency_seconds": "destination",
 		"weir_queue_depth": "destination", "weir_queue_oldest_seconds": "destination",
 		"weir_plugin_calls_total": "plugin verdict", "weir_plugin_duration_seconds": "plugin", "weir_plugin_fuel_used_total": "plugin",
+		"weir_plugin_held": "plugin", "weir_events_duplicates_total": "source", "weir_ready": "", "weir_replays_running": "",
+		"weir_store_free_bytes": "", "weir_store_min_free_bytes": "", "weir_time_seconds": "",
 		"weir_route_matches_total": "route", "weir_route_errors_total": "route",
 		"weir_store_sync_duration_seconds": "", "weir_config_last_reload_success": "", "weir_config_info": "sha256",
 	}

@@ -455,6 +455,13 @@ func (s *Store) Err() error {
 	return nil
 }
 
+// Space gives the free space of the store's disk in bytes, and that below which records
+// with events are refused: min_free, or more where the store's own work needs it.
+func (s *Store) Space() (free, least int64, err error) {
+	free, err = s.room.told(s.opts.Path)
+	return free, max(s.room.minFree, s.room.need.Load()), err
+}
+
 // Close waits for commits under way and closes the database. Reads must have
 // ended.
 func (s *Store) Close() error {
