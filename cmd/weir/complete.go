@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mattn/go-runewidth"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -22,6 +23,8 @@ import (
 const (
 	completeFor  = 2 * time.Second
 	completeMost = 100
+	// aboutWidth is how many columns of what tells a name from others are shown.
+	aboutWidth = 60
 )
 
 // completion offers names of the running router to a shell. Where none answers, or
@@ -49,11 +52,20 @@ func (g *globals) names(list func(ctx context.Context, c *client) ([]string, err
 		var fit []string
 		for _, name := range all {
 			if strings.HasPrefix(name, typed) && len(fit) < completeMost {
-				fit = append(fit, printable(name))
+				fit = append(fit, briefly(name))
 			}
 		}
 		return fit, cobra.ShellCompDirectiveNoFileComp
 	}
+}
+
+// briefly is a name, and what tells it from others, as one short line.
+func briefly(name string) string {
+	name, about, told := strings.Cut(strings.ReplaceAll(printable(name), "\n", " "), "\t")
+	if !told {
+		return name
+	}
+	return name + "\t" + runewidth.Truncate(about, aboutWidth, "…")
 }
 
 // once keeps a completion to the first argument.

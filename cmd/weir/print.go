@@ -71,7 +71,11 @@ func (t *table) flush() {
 	fitting := t.headed && t.width > 0
 	widths := t.widths()
 	if fitting {
-		widths = t.fit()
+		if widths = t.fit(); widths == nil {
+			t.blocks()
+			t.rows, t.headed = nil, false
+			return
+		}
 	}
 	for n, cells := range t.rows {
 		var line strings.Builder
@@ -121,20 +125,84 @@ func (t *table) widths() []int {
 }
 
 // fit makes the columns fit the terminal: long ones are shortened, then times lose
-// their fractions, and so on. What is copied from a table stays whole; where that is
-// still too much, lines break.
+// their fractions, and so on, and then columns go that say nothing. What is copied from
+// a table stays whole. It gives nil where that is still too much.
 func (t *table) fit() []int {
-	var widths []int
+	all := t.rows
+	for range 2 {
+		t.rows = make([][]string, len(all))
+		for i := range all {
+			t.rows[i] = slices.Clone(all[i])
+		}
+		if widths := t.narrow(); widths != nil {
+			return widths
+		}
+		all = telling(all)
+	}
+	t.rows = all
+	return nil
+}
+
+// narrow shortens columns and times step by step, until all fit, or gives nil.
+func (t *table) narrow() []int {
 	for _, step := range []struct{ narrowest, from, to int }{
 		{16, 0, len(clockLayout)}, {16, 0, len("2006-01-02 15:04:05")}, {6, 0, len("2006-01-02 15:04:05")}, {6, len("2006-01-02 "), len("2006-01-02 15:04:05")},
 	} {
 		t.cutTimes(step.from, step.to)
-		widths = t.widths()
+		widths := t.widths()
 		if shorten(widths, t.rows[0], t.width, step.narrowest) {
-			break
+			return widths
 		}
 	}
-	return widths
+	return nil
+}
+
+// telling leaves out the columns that have nothing, or 0, in each row.
+func telling(rows [][]string) [][]string {
+	var columns []int
+	for i := range rows[0] {
+		if slices.ContainsFunc(rows[1:], func(cells []string) bool { return cells[i] != "" && cells[i] != "0" }) {
+			columns = append(columns, i)
+		}
+	}
+	if len(columns) == 0 {
+		return rows
+	}
+	out := make([][]string, len(rows))
+	for n, cells := range rows {
+		for _, i := range columns {
+			out[n] = append(out[n], cells[i])
+		}
+	}
+	return out
+}
+
+// blocks writes each row as lines of a name and a value, for terminals that are too
+// narrow for columns.
+func (t *table) blocks() {
+	head, margin := t.rows[0], 0
+	for _, name := range head {
+		margin = max(margin, runewidth.StringWidth(name))
+	}
+	for n, cells := range t.rows[1:] {
+		if n > 0 {
+			t.write("")
+		}
+		for i, c := range cells {
+			if c == "" {
+				continue
+			}
+			if c = strings.ReplaceAll(c, "\n", " "); !whole(head[i]) {
+				c = runewidth.Truncate(c, max(1, t.width-margin-gap), "…")
+			}
+			t.write(t.paint(bold, head[i]) + strings.Repeat(" ", margin-runewidth.StringWidth(head[i])+gap) + t.cell(n+1, head[i], c))
+		}
+	}
+}
+
+// whole says of a column that it is not shortened: what people copy.
+func whole(head string) bool {
+	return slices.Contains([]string{"ID", "NAME", "RECEIVED", "CREATED"}, head)
 }
 
 // cutTimes leaves a part of each time, which may have lost its end before.
@@ -155,8 +223,7 @@ func shorten(widths []int, head []string, width, narrowest int) bool {
 		sum, widest := gap*(len(widths)-1), -1
 		for i, w := range widths {
 			sum += w
-			whole := i < len(head) && slices.Contains([]string{"ID", "NAME", "RECEIVED", "CREATED"}, head[i])
-			if !whole && w > narrowest && (widest < 0 || w > widths[widest]) {
+			if !(i < len(head) && whole(head[i])) && w > narrowest && (widest < 0 || w > widths[widest]) {
 				widest = i
 			}
 		}

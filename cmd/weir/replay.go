@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
+	"os/signal"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -85,6 +88,9 @@ func replayMany(ctx context.Context, cmd *cobra.Command, g *globals, c *client, 
 		return err
 	}
 	if !o.DryRun && !detach {
+		ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		goesOn := fmt.Errorf("the replay goes on by itself: weir replay show %[1]s says how far it is, weir replay cancel %[1]s ends it", r.ID)
 		bar := newProgress(cmd.ErrOrStderr(), int(r.Total), r.ID)
 		defer bar.end()
 		for {
@@ -94,10 +100,12 @@ func replayMany(ctx context.Context, cmd *cobra.Command, g *globals, c *client, 
 			}
 			select {
 			case <-ctx.Done():
-				return fmt.Errorf("the replay goes on by itself: weir replay show %s, or cancel", r.ID)
+				return goesOn
 			case <-time.After(200 * time.Millisecond):
 			}
-			if err := c.get(ctx, "/api/replays/"+url.PathEscape(r.ID), nil, &r); err != nil {
+			if err := c.get(ctx, "/api/replays/"+url.PathEscape(r.ID), nil, &r); ctx.Err() != nil {
+				return goesOn
+			} else if err != nil {
 				return fmt.Errorf("%w; the replay is kept: weir replay show %s", err, r.ID)
 			}
 		}

@@ -163,7 +163,7 @@ func (t *tail) show(name, data string) error {
 		if m.Count > 0 {
 			what = fmt.Sprintf("%d lines are missing", m.Count)
 		}
-		_, err := fmt.Fprintln(t.notes, what+": more happened than could be shown")
+		_, err := fmt.Fprintln(t.notes, what+": more happened than could be shown, or the router was started anew")
 		return err
 	}
 	if t.g.output == "json" {

@@ -84,7 +84,7 @@ route "all" {
 	if strings.Contains(piped, "…") || strings.Contains(piped, "\x1b") || !strings.Contains(piped, "order.with.a.rather.long.name.of.its.type") {
 		t.Errorf("in a pipe:\n%s", piped)
 	}
-	for _, columns := range []int{80, 100, 140} {
+	for _, columns := range []int{40, 80, 100, 140} {
 		out := onTerminal(t, columns, []string{"NO_COLOR=1"}, "dead-letters", "ls", "-c", config)
 		for line := range strings.Lines(out) {
 			if n := len([]rune(strings.TrimRight(line, "\n"))); n > columns {
