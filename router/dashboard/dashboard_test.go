@@ -241,7 +241,7 @@ func TestPages(t *testing.T) {
 		"/ui/events?text=nowhere": {"No event fits."},
 		"/ui/events?destination=crm&status=dead&since=2h": {">big<", "Searched 1 event"},
 		"/ui/events/small":                          {"event.data.total is 80, not &gt; 100", "route orders", "to archive"},
-		"/ui/events/big":                            {"answered 503", "gave up after the last attempt", "&lt;script&gt;alert(1)", "Send it now", "curl"},
+		"/ui/events/big":                            {"crm is failing: answered 503 since", "answered 503", "gave up after the last attempt", "&lt;script&gt;alert(1)", "Send it now", "curl"},
 		"/ui/deliveries":                            {"crm", "archive", "delivered", "dead"},
 		"/ui/deliveries?status=dead":                {"crm"},
 		"/ui/events?status=sending":                 {"<option selected>sending", "No event fits"},

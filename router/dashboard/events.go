@@ -1,11 +1,14 @@
 package dashboard
 
 import (
+	"errors"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/weirhq/weir/router/api"
+	"github.com/weirhq/weir/router/problem"
 )
 
 // eventsPage is the list of events.
@@ -49,10 +52,44 @@ type eventPage struct {
 	Destinations []string
 	// Stuck are the deliveries that somebody may want to send, Sum says how the rest
 	// stands, and Tone how good that is.
-	Stuck     []api.Delivery
+	Stuck     []stuck
 	Sum, Tone string
 	Curl      string
 	Path      string
+}
+
+// stuck is a delivery that has not gone well, and Lane what is wrong with its
+// destination, where that is not well either: then sending again is not enough.
+type stuck struct {
+	api.Delivery
+	Lane string
+}
+
+// shownLanes is of how many destinations an event's page says what is wrong.
+const shownLanes = 10
+
+// lanes says it.
+func (p *eventPage) lanes(v *visit) error {
+	words := map[string]string{}
+	for i := range p.Stuck {
+		name := p.Stuck[i].Destination
+		text, known := words[name]
+		if !known && name != "" && len(words) < shownLanes {
+			var d api.Destination
+			var gone *problem.Problem
+			switch err := v.get("/api/destinations/"+url.PathEscape(name), nil, &d); {
+			case errors.As(err, &gone) && gone.Status == http.StatusNotFound:
+			case err != nil:
+				return err
+			case d.Status != "active":
+				is, then := inWords(v.d.now(), &d)
+				text = name + " is " + d.Status + ": " + is + "; " + then + "."
+			}
+			words[name] = text
+		}
+		p.Stuck[i].Lane = text
+	}
+	return nil
 }
 
 func oneEvent(v *visit) (*view, error) {
@@ -64,7 +101,7 @@ func oneEvent(v *visit) (*view, error) {
 	for _, r := range p.Routes {
 		for _, d := range r.Deliveries {
 			if d.Status == "dead" || d.Status == "retrying" {
-				p.Stuck = append(p.Stuck, d)
+				p.Stuck = append(p.Stuck, stuck{Delivery: d})
 			}
 			if d.Destination != "" && !slices.Contains(p.Destinations, d.Destination) {
 				p.Destinations = append(p.Destinations, d.Destination)
@@ -75,6 +112,9 @@ func oneEvent(v *visit) (*view, error) {
 		} else {
 			p.Others = append(p.Others, r)
 		}
+	}
+	if err := p.lanes(v); err != nil {
+		return nil, err
 	}
 	p.Sum, p.Tone = p.sum()
 	p.Path = "/ui/events/" + url.PathEscape(p.Event.ID) + "?" + url.Values{"source": {p.Event.Source}}.Encode()

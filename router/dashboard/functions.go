@@ -45,6 +45,7 @@ func (d *Dashboard) functions() template.FuncMap {
 		"fault":      faultWord,
 		"progress":   progress,
 		"shade":      shade,
+		"reason":     reasonBeside,
 		"last":       func(i, all int) bool { return i == all-1 },
 		"titled": func(title string, rows []api.StatsRow) map[string]any {
 			return map[string]any{"Title": title, "Rows": rows}
@@ -365,6 +366,16 @@ func diffLines(diff string) []diffLine {
 		all = append(all, l)
 	}
 	return all
+}
+
+// reasonBeside is why a route did not take an event, where none of its terms says so.
+func reasonBeside(r api.RouteVerdict) string {
+	for _, t := range r.Terms {
+		if t.Reason == r.Reason {
+			return ""
+		}
+	}
+	return r.Reason
 }
 
 // routeName says what a route is: a registered webhook is one, too.

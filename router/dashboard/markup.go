@@ -145,7 +145,7 @@ func (m *markup) outcome(d *api.Delivery) {
 	if n := len(d.Attempts); n > 0 {
 		last := &d.Attempts[n-1]
 		m.text(describeOutcome(last.Outcome, last.Status))
-		m.raw(` <span class="quiet">in `)
+		m.raw(` <span class="quiet whole">in `)
 		m.raw(written(milliseconds(last.LatencyMS)))
 		if last.Number > 1 || last.Outcome != "delivered" { // at once is how it should be
 			m.raw(`, attempt `)
