@@ -247,6 +247,7 @@ func printEvent(t *table, e *api.Event) {
 	t.pair("source", e.Source)
 	t.pair("subject", e.Subject)
 	t.pair("tenant", e.Tenant)
+	t.pair("reply to", e.Cause)
 	t.pair("time", e.Time.Format(time.RFC3339Nano))
 	t.pair("received", e.Received.Format(time.RFC3339Nano))
 	t.pair("content type", e.ContentType)

@@ -114,6 +114,9 @@ func printExplanation(t *table, e *api.Explanation, unsent bool) {
 	case e.RoutedBy != e.Current:
 		t.line("It was routed by another configuration than the current one; reasons of routes that did not match are by the current one: " + e.Lost + ".")
 	}
+	if e.Event.Cause != "" {
+		t.line("It is a reply to " + e.Event.Cause + ".")
+	}
 	for _, name := range e.SecretsChanged {
 		t.line("The secret of " + name + " has changed since: attempts are signed with the one of now.")
 	}
@@ -141,12 +144,20 @@ func printExplanation(t *table, e *api.Explanation, unsent bool) {
 		}
 		for j := range r.Deliveries {
 			d := &r.Deliveries[j]
-			t.line("    → " + destinationOf(d) + "  " + statusOf(d) + "  " + d.ID)
-			if d.Kind == "routing" && d.Note != "" {
+			line := "    → " + destinationOf(d) + "  " + statusOf(d) + "  " + d.ID
+			if d.Replay != "" {
+				line += "  replay " + d.Replay
+			}
+			t.line(line)
+			if d.Note != "" {
 				t.line("        " + indented(d.Note, "        "))
 			}
 			printAttempts(t, "        ", d)
 		}
+	}
+	for i := range e.Replies {
+		r := &e.Replies[i]
+		t.line("An answer became the event " + r.ID + "  " + r.Type + "  from " + r.Source)
 	}
 	if e.MoreWebhooks > 0 {
 		t.line(fmt.Sprintf("… and %d more registered webhooks took it; --destination shows one", e.MoreWebhooks))
