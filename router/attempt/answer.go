@@ -185,7 +185,9 @@ func (h *reader) fields(f *fields) error {
 			if first || !validValue(line) {
 				return errField
 			}
-			h.value = append(append(h.value, ' '), bytes.Trim(line, " \t")...)
+			if name != "" {
+				h.value = append(append(h.value, ' '), trim(line)...)
+			}
 			continue
 		}
 		f.set(name, h.value)
@@ -193,9 +195,21 @@ func (h *reader) fields(f *fields) error {
 		if !ok || !validName(key) || !validValue(value) {
 			return errField
 		}
-		name = known(key)
-		h.value = append(h.value[:0], bytes.Trim(value, " \t")...)
+		if name = known(key); name != "" {
+			h.value = append(h.value[:0], trim(value)...)
+		}
 	}
+}
+
+// trim is bytes.Trim of spaces and tabs, at less cost than a set of bytes has.
+func trim(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
+		b = b[1:]
+	}
+	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
+		b = b[:len(b)-1]
+	}
+	return b
 }
 
 // known returns one of the names above, or "".
@@ -220,11 +234,14 @@ func known(key []byte) string {
 }
 
 func (f *fields) set(name string, value []byte) {
-	value = bytes.Trim(value, " \t") // where it was folded
+	if name == "" {
+		return
+	}
+	value = trim(value) // where it was folded
 	switch name {
 	case fieldConnection:
 		for token := range bytes.SplitSeq(value, []byte{','}) {
-			switch token = bytes.Trim(token, " \t"); {
+			switch token = trim(token); {
 			case bytes.EqualFold(token, []byte("close")):
 				f.close = true
 			case bytes.EqualFold(token, []byte("keep-alive")):

@@ -147,6 +147,8 @@ func FuzzAnswer(f *testing.F) {
 		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 503 x\r\nRetry-After: 7\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nA: b\r\n\r\n",
 		"HTTP/1.1 204 x\nContent-Length: 1\nContent-Length: 01\n\n",
 		"HTTP/1.1 200\r\nA:\r\n b\r\n\r\nok",
+		"HTTP/1.1 200\nTransfer-Encoding: chunked\n\n2\r\nok\r\n0\r\n\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: \r\n\t2 \r\nX: a\r\n b\r\nConnection:\tclose\t\r\n\r\nok",
 	} {
 		f.Add([]byte(text))
 	}
@@ -168,6 +170,9 @@ func FuzzAnswer(f *testing.F) {
 				continue
 			}
 			all, err := io.ReadAll(want.Body)
+			if err != nil && a.length == chunked && bytes.Count(text, []byte{'\n'}) > bytes.Count(text, []byte("\r\n")) {
+				return // where no other line needs it, a trailer's last one needs CR LF there
+			}
 			if err != nil {
 				t.Fatalf("net/http: %v", err)
 			}

@@ -104,8 +104,8 @@ func (s *httpSender) request(x *exchange, d *Delivery, authorization string) err
 		if f.value == "" {
 			continue
 		}
-		if err := checkField(f.name, f.value); err != nil {
-			return err
+		if !event.ValidHeaderValue(f.value) {
+			return checkField(f.name, f.value)
 		}
 		b = appendField(b, f.name, f.value)
 	}

@@ -68,5 +68,10 @@ func ValidHeaderValue(s string) bool {
 			return false
 		}
 	}
-	return strings.Trim(s, " \t") == s && utf8.ValidString(s)
+	if s != "" && (blank(s[0]) || blank(s[len(s)-1])) {
+		return false
+	}
+	return utf8.ValidString(s)
 }
+
+func blank(c byte) bool { return c == ' ' || c == '\t' }
