@@ -11,13 +11,20 @@ import (
 	"github.com/weirhq/weir/router/store"
 )
 
-// backlog knows of late when the oldest event came that waits in each of many lanes:
-// pages, scrapes and commands ask for all of them, and to look them up for thousands
-// takes as long as a page may take whole. The zero value is ready.
+// backlog knows when the oldest event came that waits in each of many lanes: pages,
+// scrapes and commands ask for all of them, and to look them up for thousands takes as
+// long as a page may take whole. The zero value is ready.
 type backlog struct {
 	mu     sync.Mutex
-	oldest map[string]time.Time
+	oldest map[string]oldest
 	until  time.Time // when all are looked up anew
+}
+
+// oldest is when the oldest event of a lane came, while its counts were these: as long
+// as they are, nothing of it has ended.
+type oldest struct {
+	at     time.Time
+	counts store.Counts
 }
 
 const (
@@ -31,8 +38,9 @@ const (
 
 // oldestOf gives when the oldest event was received that waits in each of some lanes.
 // Those where none does any more, and those that can't be read, are left out; the
-// error is of the latter.
-func (r *Router) oldestOf(ctx context.Context, lanes []string) (map[string]time.Time, error) {
+// error is of the latter. Of many lanes, it is as it was some seconds ago where more
+// than a few of them have changed since.
+func (r *Router) oldestOf(ctx context.Context, lanes []store.Lane) (map[string]time.Time, error) {
 	all, errs := make(map[string]time.Time, len(lanes)), []error(nil)
 	look := func(name string) (at time.Time, ok bool) {
 		at, err := r.oldest(ctx, name)
@@ -42,9 +50,9 @@ func (r *Router) oldestOf(ctx context.Context, lanes []string) (map[string]time.
 		return at, err == nil && !at.IsZero()
 	}
 	if len(lanes) <= fewLanes {
-		for _, name := range lanes {
-			if at, ok := look(name); ok {
-				all[name] = at
+		for i := range lanes {
+			if at, ok := look(lanes[i].Name); ok {
+				all[lanes[i].Name] = at
 			}
 		}
 		return all, errors.Join(errs...)
@@ -54,20 +62,25 @@ func (r *Router) oldestOf(ctx context.Context, lanes []string) (map[string]time.
 	defer b.mu.Unlock()
 	began := time.Now()
 	anew := !began.Before(b.until)
-	if anew {
-		b.oldest = make(map[string]time.Time, len(lanes))
+	changed := 0
+	for i := range lanes {
+		if known, ok := b.oldest[lanes[i].Name]; ok && known.counts != lanes[i].Counts {
+			changed++
+		}
 	}
-	for _, name := range lanes {
-		at, ok := b.oldest[name]
-		if !ok {
-			if at, ok = look(name); ok {
-				b.oldest[name] = at
+	next := make(map[string]oldest, len(lanes))
+	for i := range lanes {
+		l := &lanes[i]
+		known, ok := b.oldest[l.Name]
+		if anew || !ok || known.counts != l.Counts && changed <= fewLanes {
+			if known.at, ok = look(l.Name); !ok {
+				continue
 			}
+			known.counts = l.Counts
 		}
-		if ok {
-			all[name] = at
-		}
+		next[l.Name], all[l.Name] = known, known.at
 	}
+	b.oldest = next
 	if end := time.Now(); anew {
 		b.until = end.Add(max(backlogFor, backlogOf*end.Sub(began)))
 	}
@@ -101,14 +114,15 @@ func (e engine) Waiting(ctx context.Context) (map[string]api.Waiting, error) {
 		return nil, err
 	}
 	all := map[string]api.Waiting{}
-	var names []string
+	var waiting []store.Lane
 	for i := range lanes {
-		if depth := lanes[i].Counts.Waiting + lanes[i].Counts.Retrying; depth > 0 {
-			names = append(names, lanes[i].Name)
+		// The lane of routing is no destination.
+		if depth := lanes[i].Counts.Waiting + lanes[i].Counts.Retrying; depth > 0 && lanes[i].Name != store.RoutingLane {
+			waiting = append(waiting, lanes[i])
 			all[lanes[i].Name] = api.Waiting{Depth: depth}
 		}
 	}
-	oldest, err := e.oldestOf(ctx, names)
+	oldest, err := e.oldestOf(ctx, waiting)
 	for name, at := range oldest {
 		all[name] = api.Waiting{Depth: all[name].Depth, Oldest: at.UTC()}
 	}

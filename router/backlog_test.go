@@ -40,9 +40,16 @@ func (q *queued) Event(context.Context, uint64) (*event.Event, error) {
 func TestOldestOfManyLanes(t *testing.T) {
 	st := &queued{asked: map[string]int{}}
 	r := &Router{store: st}
+	counts := map[string]store.Counts{}
+	of := func(lanes []string) (list []store.Lane) {
+		for _, name := range lanes {
+			list = append(list, store.Lane{Name: name, Counts: counts[name]})
+		}
+		return list
+	}
 	ask := func(lanes ...string) map[string]time.Time {
 		t.Helper()
-		got, err := r.oldestOf(t.Context(), lanes)
+		got, err := r.oldestOf(t.Context(), of(lanes))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,13 +78,25 @@ func TestOldestOfManyLanes(t *testing.T) {
 	if st.asked["lane-0"] != 1 || st.asked["new"] != 1 {
 		t.Errorf("looked up %d times, and a new one %d times", st.asked["lane-0"], st.asked["new"])
 	}
+	counts["lane-1"] = store.Counts{Delivered: 1}
+	ask(many...)
+	ask(many...)
+	if st.asked["lane-0"] != 1 || st.asked["lane-1"] != 2 {
+		t.Errorf("one that has changed was looked up %d times, one that has not %d times", st.asked["lane-1"], st.asked["lane-0"])
+	}
+	for _, name := range many {
+		counts[name] = store.Counts{Delivered: 2}
+	}
+	if got := ask(many...); st.asked["lane-0"] != 1 || len(got) != len(many) {
+		t.Errorf("all have changed at once, and one was looked up %d times", st.asked["lane-0"])
+	}
 	r.backlog.until = time.Time{}
 	ask(many...)
 	if st.asked["lane-0"] != 2 {
 		t.Errorf("looked up %d times after a while", st.asked["lane-0"])
 	}
 
-	got, err := r.oldestOf(t.Context(), append(many, "damaged"))
+	got, err := r.oldestOf(t.Context(), of(append(many, "damaged")))
 	if !errors.Is(err, errDamaged) || !strings.Contains(err.Error(), "damaged") || len(got) != len(many) {
 		t.Errorf("with one that can't be read: %d, %v", len(got), err)
 	}

@@ -82,8 +82,8 @@ func (e engine) Destinations(ctx context.Context, q api.DestinationQuery) (*api.
 // to are nil.
 func (e engine) total(ctx context.Context, lanes map[string]*store.Lane) (*api.DestinationTotal, error) {
 	t := &api.DestinationTotal{Statuses: map[string]int{}}
-	var waiting []string
-	for name, l := range lanes {
+	var waiting []store.Lane
+	for _, l := range lanes {
 		if l == nil {
 			continue
 		}
@@ -91,7 +91,7 @@ func (e engine) total(ctx context.Context, lanes map[string]*store.Lane) (*api.D
 		t.Depth += n
 		t.Dead += l.Counts.Dead
 		if n > 0 {
-			waiting = append(waiting, name)
+			waiting = append(waiting, *l)
 		}
 	}
 	oldest, err := e.oldestOf(ctx, waiting)

@@ -179,15 +179,19 @@ func (r *Router) queues(ctx context.Context, s *setup) ([]metrics.Queue, error) 
 		}
 		return lane
 	}
-	var names []string
+	var some []store.Lane
 	for i := range lanes {
-		q, waiting := queue(destination(lanes[i].Name)), lanes[i].Counts.Waiting+lanes[i].Counts.Retrying
+		name, waiting := lanes[i].Name, lanes[i].Counts.Waiting+lanes[i].Counts.Retrying
+		if waiting == 0 && name != store.RoutingLane && destination(name) == name && !(engine{r}).configured(name) {
+			continue // it is gone: else webhooks that come and go are series for ever
+		}
+		q := queue(destination(name))
 		q.Depth += waiting
 		if waiting > 0 {
-			names = append(names, lanes[i].Name)
+			some = append(some, lanes[i])
 		}
 	}
-	oldest, failed := r.oldestOf(ctx, names)
+	oldest, failed := r.oldestOf(ctx, some)
 	now := time.Now()
 	for name, received := range oldest {
 		q := queue(destination(name))
@@ -200,11 +204,14 @@ func (r *Router) queues(ctx context.Context, s *setup) ([]metrics.Queue, error) 
 	return out, errors.Join(failed, err)
 }
 
-// waits says how many deliveries of all lanes wait, and how old the oldest event of
-// them is.
+// waits says how many deliveries wait for all destinations, and how old the oldest
+// event of them is.
 func (r *Router) waits(ctx context.Context) (depth uint64, oldest time.Duration, err error) {
 	queues, err := r.queues(ctx, r.setup.Load())
 	for i := range queues {
+		if queues[i].Destination == store.RoutingLane {
+			continue // it is none
+		}
 		depth += queues[i].Depth
 		oldest = max(oldest, queues[i].Oldest)
 	}

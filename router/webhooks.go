@@ -223,6 +223,7 @@ func (w *webhooks) buryAll(ctx context.Context) error {
 		if err := w.registry.Bury(ctx, x); err != nil {
 			return err
 		}
+		w.metrics.Forget(x.ID)
 	}
 	return nil
 }

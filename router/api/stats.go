@@ -110,6 +110,8 @@ type StatsPoint struct {
 const (
 	maxPoints = 500
 	maxRows   = 1000
+	// maxCells bounds rows times points: what is beyond is as with top.
+	maxCells = 50_000
 )
 
 func (s *server) stats(c *fiber.Ctx) error {
@@ -148,6 +150,9 @@ func (s *server) stats(c *fiber.Ctx) error {
 			q.fail("top is a number from 1 to %d, not %q", maxRows, text)
 		}
 		top = n
+	}
+	if ask.Points > 0 {
+		top = min(top, maxCells/ask.Points)
 	}
 	several := c.Context().QueryArgs().PeekMulti("destination")
 	if len(several) > 1 {

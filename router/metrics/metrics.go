@@ -202,6 +202,23 @@ func (m *Metrics) Route(name string) *Route {
 	return r.(*Route)
 }
 
+// Forget takes a registered webhook that is gone off the metrics, where it is counted by
+// its id: else who registers and deletes again and again makes them grow for ever.
+func (m *Metrics) Forget(name string) {
+	if m.shared(name) != name {
+		return
+	}
+	m.lanes.Delete(name)
+	m.routes.Delete(name)
+	of := prometheus.Labels{"destination": name}
+	m.deliveries.DeletePartialMatch(of)
+	m.attempts.DeletePartialMatch(of)
+	m.duration.DeletePartialMatch(of)
+	m.latency.DeletePartialMatch(of)
+	m.matches.DeletePartialMatch(prometheus.Labels{"route": name})
+	m.failures.DeletePartialMatch(prometheus.Labels{"route": name})
+}
+
 // Matched counts an event that the route took.
 func (r *Route) Matched() { r.matches.Inc() }
 

@@ -115,6 +115,16 @@ func TestText(t *testing.T) {
 	if text, _, _ := filled(true).Text(""); !strings.Contains(string(text), `weir_deliveries_total{destination="wh_1",outcome="delivered"} 1`) {
 		t.Error("per_webhook does not count by id")
 	}
+	m := filled(true)
+	m.Forget("wh_1")
+	if text, _, _ := m.Text(""); strings.Contains(string(text), "wh_1") || !strings.Contains(string(text), `weir_deliveries_total{destination="wh_2",outcome="delivered"} 1`) {
+		t.Error("one that is gone is still counted, or another is not")
+	}
+	m = filled(false)
+	m.Forget("wh_1")
+	if text, _, _ := m.Text(""); !strings.Contains(string(text), `weir_deliveries_total{destination="webhooks",outcome="delivered"} 2`) {
+		t.Error("what webhooks share is forgotten with one")
+	}
 	if text, contentType, err := filled(false).Text("application/openmetrics-text; version=1.0.0"); err != nil ||
 		!strings.HasPrefix(contentType, "application/openmetrics-text") || !strings.HasSuffix(string(text), "# EOF\n") {
 		t.Error(contentType, err)

@@ -10,6 +10,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -436,6 +437,46 @@ func TestSeriesAreBounded(t *testing.T) {
 	}
 	if want := uint64(types*destinations + 3*MaxSeries); len(rows) > MaxSeries || sum != want {
 		t.Errorf("%d series with %d delivered, want %d", len(rows), sum, want)
+	}
+}
+
+// What strangers send as types and tenants takes a bounded room, and totals stay.
+func TestNamesAreBounded(t *testing.T) {
+	d := newDesk(t)
+	const n = 10_000
+	long := strings.Repeat("x", 250)
+	for i := 0; i < n; {
+		var all []Observation
+		for range 500 {
+			at := d.at.Add(-time.Duration(i/500%4) * time.Minute)
+			k := Key{Type: fmt.Sprint(long, i), Tenant: fmt.Sprint(long, i)}
+			all = append(all, Observation{At: at, Key: k, Event: true})
+			k.Destination = fmt.Sprint("destination-", i%50)
+			all = append(all, Observation{At: at, Key: k, Tried: true, Latency: time.Duration(i) * time.Millisecond, End: Delivered, SinceReceived: time.Second})
+			i++
+		}
+		d.commit(all...)
+	}
+	d.fold()
+	docs, err := d.store.Documents(t.Context(), kindSlot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, doc := range docs {
+		if len(doc.Value) > 128<<10 {
+			t.Errorf("%s takes %d bytes", doc.Name, len(doc.Value))
+		}
+	}
+	d.crash()
+	for _, window := range []time.Duration{24 * time.Hour, MaxWindow} {
+		rows := d.ask(Query{Window: window}).Rows
+		if len(rows) != 1 || rows[0].Events != n || rows[0].Delivered != n {
+			t.Errorf("%s: %+v", window, rows)
+		}
+		rows = d.ask(Query{Window: window, ByDestination: true}).Rows
+		if len(rows) != 50 || rows[7].Delivered != n/50 {
+			t.Errorf("%s: %d destinations", window, len(rows))
+		}
 	}
 }
 

@@ -50,6 +50,19 @@ func (s *series) merge(o *series) error {
 // table is a bounded set of series.
 type table map[Key]*series
 
+// full says that there is no room for another type: not for so many series, nor for
+// names as long as a stranger may send.
+func (t table) full() bool {
+	if len(t) < MaxSeries/8 || len(t) >= MaxSeries/2 {
+		return len(t) >= MaxSeries/2
+	}
+	names := 0
+	for k := range t {
+		names += len(k.Type) + len(k.Destination) + len(k.Tenant)
+	}
+	return names >= maxNames
+}
+
 // get makes room for a key, or finds the series that takes what has no room: that
 // of its destination where there is one, so that a destination's totals stay right
 // as long as possible.
@@ -65,7 +78,7 @@ func (t table) get(k Key) *series {
 	}
 	// The last rooms are for the series that take the rest.
 	switch {
-	case len(t) < MaxSeries/2 || k.Type == Other && k.Destination == Other:
+	case !t.full() || k.Type == Other && k.Destination == Other:
 	case len(t) < MaxSeries-1:
 		k = Key{Type: Other, Destination: k.Destination}
 	default:

@@ -26,6 +26,10 @@ const Accuracy = 0.01
 // MaxSeries bounds the series of one slot.
 const MaxSeries = 1000
 
+// maxNames is how many bytes of names a slot has, about, from where on types count under
+// [Other], too.
+const maxNames = 64 << 10
+
 // Other is the type, or the destination, of series that found no room.
 const Other = "(other)"
 
