@@ -62,6 +62,10 @@ func TestExplainEveryVersionOfAWebhook(t *testing.T) {
 	if status := lookUp(t, r, "/api/events/o-1/explain?destination=wh_00000000000000000000000000", &struct{}{}); status != http.StatusNotFound {
 		t.Errorf("a webhook that there never was: %d", status)
 	}
+	var p struct{ Code string }
+	if status := lookUp(t, r, "/api/events/o-1/explain?destination=wh_typo", &p); status != http.StatusNotFound || p.Code != "destination_not_found" {
+		t.Errorf("no destination at all: %d %s", status, p.Code)
+	}
 	shut(t, r)
 	r = start(t, dir, onLoopback, Options{})
 	check("started again", r)

@@ -39,7 +39,11 @@ func (s *server) explainEvent(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	out, err := s.explain(c, e, strings.Clone(c.Query("destination")))
+	destination := strings.Clone(c.Query("destination"))
+	if err := s.namesDestination(c.Context(), destination); err != nil {
+		return err
+	}
+	out, err := s.explain(c, e, destination)
 	if err != nil {
 		return err
 	}
@@ -56,6 +60,10 @@ func (s *server) explainUnsent(c *fiber.Ctx) error {
 	if q.err != nil {
 		return q.err
 	}
+	destination := q.text("destination")
+	if err := s.namesDestination(c.Context(), destination); err != nil {
+		return err
+	}
 	e, err := s.engine.Imagine(s.request(c.Context()), q.text("source"))
 	if err != nil {
 		return err
@@ -70,7 +78,7 @@ func (s *server) explainUnsent(c *fiber.Ctx) error {
 	for _, now := range table.Explain(e) {
 		out.Routes = append(out.Routes, RouteVerdict{Route: now.Route, Matched: now.Matched, Recomputed: true, Reason: now.Reason, Terms: terms(now)})
 	}
-	destination, few := q.text("destination"), s.engine.Webhooks().Len() <= allWebhooks
+	few := s.engine.Webhooks().Len() <= allWebhooks
 	if webhook.IsID(destination) && s.engine.Webhooks().IsGone(destination) {
 		return webhookNotFound(destination)
 	}
@@ -99,6 +107,16 @@ func (s *server) explainUnsent(c *fiber.Ctx) error {
 		}
 	}
 	return give(c, out)
+}
+
+// namesDestination is a problem for a name that is no destination's, empty excepted. Registered
+// webhooks are looked for by the event: one may have been deleted since.
+func (s *server) namesDestination(ctx context.Context, destination string) error {
+	if destination == "" || webhook.IsID(destination) {
+		return nil
+	}
+	_, err := s.engine.Destination(ctx, destination)
+	return err
 }
 
 func webhookNotFound(id string) *problem.Problem {
