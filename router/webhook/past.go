@@ -264,11 +264,11 @@ func (r *Registry) resealPast(ctx context.Context) error {
 // commits what do gives for them.
 func (r *Registry) eachPast(ctx context.Context, kind string, do func(*store.Document) (*store.Document, error)) error {
 	for from := ""; ; {
-		list, err := r.store.DocumentsFrom(ctx, kind, from, pastStep)
+		list, err := r.store.DocumentsFrom(ctx, kind, from, r.step)
 		if err != nil {
 			return err
 		}
-		all := len(list) < pastStep
+		all := len(list) < r.step
 		if len(list) > 0 && list[0].Name == from {
 			list = list[1:] // the last one of those before
 		}

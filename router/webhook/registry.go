@@ -90,6 +90,7 @@ type Registry struct {
 	// begun has, of webhooks that were changed since the start, what index.Again was when
 	// they began to take what they take. Whoever holds changing may use it.
 	begun map[string]uint64
+	step  int // pastStep, but for tests
 
 	mu   sync.RWMutex
 	byID map[string]*Webhook
@@ -109,7 +110,7 @@ func Open(ctx context.Context, st store.Store, index *routing.Webhooks, o Option
 	}
 	r := &Registry{
 		store: st, index: index, keyring: o.Keyring, o: o,
-		byID: map[string]*Webhook{}, uids: map[string]string{}, gone: map[string]*Webhook{}, begun: map[string]uint64{},
+		byID: map[string]*Webhook{}, uids: map[string]string{}, gone: map[string]*Webhook{}, begun: map[string]uint64{}, step: pastStep,
 	}
 	docs, err := st.Documents(ctx, Kind)
 	if err != nil {
