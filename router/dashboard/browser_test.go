@@ -107,6 +107,20 @@ plugin "slack" {
 			d.publish("second", "order.paid", `{"total": 999}`)
 		case "/more":
 			d.publish("third", "user.created", `{"name": "grace"}`)
+		case "/pause", "/resume":
+			req, err := http.NewRequestWithContext(r.Context(), http.MethodPost, d.base+"/api/destinations/archive"+r.URL.Path, strings.NewReader("{}"))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			req.Header.Set("Authorization", "Bearer all-of-it-0123456789")
+			req.Header.Set("Content-Type", "application/json")
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			res.Body.Close()
 		case "/mend":
 			d.broken.Store(false)
 		}
@@ -162,8 +176,17 @@ plugin "slack" {
 		{"do": "see", "what": "#list a:focus", "text": "small"},
 		{"do": "press", "text": "Control+k"},
 		{"do": "see", "what": "#list a", "text": "third"},
+		// Nor does a button become another one under the pointer.
+		{"do": "open", "path": "/ui/destinations/archive"},
+		{"do": "see", "what": "#live", "text": "live"},
+		{"do": "hover", "what": ".actions form button"},
+		{"do": "tell", "url": stage.URL + "/pause"},
+		{"do": "see", "what": "h1 .badge", "text": "paused"},
+		{"do": "see", "what": ".actions button:hover", "text": "Pause"},
+		{"do": "tell", "url": stage.URL + "/resume"},
+		{"do": "see", "what": "h1 .badge", "text": "active"},
 		// Only a name in the data is known, and what was opened is closed by its key.
-		{"do": "press", "text": "g r a c e Enter"},
+		{"do": "press", "text": "Control+k g r a c e Enter"},
 		{"do": "click", "what": "#list a"},
 		{"do": "see", "what": "h1", "text": "third"},
 		{"do": "press", "text": "Control+k"},

@@ -108,17 +108,20 @@ function occupied(part) {
 }
 
 // update puts what is new in its place. What comes in above what somebody points at
-// does not move it: the page is scrolled by as much.
+// does not move it: the page is scrolled by as much, and where there is nothing to
+// scroll, room is left until they point elsewhere.
 function update(fresh) {
   const stays = pointed();
   const focused = document.activeElement;
   const was = stays?.getBoundingClientRect().top;
   merge(main, fresh);
-  if (stays?.isConnected) {
-    const moved = stays.getBoundingClientRect().top - was;
-    if (Math.abs(moved) >= 1) {
-      scrollBy({ top: moved, behavior: "instant" });
-    }
+  main.style.marginTop = "";
+  const moved = () => (stays?.isConnected ? stays.getBoundingClientRect().top - was : 0);
+  if (Math.abs(moved()) >= 1) {
+    scrollBy({ top: moved(), behavior: "instant" });
+  }
+  if (moved() <= -1) {
+    main.style.marginTop = `${-moved()}px`;
   }
   if (focused !== document.activeElement && focused.isConnected) {
     focused.focus({ preventScroll: true }); // it was moved

@@ -120,6 +120,9 @@ try {
           await page.keyboard.press(key);
         }
         break;
+      case "hover":
+        await page.hover(step.what);
+        break;
       case "focus":
         await page.focus(step.what);
         break;
