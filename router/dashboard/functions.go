@@ -119,7 +119,12 @@ func span(d time.Duration) string {
 
 // plural is a number with its noun.
 func plural(n any, noun string) string {
-	text := fmt.Sprint(n)
+	text := ""
+	if few, ok := n.(int); ok {
+		text = strconv.Itoa(few)
+	} else {
+		text = fmt.Sprint(n)
+	}
 	if text == "1" {
 		return "1 " + noun
 	}
@@ -231,11 +236,11 @@ func describeOutcome(outcome string, status int) string {
 	switch outcome {
 	case "delivered":
 		if status != 0 {
-			return fmt.Sprintf("answered %d", status)
+			return "answered " + strconv.Itoa(status)
 		}
 		return "delivered"
 	case "status":
-		return fmt.Sprintf("answered %d", status)
+		return "answered " + strconv.Itoa(status)
 	case "dns":
 		return "its name could not be resolved"
 	case "refused":

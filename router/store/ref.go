@@ -40,7 +40,10 @@ func (r Ref) String() string {
 	var b [12]byte
 	binary.BigEndian.PutUint64(b[:8], r.Position)
 	binary.BigEndian.PutUint32(b[8:], r.Index)
-	return deliveryPrefix + refEncoding.EncodeToString(b[:])
+	var id [len(deliveryPrefix) + 20]byte
+	copy(id[:], deliveryPrefix)
+	refEncoding.Encode(id[len(deliveryPrefix):], b[:])
+	return string(id[:])
 }
 
 // ParseRef reads a delivery id.

@@ -38,6 +38,7 @@ type statuses struct {
 	encoded []byte // lent by the cursor
 	head    codec.Head
 	event   *event.Event
+	origin  origin // of the last status
 
 	routings []*codec.Routing // the last one is the newest
 	// groupedIn is where no routing has a row of its own.
@@ -166,7 +167,7 @@ func (c *statuses) of(ref store.Ref, all bool) (*store.DeliveryStatus, error) {
 	if err != nil {
 		return nil, err
 	}
-	st := statusOf(originOf(h), r, ref.Index, row)
+	st := statusOf(c.originOf(h), r, ref.Index, row)
 	if n := len(st.Attempts); !all && n > 1 {
 		st.Attempts = st.Attempts[n-1:]
 	}
@@ -179,8 +180,18 @@ type origin struct {
 	received                time.Time
 }
 
-func originOf(h *codec.Head) origin {
-	return origin{string(h.ID), string(h.Type), string(h.Source), string(h.Tenant), h.Received}
+// originOf gives that of an event. What it has in common with the last one needs no more
+// memory.
+func (c *statuses) originOf(h *codec.Head) origin {
+	same := func(last string, b []byte) string {
+		if string(b) == last {
+			return last
+		}
+		return string(b)
+	}
+	o := &c.origin
+	*o = origin{same(o.id, h.ID), same(o.typ, h.Type), same(o.source, h.Source), same(o.tenant, h.Tenant), h.Received}
+	return *o
 }
 
 func statusOf(e origin, r *codec.Routing, index uint32, row *codec.Delivery) *store.DeliveryStatus {
@@ -254,30 +265,28 @@ func (c *statuses) row(ref store.Ref) (*codec.Delivery, error) {
 	if c.rows == nil {
 		c.rows = &sparse{v: c.v}
 	}
-	bucket := c.v.bucketOf(ref.Position)
-	b, err := c.rows.get(bucket, ref)
+	b, err := c.rows.get(c.v.bucketOf(ref.Position), ref)
 	if err == nil && b == nil {
 		err = store.ErrNotFound
 	}
 	if err != nil {
 		return nil, err
 	}
-	return decodeDelivery(deliveryKey(bucket, ref), b)
+	return c.v.decodeDelivery(ref, b)
 }
 
 func (v *view) delivery(ref store.Ref) (*codec.Delivery, error) {
-	key := deliveryKey(v.bucketOf(ref.Position), ref)
-	b, err := get(v.txn, key)
+	b, err := get(v.txn, deliveryKey(v.bucketOf(ref.Position), ref))
 	if err != nil {
 		return nil, err
 	}
-	return decodeDelivery(key, b)
+	return v.decodeDelivery(ref, b)
 }
 
-func decodeDelivery(key, b []byte) (*codec.Delivery, error) {
+func (v *view) decodeDelivery(ref store.Ref, b []byte) (*codec.Delivery, error) {
 	d, err := codec.DecodeDelivery(b)
 	if err != nil {
-		return nil, malformed(key, err)
+		return nil, malformed(deliveryKey(v.bucketOf(ref.Position), ref), err)
 	}
 	return d, nil
 }

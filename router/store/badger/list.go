@@ -168,7 +168,7 @@ func (s *Store) ListDeliveries(ctx context.Context, q store.DeliveryQuery) ([]*s
 	status := &statuses{v: v, many: true}
 	defer status.close()
 	fetch := v.deliveries(q, status, func(p uint64) (bool, error) { return f.of(status, p) })
-	var list []*store.DeliveryStatus
+	list := make([]*store.DeliveryStatus, 0, min(q.Limit, listStep))
 	// Without a filter what is asked for is enough, and one to see that there are more.
 	step := min(listStep, q.Limit+1)
 	for looked := 0; ; step = min(2*step, listStep) {

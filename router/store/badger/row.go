@@ -114,15 +114,21 @@ func getRow(txn *badgerdb.Txn, key []byte) ([]byte, int, error) {
 
 // itemValue reads the value at an iterator whole.
 func itemValue(txn *badgerdb.Txn, it *badgerdb.Iterator) (key, payload []byte, err error) {
+	key = it.Item().KeyCopy(nil)
+	payload, err = itemPayload(txn, it)
+	return key, payload, err
+}
+
+// itemPayload is itemValue without the key.
+func itemPayload(txn *badgerdb.Txn, it *badgerdb.Iterator) ([]byte, error) {
 	item := it.Item()
-	key = item.KeyCopy(nil)
 	value, err := item.ValueCopy(nil)
 	if err != nil {
-		return key, nil, fmt.Errorf("reading %s: %w", describe(key), err)
+		return nil, fmt.Errorf("reading %s: %w", describe(item.KeyCopy(nil)), err)
 	}
-	payload, parts, err := unseal(key, value)
+	payload, parts, err := unseal(item.Key(), value)
 	if err == nil && parts > 0 {
-		payload, err = getParts(txn, key, payload, parts)
+		payload, err = getParts(txn, item.KeyCopy(nil), payload, parts)
 	}
-	return key, payload, err
+	return payload, err
 }

@@ -51,8 +51,7 @@ func (s *sparse) get(bucket uint32, ref store.Ref) ([]byte, error) {
 	if s.none || s.low != ref {
 		return nil, nil
 	}
-	_, b, err := itemValue(s.v.txn, s.it)
-	return b, err
+	return itemPayload(s.v.txn, s.it)
 }
 
 func (s *sparse) seek(ref store.Ref) {

@@ -9,16 +9,17 @@ import (
 )
 
 // Cursor reads events of a log one at a time, in any order. It keeps the stretch of
-// a file that it read last, so that the events beside the last one cost no read. It is
-// for one goroutine, and must be closed.
+// a file that it read last, as far as it read it, so that the events beside the last
+// one cost no read. It is for one goroutine, and must be closed.
 type Cursor struct {
 	log *Log
 	w   *window
-	// The stretch that is kept: its file, its first position, and where each event of
-	// it is.
-	of    reach
-	first uint64
-	at    []span
+	// The stretch that is kept: its file, its first and last position, where each event
+	// of it is, and where the next one is that is not in at. See forget.
+	of          reach
+	first, last uint64
+	at          []span
+	next        int64
 }
 
 // span is where an event is in its file, head included.
@@ -27,6 +28,9 @@ type span struct {
 	size, note int32
 }
 
+// growth is by how much a cursor reads on in a stretch.
+const growth = 8 << 10
+
 // cursors are those that nobody uses, for their memory.
 var cursors = sync.Pool{New: func() any { return new(Cursor) }}
 
@@ -34,8 +38,12 @@ var cursors = sync.Pool{New: func() any { return new(Cursor) }}
 func (l *Log) Cursor() *Cursor {
 	c := cursors.Get().(*Cursor)
 	c.log = l
+	c.forget()
 	return c
 }
+
+// forget leaves no stretch, which is one that ends before it begins.
+func (c *Cursor) forget() { c.first, c.last, c.at = 1, 0, c.at[:0] }
 
 // Close gives back what the cursor has kept. It must not be used after it.
 func (c *Cursor) Close() {
@@ -51,7 +59,7 @@ func (c *Cursor) Close() {
 func (c *Cursor) Read(position uint64) (Event, bool, error) {
 	for {
 		ok, err := true, error(nil)
-		if position < c.first || position-c.first >= uint64(len(c.at)) {
+		if position < c.first || position > c.last {
 			ok, err = c.move(position)
 		}
 		var e Event
@@ -59,7 +67,7 @@ func (c *Cursor) Read(position uint64) (Event, bool, error) {
 			e, err = c.event(position)
 		}
 		if !ok || err != nil {
-			c.at = c.at[:0]
+			c.forget()
 		}
 		if errors.Is(err, os.ErrClosed) {
 			continue // by one who needed the file, or removed it
@@ -70,6 +78,11 @@ func (c *Cursor) Read(position uint64) (Event, bool, error) {
 
 // event reads one of the stretch.
 func (c *Cursor) event(position uint64) (Event, error) {
+	for position-c.first >= uint64(len(c.at)) {
+		if err := c.locate(); err != nil {
+			return Event{}, err
+		}
+	}
 	s := &c.at[position-c.first]
 	b, err := c.w.get(s.offset, int(s.size))
 	if err != nil {
@@ -86,9 +99,9 @@ func (r *reach) damage(position uint64, off int64, why string) error {
 	return &Damage{r.s.path, off, fmt.Sprintf("the event of position %d %s", position, why)}
 }
 
-// move reads the stretch that a position is in; false where no segment has it.
+// move begins the stretch that a position is in; false where no segment has it.
 func (c *Cursor) move(position uint64) (bool, error) {
-	c.at = c.at[:0]
+	c.forget()
 	r, ok := c.log.at(position)
 	if !ok {
 		return false, nil
@@ -100,67 +113,49 @@ func (c *Cursor) move(position uint64) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	off, end, err := c.stretch(r, position)
-	if err != nil {
-		return false, err
+	relative := uint32(position - r.s.first)
+	i := sort.Search(len(r.places), func(i int) bool { return r.places[i].position > relative }) - 1
+	if i < 0 {
+		return false, &Damage{r.s.path, headSize, "nothing says where its first event is"}
+	}
+	c.of, c.next = r, int64(r.places[i].offset)
+	c.first, c.last = r.s.first+uint64(r.places[i].position), r.last
+	end := r.end
+	if i+1 < len(r.places) {
+		c.last, end = r.s.first+uint64(r.places[i+1].position)-1, int64(r.places[i+1].offset)
 	}
 	if c.w == nil {
 		c.w = newWindow(f, r.end)
 	}
-	// Not more than the stretch, and not all of it where an event in it is large.
-	c.w.move(f, r.end, int(min(end-off, windowSize)))
-	for p := c.first; off < end && p <= r.last; p++ {
-		next, err := c.locate(p, off)
-		if err != nil && p <= position {
-			return false, err
-		}
-		if err != nil {
-			break // that of another event
-		}
-		off = next
-	}
-	if position-c.first >= uint64(len(c.at)) {
-		return false, r.damage(position, off, "is not where it should be")
-	}
-	return true, nil
+	// About as much of the stretch as is in front of the event, and the event.
+	size := end - c.next
+	size = min(size, size*int64(position-c.first+1)/int64(c.last-c.first+1)+growth/8, windowSize)
+	return true, c.w.move(f, r.end, c.next, int(size))
 }
 
-// stretch begins the one that a position is in, and says where it is in the file.
-func (c *Cursor) stretch(r reach, position uint64) (off, end int64, err error) {
-	relative := uint32(position - r.s.first)
-	i := sort.Search(len(r.places), func(i int) bool { return r.places[i].position > relative }) - 1
-	if i < 0 {
-		return 0, 0, &Damage{r.s.path, headSize, "nothing says where its first event is"}
-	}
-	c.of, c.first = r, r.s.first+uint64(r.places[i].position)
-	off, end = int64(r.places[i].offset), r.end
-	if i+1 < len(r.places) {
-		end = int64(r.places[i+1].offset)
-	}
-	return off, end, nil
-}
-
-// locate notes where an event is, which is at an offset or behind the head of its
-// group, and gives where the next one is.
-func (c *Cursor) locate(position uint64, off int64) (next int64, err error) {
+// locate notes where the next event of the stretch is, which may be behind the head of
+// its group.
+func (c *Cursor) locate() error {
+	position, off := c.first+uint64(len(c.at)), c.next
 	b, err := c.w.get(off, eventSize)
 	if err == nil && len(b) > 0 && b[0] == tagGroup {
 		if b, err = c.w.get(off, groupSize); err != nil {
-			return 0, c.of.s.unread(err)
+			return c.of.s.unread(err)
 		}
 		if g, ok := decodeGroup(c.of.s.mark, b); !ok || g.first != position {
-			return 0, c.of.damage(position, off, "is not where it should be")
+			return c.of.damage(position, off, "is not where it should be")
 		}
 		off += groupSize
 		b, err = c.w.get(off, eventSize)
 	}
 	if err != nil {
-		return 0, c.of.s.unread(err)
+		return c.of.s.unread(err)
 	}
 	note, n, ok := eventLength(b)
 	if !ok || off+int64(n) > c.of.end {
-		return 0, c.of.damage(position, off, "is not where it should be")
+		return c.of.damage(position, off, "is not where it should be")
 	}
 	c.at = append(c.at, span{off, int32(n), int32(note)})
-	return off + int64(n), nil
+	c.next = off + int64(n)
+	return nil
 }

@@ -228,6 +228,8 @@ type window struct {
 	at   int64
 	buf  []byte
 	own  *[windowSize]byte
+	// grows says that it reads on behind buf as long as own has room.
+	grows bool
 }
 
 func newWindow(f io.ReaderAt, size int64) *window {
@@ -237,9 +239,27 @@ func newWindow(f io.ReaderAt, size int64) *window {
 
 func (w *window) free() { windows.Put(w.own) }
 
-// move makes it one of another file, of which step bytes are read at a time.
-func (w *window) move(f io.ReaderAt, size int64, step int) {
-	w.f, w.size, w.step, w.at, w.buf = f, size, step, 0, w.own[:0]
+// move makes it one of another file, of which whole bytes may be read. It has size of
+// them from an offset on at once, and grows by what is behind them.
+func (w *window) move(f io.ReaderAt, whole, off int64, size int) error {
+	w.f, w.size, w.step, w.grows = f, whole, growth, true
+	w.at, w.buf = off, w.own[:0]
+	return w.more(size)
+}
+
+// more reads n more bytes into a window that has room for them, or what there is.
+func (w *window) more(n int) error {
+	end := w.at + int64(len(w.buf))
+	n = int(min(int64(n), w.size-end, windowSize-int64(len(w.buf))))
+	if n <= 0 {
+		return nil
+	}
+	got, err := w.f.ReadAt(w.own[len(w.buf):len(w.buf)+n], end)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	w.buf = w.own[:len(w.buf)+got]
+	return nil
 }
 
 // get gives n bytes from an offset on, or what there is of them, until the next call.
@@ -247,13 +267,19 @@ func (w *window) get(off int64, n int) ([]byte, error) {
 	if off >= w.at && off+int64(n) <= w.at+int64(len(w.buf)) {
 		return w.buf[off-w.at:][:n], nil
 	}
+	if have := w.at + int64(len(w.buf)); w.grows && off >= w.at && off <= have && off+int64(n) <= w.at+windowSize {
+		if err := w.more(max(int(off+int64(n)-have), w.step)); err != nil {
+			return nil, err
+		}
+		return w.buf[off-w.at : min(int(off-w.at)+n, len(w.buf))], nil
+	}
 	want := min(int64(max(n, w.step)), w.size-off)
 	if want <= 0 {
 		return nil, nil
 	}
 	b := w.own[:]
 	if want > windowSize {
-		b = make([]byte, want)
+		b, w.grows = make([]byte, want), false
 	}
 	got, err := w.f.ReadAt(b[:want], off)
 	if err != nil && !errors.Is(err, io.EOF) {
