@@ -3,9 +3,9 @@ package router
 import (
 	"context"
 	"errors"
-	"maps"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/weirhq/weir/router/api"
@@ -22,48 +22,36 @@ func (e engine) Destinations(ctx context.Context, q api.DestinationQuery) (*api.
 	if err != nil {
 		return nil, err
 	}
-	lanes := map[string]*store.Lane{}
+	var others []string // destinations of the configuration, and what is orphaned
 	for _, d := range e.setup.Load().config.Destinations {
-		lanes[d.Name] = nil
-	}
-	for _, x := range e.webhooks.registry.All() {
-		lanes[x.ID] = nil
+		others = append(others, d.Name)
 	}
 	for i := range kept {
-		l := &kept[i]
-		if _, known := lanes[l.Name]; known || l.Name != store.RoutingLane && l.Counts.Waiting+l.Counts.Retrying+l.Counts.Dead > 0 {
-			lanes[l.Name] = l
+		if l := &kept[i]; l.Name != store.RoutingLane && l.Counts.Waiting+l.Counts.Retrying+l.Counts.Dead > 0 && !e.configured(l.Name) {
+			others = append(others, l.Name)
 		}
 	}
-	state := func(name string) (string, error) {
-		st, err := e.lanes.Status(ctx, name, e.configured(name))
-		return string(st.State), err
+	slices.Sort(others)
+	var names []string
+	var states map[string]string
+	if q.After == "" || len(q.Statuses) > 0 {
+		names = merge(others, e.webhooks.registry.All())
+		if states, err = e.statesOf(ctx, names); err != nil {
+			return nil, err
+		}
+	} else { // of thousands of webhooks those that may be on the page
+		hooks, _ := e.webhooks.registry.List(webhook.Query{After: q.After, Limit: q.Limit + 1})
+		names = merge(others, hooks)
 	}
 	out := &api.DestinationList{Destinations: []api.Destination{}}
 	if q.After == "" {
-		if out.Total, err = e.total(ctx, lanes); err != nil {
+		if out.Total, err = e.total(ctx, kept, states); err != nil {
 			return nil, err
 		}
-		for name := range lanes {
-			is, err := state(name)
-			if err != nil {
-				return nil, err
-			}
-			out.Total.Statuses[is]++
-		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(lanes)) {
-		if name <= q.After {
+	for _, name := range names {
+		if name <= q.After || len(q.Statuses) > 0 && !slices.Contains(q.Statuses, states[name]) {
 			continue
-		}
-		if len(q.Statuses) > 0 {
-			is, err := state(name)
-			if err != nil {
-				return nil, err
-			}
-			if !slices.Contains(q.Statuses, is) {
-				continue
-			}
 		}
 		if len(out.Destinations) == q.Limit {
 			out.Next = out.Destinations[q.Limit-1].Name
@@ -78,13 +66,25 @@ func (e engine) Destinations(ctx context.Context, q api.DestinationQuery) (*api.
 	return out, nil
 }
 
-// total adds up what waits and is dead in lanes; those that nothing was ever posted
-// to are nil.
-func (e engine) total(ctx context.Context, lanes map[string]*store.Lane) (*api.DestinationTotal, error) {
+// merge puts names and ids of webhooks, both of which ascend, into one order.
+func merge(names []string, hooks []*webhook.Webhook) []string {
+	all := make([]string, 0, len(names)+len(hooks))
+	for _, w := range hooks {
+		for len(names) > 0 && names[0] < w.ID {
+			all, names = append(all, names[0]), names[1:]
+		}
+		all = append(all, w.ID)
+	}
+	return append(all, names...)
+}
+
+// total adds up what waits and is dead in lanes, and counts the states of destinations.
+func (e engine) total(ctx context.Context, lanes []store.Lane, states map[string]string) (*api.DestinationTotal, error) {
 	t := &api.DestinationTotal{Statuses: map[string]int{}}
 	var waiting []store.Lane
-	for _, l := range lanes {
-		if l == nil {
+	for i := range lanes {
+		l := &lanes[i]
+		if l.Name == store.RoutingLane { // it is no destination
 			continue
 		}
 		n := l.Counts.Waiting + l.Counts.Retrying
@@ -93,6 +93,9 @@ func (e engine) total(ctx context.Context, lanes map[string]*store.Lane) (*api.D
 		if n > 0 {
 			waiting = append(waiting, *l)
 		}
+	}
+	for _, state := range states {
+		t.Statuses[state]++
 	}
 	oldest, err := e.oldestOf(ctx, waiting)
 	if err != nil {
@@ -104,6 +107,53 @@ func (e engine) total(ctx context.Context, lanes map[string]*store.Lane) (*api.D
 		}
 	}
 	return t, nil
+}
+
+// laneStates knows of late in which state each of many lanes was, for the reasons of
+// backlog. The zero value is ready.
+type laneStates struct {
+	mu    sync.Mutex
+	of    map[string]string // replaced, never changed
+	until time.Time         // when all are looked up anew
+}
+
+// forget has all looked up anew: one was changed by hand.
+func (s *laneStates) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.until = time.Time{}
+}
+
+// statesOf gives the state of each destination. Where they are more than fewLanes it may
+// be that of a second ago, but for what was changed by hand.
+func (e engine) statesOf(ctx context.Context, names []string) (map[string]string, error) {
+	look := func() (map[string]string, error) {
+		all := make(map[string]string, len(names))
+		for _, name := range names {
+			st, err := e.lanes.Status(ctx, name, e.configured(name))
+			if err != nil {
+				return nil, err
+			}
+			all[name] = string(st.State)
+		}
+		return all, nil
+	}
+	if len(names) <= fewLanes {
+		return look()
+	}
+	s := &e.states
+	s.mu.Lock() // who asks meanwhile waits for the same
+	defer s.mu.Unlock()
+	began := time.Now()
+	if began.Before(s.until) && len(s.of) == len(names) {
+		return s.of, nil
+	}
+	all, err := look()
+	if err != nil {
+		return nil, err
+	}
+	s.of, s.until = all, time.Now().Add(max(backlogFor, backlogOf*time.Since(began)))
+	return all, nil
 }
 
 // Destination is one of them, or any other lane that the store knows.
@@ -222,6 +272,7 @@ func (e engine) changeLane(ctx context.Context, name string, change func(context
 	if err := change(ctx, name); err != nil {
 		return err
 	}
+	e.states.forget()
 	state := string(e.laneState(ctx, name))
 	e.log.Info("a destination was changed by hand", "destination", name, "state", state)
 	e.tellState(time.Now(), name, state, "changed by hand")

@@ -2,6 +2,7 @@ package router
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"testing"
 )
 
@@ -30,6 +31,9 @@ source "meta" {
 		{"PUT", "/api/webhooks", "GET, HEAD, POST", "method_not_allowed"},
 		{"POST", "/api/webhooks/wh_x", "GET, HEAD, DELETE, PATCH", "method_not_allowed"},
 		{"GET", "/api/reload", "POST", "method_not_allowed"},
+		{"PUT", "/", "GET, HEAD", "method_not_allowed"},
+		{"DELETE", "/ui/webhooks", "GET, HEAD, POST", "method_not_allowed"},
+		{"POST", "/assets/x.css", "", "not_found"},
 		{"GET", "/in/nobody", "", "unknown_source"},
 		{"POST", "/in/nobody", "", "unknown_source"},
 		{"PUT", "/hooks/nobody", "", "not_found"},
@@ -47,6 +51,19 @@ source "meta" {
 		}
 		if status != want || answer["code"] != c.code || header.Get("Allow") != c.allow || header.Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%s %s: %d %v, Allow %q, want %d %s %q", c.method, c.path, status, answer, header.Get("Allow"), want, c.code, c.allow)
+		}
+	}
+	// Forms of this router's pages, at paths that take none, and one that takes some.
+	for path, want := range map[string]int{"/ui/assets/x.css": http.StatusMethodNotAllowed, "/ui/events": http.StatusMethodNotAllowed, "/ui/webhooks": http.StatusBadRequest} {
+		req := httptest.NewRequest(http.MethodPost, "http://localhost"+path, nil)
+		req.Header.Set("Origin", "http://localhost")
+		res, err := r.Handler().Test(req, -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if allow := res.Header.Get("Allow"); res.StatusCode != want || want == http.StatusMethodNotAllowed && allow != "GET, HEAD" {
+			t.Errorf("a form for %s: %s, Allow %q, want %d", path, res.Status, allow, want)
 		}
 	}
 }

@@ -99,6 +99,8 @@ type Router struct {
 	outcomes outcomes
 	// backlog knows how old what waits is, where many lanes wait.
 	backlog backlog
+	// states knows in which state lanes are, where they are many.
+	states laneStates
 	// registered is what routing knows of the webhooks.
 	registered routing.Webhooks
 	webhooks   *webhooks

@@ -279,9 +279,10 @@ func New(e Engine, o Options) *fiber.App {
 	api.Get("/config", s.config)
 
 	if s.pages != nil {
-		// Forms say what they are by their type, as those of other sites do.
-		app.Post("/ui/*", func(c *fiber.Ctx) error {
-			if !sameOrigin(c.Context()) {
+		// Forms say what they are by their type, as those of other sites do. This is no
+		// route: of a path that takes no forms it is told which methods it takes.
+		app.Use("/ui", func(c *fiber.Ctx) error {
+			if c.Method() == fiber.MethodPost && !sameOrigin(c.Context()) {
 				return foreignForm()
 			}
 			return c.Next()

@@ -3,6 +3,7 @@ package badger
 import (
 	"cmp"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -284,5 +285,81 @@ func TestLargestEvent(t *testing.T) {
 	e, err := s.Event(t.Context(), 1)
 	if err != nil || len(e.Data) != 8<<20 {
 		t.Errorf("got %d bytes and error %v", len(e.Data), err)
+	}
+}
+
+// What a lane has settled comes newest first, whatever order it was settled in, and each
+// delivery in a list is as it is by itself: with its row, without one, and of an event
+// that was routed again.
+func TestListsOfDisorder(t *testing.T) {
+	s := open(t)
+	appendRouted(t, s, 4400, "t", "a", "b") // more than a stretch of history
+	rnd := rand.New(rand.NewPCG(1, 2))
+	left := rnd.Perm(4400)
+	for len(left) > 50 {
+		n := min(1+rnd.IntN(250), len(left))
+		lo := store.LaneOutcomes{Lane: "a"}
+		for _, i := range left[:n] {
+			o := store.Outcome{Ref: store.Ref{Position: uint64(i + 1)}, From: store.Waiting, To: store.Delivered, Tries: i}
+			o.Attempt = &store.Attempt{Number: 1, Started: time.Unix(int64(i), 0).UTC(), Status: 200 + i%7}
+			switch i % 9 {
+			case 0:
+				o.To, o.Reason = store.Dead, store.ReasonAttempts
+			case 1:
+				o.To, o.Due = store.Retrying, time.Now().Add(time.Hour)
+			case 2:
+				o.To = store.Cancelled
+			}
+			lo.Outcomes = append(lo.Outcomes, o)
+		}
+		commit(t, s, &store.Record{Outcomes: []store.LaneOutcomes{lo}})
+		left = left[n:]
+	}
+	for p := uint64(100); p < 4400; p += 611 {
+		again := routed(p, "a").Routings[0]
+		again.Again, again.Deliveries[0].Due = true, time.Now()
+		commit(t, s, &store.Record{Routings: []*store.Routing{again}})
+	}
+	var by []*store.DeliveryStatus // newest first, each read by itself
+	for p := uint64(4400); p > 0; p-- {
+		all, err := s.Deliveries(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.Reverse(all)
+		by = append(by, all...)
+	}
+	for i, q := range []store.DeliveryQuery{
+		{}, {Destination: "a"}, {Destination: "a", State: store.Delivered}, {Destination: "a", State: store.Cancelled}, {State: store.Dead}, {Destination: "a", State: store.Retrying},
+	} {
+		var want []string
+		for _, d := range by {
+			if d.Fits(q.State, false) && (q.Destination == "" || d.Delivery.Lane == q.Destination) {
+				want = append(want, fmt.Sprintf("%+v", d))
+			}
+		}
+		q.Limit = []int{1000, 37}[i%2]
+		got := make([]string, 0, len(want))
+		for {
+			list, next, err := s.ListDeliveries(t.Context(), q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range list {
+				got = append(got, fmt.Sprintf("%+v", d))
+			}
+			if q.Cursor = next; next == "" {
+				break
+			}
+		}
+		if len(got) != len(want) {
+			t.Errorf("%+v: %d listed, want %d", q, len(got), len(want))
+		}
+		for i := range min(len(got), len(want)) {
+			if got[i] != want[i] {
+				t.Errorf("%+v: the %dth is\n%s, want\n%s", q, i, got[i], want[i])
+				break
+			}
+		}
 	}
 }
