@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/store"
 )
 
@@ -27,14 +28,16 @@ store "badger" {
 	if err := r.Ready(); !errors.Is(err, store.ErrFull) {
 		t.Errorf("it is %v", err)
 	}
-	if status, answer, _ := call(t, r, "GET", "/readyz", ""); status != http.StatusServiceUnavailable || !strings.Contains(answer["reason"].(string), "space") {
-		t.Errorf("readyz: %d %v", status, answer)
+	// Over the network: an app that serves must not be asked beside it.
+	base := "http://" + l.Addr().String()
+	if got := ask(t, "GET", base+"/readyz", ""); got.status != http.StatusServiceUnavailable || !strings.Contains(got.body, "space") {
+		t.Errorf("readyz: %d %s", got.status, got.body)
 	}
-	if status, answer, _ := call(t, r, "GET", "/healthz", ""); status != http.StatusOK {
-		t.Errorf("healthz: %d %v", status, answer)
+	if got := ask(t, "GET", base+"/healthz", ""); got.status != http.StatusOK {
+		t.Errorf("healthz: %d %s", got.status, got.body)
 	}
-	if status, answer, _ := call(t, r, "POST", "/events", `{"event":"a","data":1}`); status != http.StatusInsufficientStorage || answer["code"] != "disk_full" {
-		t.Errorf("an event: %d %v", status, answer)
+	if got := ask(t, "POST", base+"/events", `{"event":"a","data":1}`, event.Field{Name: "Content-Type", Value: "application/json"}); got.status != http.StatusInsufficientStorage || !strings.Contains(got.body, "disk_full") {
+		t.Errorf("an event: %d %s", got.status, got.body)
 	}
 	series, _ := scrape(t, r)
 	if series["weir_ready"] != 0 || series["weir_store_free_bytes"] >= series["weir_store_min_free_bytes"] || series[`weir_events_rejected_total{reason="disk_full",source="events"}`] != 1 {
