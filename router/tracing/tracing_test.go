@@ -1,10 +1,21 @@
 package tracing
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/weirhq/weir/router/config"
 	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/store"
 )
@@ -77,5 +88,96 @@ func TestParse(t *testing.T) {
 		if _, ok := (Parent{Traceparent: header}).parse(); ok != want {
 			t.Errorf("%q: %v", header, ok)
 		}
+	}
+}
+
+// said is a log that may be read while it is written.
+type said struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *said) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// Nothing waits for a collector that never answers: neither events, far more than are
+// kept for it, nor the end.
+func TestCollectorThatHangs(t *testing.T) {
+	asked, release := make(chan struct{}, 1), make(chan struct{})
+	collector := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+		<-release
+	}))
+	defer collector.Close()
+	defer close(release)
+	endpoint, err := url.Parse(collector.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log said
+	tracer, err := Open(t.Context(), config.Tracing{Endpoint: endpoint, Sample: 1}, "test", hclog.New(&hclog.LoggerOptions{Output: &log}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &event.Event{ID: "a", Received: time.Now()}
+	more := func(n int) {
+		for range n {
+			tracer.Ingest(t.Context(), "events", Parent{}, []*event.Event{e}).End([]store.Accepted{{ID: "a"}}, nil)
+		}
+	}
+	more(1)
+	<-asked // it has the first ones, and keeps them
+	more(20 * sdktrace.DefaultMaxQueueSize)
+	if !tracer.recorded(e) {
+		t.Error("the event is not recorded any more")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // the router can't wait
+	tracer.Close(ctx)
+	if !strings.Contains(log.String(), "the last spans are lost") {
+		t.Errorf("the log says %q", log.String())
+	}
+}
+
+type refusing struct{}
+
+func (refusing) ExportSpans(context.Context, []sdktrace.ReadOnlySpan) error {
+	return errors.New("503 from the collector")
+}
+
+func (refusing) Shutdown(context.Context) error { return nil }
+
+// A collector that refuses spans is told of once in a while, not with each batch.
+func TestCollectorThatRefuses(t *testing.T) {
+	var said bytes.Buffer
+	q := &quiet{SpanExporter: refusing{}, log: hclog.New(&hclog.LoggerOptions{Output: &said})}
+	batch := make([]sdktrace.ReadOnlySpan, 3)
+	for range 100 {
+		if err := q.ExportSpans(t.Context(), batch); err != nil {
+			t.Fatal(err) // OpenTelemetry would print it
+		}
+	}
+	if n := strings.Count(said.String(), "503 from the collector"); n != 1 {
+		t.Errorf("told %d times", n)
+	}
+	q.told = q.told.Add(-tellEvery)
+	said.Reset()
+	if err := q.ExportSpans(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	if got := said.String(); !strings.Contains(got, "spans=300") || !strings.Contains(got, "tracing.endpoint") {
+		t.Errorf("the log says %q", got)
 	}
 }
