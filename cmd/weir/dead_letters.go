@@ -54,7 +54,7 @@ func newDeadLetters(g *globals) *cobra.Command {
 	f := &filters{}
 	ls := &cobra.Command{
 		Use: "ls", Short: "List dead letters, newest event first", Args: cobra.NoArgs,
-		Example: `  weir dead-letters ls --destination crm --since 2h
+		Example: `  weir dead-letters ls --destination crm --since 1d
   weir dead-letters ls --destination @routing -o json`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q, err := f.deadQuery(time.Now())
@@ -102,7 +102,7 @@ func newDeadLetterMove(g *globals, name, short, done string) *cobra.Command {
 	all := false
 	cmd := &cobra.Command{
 		Use: name + " [DEAD-LETTER…]", Short: short,
-		Example: "  weir dead-letters " + name + " dlv_00000000010000\n  weir dead-letters " + name + " --destination crm --since 2h\n  weir dead-letters " + name + " --all",
+		Example: "  weir dead-letters " + name + " dlv_00000000010000\n  weir dead-letters " + name + " --destination crm --since 1d\n  weir dead-letters " + name + " --all",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q, err := f.deadQuery(time.Now())
 			if err != nil {
@@ -141,7 +141,8 @@ func newDeadLetterMove(g *globals, name, short, done string) *cobra.Command {
 	}
 	f.registerDead(cmd)
 	cmd.Flags().BoolVar(&all, "all", false, "all dead letters")
-	cmd.Flags().Lookup("limit").Usage = "at most this many; without it all"
+	limit := cmd.Flags().Lookup("limit")
+	limit.Usage, limit.DefValue = "at most this many; without it all", "0"
 	return cmd
 }
 

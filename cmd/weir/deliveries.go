@@ -105,6 +105,30 @@ func (m *deliveryMove) among(list []api.Delivery) (ids []string) {
 	return ids
 }
 
+// sayPaused tells a person of deliveries that are due and not sent, because their
+// destination is paused or disabled: of the first ten destinations, and as far as
+// that can be asked.
+func sayPaused(ctx context.Context, cmd *cobra.Command, c *client, list []api.Delivery) {
+	asked := map[string]bool{}
+	for i := range list {
+		name := list[i].Destination
+		if name == "" || asked[name] {
+			continue
+		}
+		if len(asked) == 10 {
+			return
+		}
+		asked[name] = true
+		var d api.Destination
+		if err := c.get(ctx, destinationPath(name, ""), nil, &d); err != nil {
+			continue
+		}
+		if d.Status == "paused" || d.Status == "disabled" {
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s is %s: nothing is sent before weir destinations resume %s\n", name, d.Status, name)
+		}
+	}
+}
+
 // run moves deliveries one by one, and prints them.
 func (m *deliveryMove) run(ctx context.Context, cmd *cobra.Command, g *globals, c *client, ids []string) error {
 	if len(ids) == 0 {
@@ -120,6 +144,9 @@ func (m *deliveryMove) run(ctx context.Context, cmd *cobra.Command, g *globals, 
 			return fmt.Errorf("%s: %w (%d of %d are %s)", id, err, len(all), len(ids), m.done)
 		}
 		all = append(all, d)
+	}
+	if m.call == "retry" {
+		sayPaused(ctx, cmd, c, all)
 	}
 	return g.print(cmd.OutOrStdout(), api.DeliveryList{Deliveries: all}, func(t *table) {
 		for i := range all {

@@ -8,9 +8,29 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/weirhq/weir/router/api"
 )
+
+// What lists print, and what the dashboard's forms take, can be said to --since.
+func TestTimesOfFlags(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for text, want := range map[string]string{
+		"2026-02-03T04:05:06+01:00": "2026-02-03T03:05:06Z", "2026-02-03 04:05:06.789Z": "2026-02-03T04:05:06.789Z",
+		"2026-02-03 04:05:06": "2026-02-03T04:05:06Z", "2026-02-03 04:05": "2026-02-03T04:05:00Z", "2026-02-03": "2026-02-03T00:00:00Z",
+		"90s": "2026-03-01T11:58:30Z", "1d": "2026-02-28T12:00:00Z",
+	} {
+		if got, err := when(text, now); err != nil || got.Format(time.RFC3339Nano) != want {
+			t.Errorf("%s is %s, want %s (%v)", text, got, want, err)
+		}
+	}
+	for _, text := range []string{"", "yesterday", "2026-02-30", "-2h", "04:05"} {
+		if got, err := when(text, now); err == nil {
+			t.Errorf("%q is %s", text, got)
+		}
+	}
+}
 
 func listed(t *testing.T, dir string, args ...string) api.DeliveryList {
 	t.Helper()
@@ -133,6 +153,20 @@ route "others" {
 		t.Errorf("retried by filter: %+v", got)
 	}
 	eventually(t, "the attempts", settled)
+
+	// One that is paused gets nothing by a retry, and who retries is told.
+	mustRun(t, dir, "destinations", "pause", "gone")
+	if out, errOut, code := weir(t, dir, "deliveries", "retry", "--status", "dead", "--destination", "gone"); code != 0 || strings.Count(out, "due now") != 2 ||
+		strings.Count(errOut, "gone is paused: nothing is sent before weir destinations resume gone") != 1 {
+		t.Errorf("retried while it is paused: %d %s%s", code, out, errOut)
+	}
+	// Who searches in vain is told where it was looked.
+	if out, errOut, code := weir(t, dir, "events", "ls", "--text", "no-such-text"); code != 0 || strings.Count(out, "\n") != 1 || !strings.Contains(errOut, "No event fits, of 5 that were received from 20") {
+		t.Errorf("searched in vain: %d %s%s", code, out, errOut)
+	}
+	if _, errOut, _ := weir(t, dir, "events", "ls", "--text", "o-1"); errOut != "" {
+		t.Errorf("found, and still %s", errOut)
+	}
 	if _, errOut, code := weir(t, dir, "events", "retry", "nobody"); code != 1 || !strings.Contains(errOut, "event_not_found") {
 		t.Error(code, errOut)
 	}

@@ -94,7 +94,7 @@ func newRecover(g *globals) *cobra.Command {
 	f := &filters{limit: 1}
 	cmd := &cobra.Command{
 		Use: "recover DESTINATION", Short: "Send again what is dead, of events received in a time", Args: cobra.ExactArgs(1),
-		Example: "  weir destinations recover crm --since 2h",
+		Example: "  weir destinations recover crm --since 1d",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q, err := f.query(time.Now())
 			if err != nil {

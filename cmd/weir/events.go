@@ -40,7 +40,7 @@ func (f *filters) register(cmd *cobra.Command) {
 
 func (f *filters) registerTimes(cmd *cobra.Command) {
 	fl := cmd.Flags()
-	fl.StringVar(&f.since, "since", "", "from this time on: 2024-01-01T12:00:00Z, or how long ago: 90s, 2h, 7d")
+	fl.StringVar(&f.since, "since", "", "from this time on: 2024-01-01T12:00:00Z, 2024-01-01, or how long ago: 90s, 2h, 7d")
 	fl.StringVar(&f.until, "until", "", "before this time")
 }
 
@@ -72,10 +72,13 @@ func (f *filters) query(now time.Time) (url.Values, error) {
 	return q, nil
 }
 
-// when reads a time, or how long ago it was.
+// when reads a time, in UTC where it does not say otherwise and as lists print it,
+// or how long ago it was.
 func when(s string, now time.Time) (time.Time, error) {
-	if t, err := time.Parse(time.RFC3339, s); err == nil {
-		return t.UTC(), nil
+	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t.UTC(), nil
+		}
 	}
 	text := s
 	if n := len(s); n > 1 && s[n-1] == 'd' {
@@ -138,6 +141,7 @@ func newEvents(g *globals) *cobra.Command {
 					return err
 				}
 				sayMore(cmd, more, len(list.Events))
+				saySearched(cmd, list)
 				return g.print(cmd.OutOrStdout(), list, func(t *table) {
 					t.head("RECEIVED", "ID", "TYPE", "SOURCE", "BYTES")
 					for _, e := range list.Events {
@@ -231,6 +235,14 @@ func listEvents(ctx context.Context, cmd *cobra.Command, c *client, q url.Values
 		return len(all.Events), page.Next
 	})
 	return all, more, err
+}
+
+// saySearched tells a person who has found nothing where it was looked for: what is
+// older has gone with the store's retention.
+func saySearched(cmd *cobra.Command, list *api.EventList) {
+	if s := list.Searched; len(list.Events) == 0 && s != nil && s.Count > 0 {
+		fmt.Fprintf(cmd.ErrOrStderr(), "No event fits, of %d that were received from %s to %s.\n", s.Count, clock(s.From), clock(s.To))
+	}
 }
 
 func sourceQuery(source string) url.Values {

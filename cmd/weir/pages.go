@@ -34,6 +34,10 @@ func follow[L any](ctx context.Context, c *client, path string, q url.Values, li
 // sayMore tells a person that a list is not whole. It goes where no program reads.
 func sayMore(cmd *cobra.Command, more bool, shown int) {
 	if more {
-		fmt.Fprintf(cmd.ErrOrStderr(), "Only %d are shown, and there are more: see them with a larger --limit, or choose by other flags.\n", shown)
+		verb := "are"
+		if shown == 1 {
+			verb = "is"
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "Only %d %s shown, and there are more: see them with a larger --limit, or choose by other flags.\n", shown, verb)
 	}
 }

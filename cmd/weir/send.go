@@ -300,6 +300,7 @@ func parseHeaders(list []string) ([]event.Field, error) {
 type answer struct {
 	EventID string `json:"event_id"`
 	Status  any    `json:"status"` // a word, or a problem's number
+	Differs bool   `json:"differs"`
 	Code    string `json:"code"`
 	Detail  string `json:"detail"`
 }
@@ -360,7 +361,11 @@ func (r *outgoing) post(cmd *cobra.Command, g *globals, router *client) error {
 	case !ok:
 		return fmt.Errorf("refused with %s", response.Status)
 	case known && a.EventID != "":
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s %v\n", a.EventID, a.Status)
+		differs := ""
+		if a.Differs {
+			differs = ", and differs from the first of that id, which is kept"
+		}
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s %v%s\n", a.EventID, a.Status, differs)
 	default:
 		_, err = fmt.Fprintf(cmd.OutOrStdout(), "taken with %s\n", response.Status)
 	}

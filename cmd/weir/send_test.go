@@ -107,6 +107,19 @@ func TestSendNative(t *testing.T) {
 	}
 }
 
+// An id that was taken with other data is a fault of the producer's, and is said.
+func TestSendDuplicateThatDiffers(t *testing.T) {
+	for answer, want := range map[string]string{
+		`{"event_id":"A-1","status":"duplicate"}`:                "A-1 duplicate\n",
+		`{"event_id":"A-1","status":"duplicate","differs":true}`: "A-1 duplicate, and differs from the first of that id, which is kept\n",
+	} {
+		gw := newGateway(t, 202, answer)
+		if out, err := runSend(t, &globals{server: gw.url}, "", "--id", "A-1"); err != nil || out != want {
+			t.Errorf("%s is printed as %q, %v", answer, out, err)
+		}
+	}
+}
+
 func TestSendData(t *testing.T) {
 	gw := newGateway(t, 202, accepted)
 	file := filepath.Join(t.TempDir(), "data.json")
