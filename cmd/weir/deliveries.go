@@ -19,14 +19,19 @@ import (
 func newDeliveries(g *globals) *cobra.Command {
 	cmd := &cobra.Command{Use: "deliveries", Short: "Look at deliveries, and send them again"}
 	f := &filters{}
+	webhookID := ""
 	ls := &cobra.Command{
 		Use: "ls", Short: "List deliveries, newest event first", Args: cobra.NoArgs,
 		Example: `  weir deliveries ls --destination crm --status retrying
-  weir deliveries ls --type 'order.*' --since 2h -o json`,
+  weir deliveries ls --type 'order.*' --since 2h -o json
+  weir deliveries ls --webhook-id msg_grd5xcxg23w2v7ozvkbqman4vq --since 2d`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q, err := f.query(time.Now())
 			if err != nil {
 				return err
+			}
+			if webhookID != "" {
+				q.Set("webhook_id", webhookID)
 			}
 			return ask(cmd, g, func(ctx context.Context, c *client) error {
 				all, more, err := listDeliveries(ctx, c, q, f.limit)
@@ -47,6 +52,7 @@ func newDeliveries(g *globals) *cobra.Command {
 	f.register(ls)
 	ls.Flags().StringVar(&f.destination, "destination", "", "name of the destination")
 	ls.Flags().StringVar(&f.status, "status", "", "waiting, sending, retrying, delivered, dead or cancelled")
+	ls.Flags().StringVar(&webhookID, "webhook-id", "", "what the receiver got as the header webhook-id; all is looked at, so say --since")
 	show := newDeliveryShow(g)
 	cmd.AddCommand(ls, show,
 		newDeliveryMove(g, &deliveryRetry, "Send deliveries again that are dead, cancelled or wait for their next attempt",

@@ -326,7 +326,7 @@ var (
 	freeArguments = []string{"plugin new", "webhooks create"}
 	freeFlags     = []string{
 		"activate-after", "addr", "count", "data", "delay", "description", "fail", "filter", "forward", "fuel", "header", "id", "limit", "memory", "metadata",
-		"overlap", "plugin config", "public-key", "rate", "repeat", "calls", "secret", "server", "since", "sink status", "subject", "text", "token", "until", "url", "var",
+		"overlap", "plugin config", "public-key", "rate", "repeat", "calls", "secret", "server", "since", "sink status", "subject", "text", "token", "until", "url", "var", "webhook-id",
 	}
 )
 

@@ -22,10 +22,14 @@ import (
 func isNotFound(err error) bool { return errors.Is(err, store.ErrNotFound) }
 
 func (s *server) listDeliveries(c *fiber.Ctx) error {
-	q := newQuery(c, "destination", "type", "source", "tenant", "status", "since", "until", "cursor", "limit")
+	q := newQuery(c, "destination", "type", "source", "tenant", "status", "webhook_id", "since", "until", "cursor", "limit")
 	ask := store.DeliveryQuery{
 		Destination: q.text("destination"), Type: q.text("type"), Source: q.text("source"), Tenant: q.text("tenant"),
 		State: q.state("status", store.Sending), Told: true, Since: q.time("since"), Until: q.time("until"), Page: q.page(),
+	}
+	webhookID := q.text("webhook_id")
+	if webhookID != "" && !event.IsWebhookID(webhookID) {
+		q.fail("webhook_id must be what a receiver got as the header webhook-id, such as msg_grd5xcxg23w2v7ozvkbqman4vq, not %q", webhookID)
 	}
 	if q.err != nil {
 		return q.err
@@ -33,6 +37,9 @@ func (s *server) listDeliveries(c *fiber.Ctx) error {
 	list := s.engine.Store().ListDeliveries
 	if ask.State == store.Sending {
 		list = s.sendingDeliveries
+	}
+	if webhookID != "" {
+		list = withWebhookID(list, webhookID)
 	}
 	deliveries, next, err := list(c.Context(), ask)
 	if err != nil {
@@ -43,6 +50,58 @@ func (s *server) listDeliveries(c *fiber.Ctx) error {
 		page.Deliveries = append(page.Deliveries, s.delivery(d))
 	}
 	return give(c, page)
+}
+
+type lister = func(context.Context, store.DeliveryQuery) (list []*store.DeliveryStatus, next string, err error)
+
+// A page of deliveries with a webhook-id looks at so many, fetched so many at a time.
+const (
+	lookMost   = 10000
+	lookAtOnce = 1000
+)
+
+// withWebhookID lists those of a list that receivers know by a webhook-id: one, or that
+// and its replays. The id is made of what a delivery is of, and nothing is found by it,
+// so deliveries are looked at, a bounded number for a page.
+func withWebhookID(list lister, id string) lister {
+	return func(ctx context.Context, q store.DeliveryQuery) (found []*store.DeliveryStatus, next string, err error) {
+		limit := q.Limit
+		for looked := 0; looked < lookMost; looked += lookAtOnce {
+			q.Limit = lookAtOnce
+			page, next, err := list(ctx, q)
+			if err != nil {
+				return nil, "", err
+			}
+			for i, d := range page {
+				if knownAs(d) != id {
+					continue
+				}
+				if len(found) < limit {
+					found = append(found, d)
+					continue
+				}
+				if i == 0 {
+					return found, q.Cursor, nil
+				}
+				q.Limit = i // what comes before it is looked at
+				_, next, err = list(ctx, q)
+				return found, next, err
+			}
+			if next == "" || len(page) < lookAtOnce { // then it has looked at as many as it may itself
+				return found, next, nil
+			}
+			q.Cursor = next
+		}
+		return found, q.Cursor, nil
+	}
+}
+
+// knownAs is the webhook-id of a delivery, empty for what no receiver gets.
+func knownAs(d *store.DeliveryStatus) string {
+	if d.Delivery.Lane == store.RoutingLane {
+		return ""
+	}
+	return d.Delivery.WebhookID(d.Ref.Position, d.EventID, d.Route)
 }
 
 // sendingDeliveries lists what is being sent at this moment, which the store does
@@ -190,7 +249,7 @@ func (s *server) delivery(d *store.DeliveryStatus) Delivery {
 			out.Note = d.Delivery.Error
 		}
 	} else {
-		out.WebhookID = d.Delivery.WebhookID(d.Ref.Position, d.EventID, d.Route)
+		out.WebhookID = knownAs(d)
 	}
 	if _, parked := store.Parked(d.Due); parked && d.State == store.Retrying {
 		out.Status = string(store.Waiting)

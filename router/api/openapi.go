@@ -57,6 +57,7 @@ var parameters = map[string]string{
 	"type":        "event type; `*` stands for any run of characters",
 	"uid":         "the registrant's own name of a webhook",
 	"until":       "before this time (RFC 3339)",
+	"webhook_id":  "what the receiver got as the header `webhook-id`; a page looks at 10,000 deliveries at most, and may have none and still a `next`",
 	"wait":        "how long to wait for what becomes of it, such as `5s`, at most `30s`",
 	"window":      "how far back, such as `1h`, `24h` or `7d`",
 }
@@ -114,7 +115,7 @@ func operations() []operation {
 			body: event, example: `{"event":"order.paid","data":{"total":80}}`, status: 200, answer: Explanation{}},
 		{method: "POST", path: "/api/events/{id}/replay", id: "replayEvent", summary: "Deliver an event again, out of order; with dry_run only say what would be sent (200)", query: []string{"source"}, place: byID,
 			body: schemaOf(EventReplayOptions{}), example: `{"to":"crm","routes":"original"}`, status: 202, answer: EventReplay{}},
-		{method: "GET", path: "/api/deliveries", id: "listDeliveries", summary: "List deliveries, newest event first", query: with(page, append(filter, "destination", "status")...), ask: "status=dead", status: 200, answer: DeliveryList{}},
+		{method: "GET", path: "/api/deliveries", id: "listDeliveries", summary: "List deliveries, newest event first", query: with(page, append(filter, "destination", "status", "webhook_id")...), ask: "status=dead", status: 200, answer: DeliveryList{}},
 		{method: "GET", path: "/api/deliveries/{id}", id: "showDelivery", summary: "Show a delivery with all attempts", place: delivery, status: 200, answer: Delivery{}},
 		{method: "POST", path: "/api/deliveries/{id}/retry", id: "retryDelivery", summary: "Send a delivery again that was not delivered", place: delivery, status: 202, answer: Delivery{}},
 		{method: "POST", path: "/api/deliveries/{id}/cancel", id: "cancelDelivery", summary: "Take back a delivery", place: delivery, status: 200, answer: Delivery{}},

@@ -18,6 +18,7 @@ import (
 
 	"github.com/weirhq/weir/router"
 	"github.com/weirhq/weir/router/config"
+	"github.com/weirhq/weir/router/event"
 )
 
 // desk is a router with a dashboard, a receiver that can be broken, and a browser
@@ -240,26 +241,30 @@ func TestPages(t *testing.T) {
 		"/ui/events?text=ALERT":   {">big<", "Searched 2 events, from", "all that there are"},
 		"/ui/events?text=nowhere": {"No event fits."},
 		"/ui/events?destination=crm&status=dead&since=2h": {">big<", "Searched 1 event"},
-		"/ui/events/small":                          {"event.data.total is 80, not &gt; 100", "route orders", "to archive"},
-		"/ui/events/big":                            {"crm is failing: answered 503 since", "answered 503", "gave up after the last attempt", "&lt;script&gt;alert(1)", "Send it now", "curl"},
-		"/ui/deliveries":                            {"crm", "archive", "delivered", "dead"},
-		"/ui/deliveries?status=dead":                {"crm"},
-		"/ui/events?status=sending":                 {"<option selected>sending", "No event fits"},
-		"/ui/deliveries?status=sending":             {"<option selected>sending", "No delivery fits"},
-		"/ui/dead-letters":                          {"answered 503", "big", "Send all again", "1 dead letter:"},
-		"/ui/destinations":                          {"crm", "failing", "archive", "active"},
-		"/ui/destinations/crm":                      {"answered 503", "Why it fails", "Pause", "Send the 1 dead again", "Failures in a row</dt><dd>1</dd>"},
-		"/ui/plugins":                               {"has no plugins"},
-		"/ui/routes":                                {"<svg", "destination, failing", "event.data.total &gt; 100", `crm <span class="quiet">1<`, `events <span class="quiet">2<`},
-		"/ui/routes?route=or":                       {">orders</a>"},
-		"/ui/configuration":                         {"none since the start", "<h2>router.hcl</h2>", "event.data.total &gt; 100", `aria-current="page">Configuration`},
-		"/ui/find?id=big":                           {"/ui/events/big"},
-		"/ui/find?id=+ALERT(1)+":                    {"/ui/events?text=ALERT%281%29"},
-		"/ui/find?id=dlv_x":                         {"/ui/deliveries/dlv_x"},
-		"/ui/find?id=rpl_x":                         {"/ui/replays/rpl_x"},
-		"/ui/find?id=wh_01M8HR489TKX1EN8NEJYYQVEAM": {"/ui/webhooks/wh_01M8HR489TKX1EN8NEJYYQVEAM"},
-		"/ui/find?id=":                              {"/ui/events"},
-		"/ui/events/big?source=other":               nil,
+		"/ui/events/small":           {"event.data.total is 80, not &gt; 100", "route orders", "to archive"},
+		"/ui/events/big":             {"crm is failing: answered 503 since", "answered 503", "gave up after the last attempt", "&lt;script&gt;alert(1)", "Send it now", "curl"},
+		"/ui/deliveries":             {"crm", "archive", "delivered", "dead"},
+		"/ui/deliveries?status=dead": {"crm"},
+		"/ui/deliveries?webhook_id=" + event.WebhookID(1, "big", "orders", 0, "crm"): {">crm</a>", ">big</a>", "dead"},
+		"/ui/deliveries?webhook_id=msg_aaaaaaaaaaaaaaaaaaaaaaaaaa":                   {"No delivery fits."},
+		"/ui/events?status=sending":                                                  {"<option selected>sending", "No event fits"},
+		"/ui/deliveries?status=sending":                                              {"<option selected>sending", "No delivery fits"},
+		"/ui/dead-letters":                                                           {"answered 503", "big", "Send all again", "1 dead letter:"},
+		"/ui/destinations":                                                           {"crm", "failing", "archive", "active"},
+		"/ui/destinations/crm":                                                       {"answered 503", "Why it fails", "Pause", "Send the 1 dead again", "Failures in a row</dt><dd>1</dd>"},
+		"/ui/plugins":                                                                {"has no plugins"},
+		"/ui/routes":                                                                 {"<svg", "destination, failing", "event.data.total &gt; 100", `crm <span class="quiet">1<`, `events <span class="quiet">2<`},
+		"/ui/routes?route=or":                                                        {">orders</a>"},
+		"/ui/configuration":                                                          {"none since the start", "<h2>router.hcl</h2>", "event.data.total &gt; 100", `aria-current="page">Configuration`},
+		"/ui/find?id=big":                                                            {"/ui/events/big"},
+		"/ui/find?id=+ALERT(1)+":                                                     {"/ui/events?text=ALERT%281%29"},
+		"/ui/find?id=dlv_x":                                                          {"/ui/deliveries/dlv_x"},
+		"/ui/find?id=rpl_x":                                                          {"/ui/replays/rpl_x"},
+		"/ui/find?id=rpn_x":                                                          {"/ui/replays/rpn_x"},
+		"/ui/find?id=msg_grd5xcxg23w2v7ozvkbqman4vq":                                 {"/ui/deliveries?webhook_id=msg_grd5xcxg23w2v7ozvkbqman4vq"},
+		"/ui/find?id=wh_01M8HR489TKX1EN8NEJYYQVEAM":                                  {"/ui/webhooks/wh_01M8HR489TKX1EN8NEJYYQVEAM"},
+		"/ui/find?id=":                                                               {"/ui/events"},
+		"/ui/events/big?source=other":                                                nil,
 	} {
 		res, body := d.get(path)
 		switch {

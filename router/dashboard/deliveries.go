@@ -29,7 +29,7 @@ type deliveriesPage struct {
 // deliveryStatuses are those that lists can be filtered by.
 var deliveryStatuses = []string{"waiting", "sending", "retrying", "delivered", "dead", "cancelled"}
 
-var deliveryFilters = []string{"destination", "type", "source", "tenant", "status", "since", "until"}
+var deliveryFilters = []string{"destination", "type", "source", "tenant", "status", "webhook_id", "since", "until"}
 
 func deliveries(v *visit) (*view, error) {
 	p := deliveriesPage{

@@ -9,7 +9,9 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/weirhq/weir/router/api"
+	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/problem"
+	"github.com/weirhq/weir/router/store"
 	"github.com/weirhq/weir/router/webhook"
 )
 
@@ -25,8 +27,10 @@ func (d *Dashboard) find(c *fiber.Ctx) error {
 		to = "/ui/deliveries/" + url.PathEscape(text)
 	case webhook.IsID(text):
 		to = "/ui/webhooks/" + url.PathEscape(text)
-	case strings.HasPrefix(text, "rpl_"):
+	case strings.HasPrefix(text, store.ReplayPrefix), strings.HasPrefix(text, store.NewIDsPrefix):
 		to = "/ui/replays/" + url.PathEscape(text)
+	case event.IsWebhookID(text):
+		to = "/ui/deliveries?" + url.Values{"webhook_id": {text}}.Encode()
 	default:
 		var err error
 		if to, err = v.eventOr(text); err != nil {

@@ -102,6 +102,12 @@ func PositionOf(id string) (position uint64, ok bool) {
 // makes. It follows from that, so that an answer to a repetition is a duplicate.
 func ReplyID(webhookID string) string { return "rep_" + webhookID }
 
+// IsWebhookID says whether a text has the form of a webhook-id.
+func IsWebhookID(s string) bool {
+	rest, ok := strings.CutPrefix(s, "msg_")
+	return ok && len(rest) == 26 && strings.Trim(rest, "abcdefghijklmnopqrstuvwxyz234567") == ""
+}
+
 // WebhookID returns the webhook-id of message n of an event on a route for a
 // destination. It follows from its arguments alone, so that every attempt,
 // retry and replay by the same route carries the same one.
