@@ -79,7 +79,23 @@ func (s *Store) FindEvent(ctx context.Context, id, source string) ([]*event.Even
 	slices.SortFunc(events, func(a, b *event.Event) int {
 		return compareRefs(store.Ref{Position: a.Position}, store.Ref{Position: b.Position})
 	})
-	return slices.CompactFunc(events, func(a, b *event.Event) bool { return a.Position == b.Position }), nil
+	events = slices.CompactFunc(events, func(a, b *event.Event) bool { return a.Position == b.Position })
+	return newestOfEach(events), nil
+}
+
+// newestOfEach leaves of events of one id, which ascend, the newest of each source and
+// scope: where the id was given again, the older one is found until the newer has its row.
+func newestOfEach(events []*event.Event) []*event.Event {
+	type giver struct{ source, scope string }
+	newest := map[giver]uint64{}
+	for _, e := range events {
+		if e.Given {
+			newest[giver{e.Source, e.Scope}] = e.Position
+		}
+	}
+	return slices.DeleteFunc(events, func(e *event.Event) bool {
+		return e.Given && newest[giver{e.Source, e.Scope}] != e.Position
+	})
 }
 
 // pendingIDs gives the positions of ids whose rows are pending.

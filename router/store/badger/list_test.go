@@ -363,3 +363,47 @@ func TestListsOfDisorder(t *testing.T) {
 		}
 	}
 }
+
+// An id that was given again is that of the newer event alone, before its row is written
+// and after.
+func TestFindEventGivenAgain(t *testing.T) {
+	now := time.Now()
+	s, err := Open(t.Context(), Options{Path: t.TempDir(), Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	give := func(source string) {
+		t.Helper()
+		r := record(10)
+		e := r.Events[0].Event
+		e.ID, e.Given, e.Source, r.Events[0].Dedupe = "order-1", true, source, time.Minute
+		commit(t, s, r)
+	}
+	rows := func() {
+		commit(t, s, &store.Record{Documents: []store.Document{{Kind: "k", Name: "n", Value: []byte("v")}}})
+	}
+	find := func(want ...uint64) {
+		t.Helper()
+		found, err := s.FindEvent(t.Context(), "order-1", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []uint64
+		for _, e := range found {
+			got = append(got, e.Position)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("it is the id of %v, want %v", got, want)
+		}
+	}
+	give("shop")
+	give("app")
+	rows()
+	find(1, 2)
+	now = now.Add(time.Hour)
+	give("shop")
+	find(2, 3)
+	rows()
+	find(2, 3)
+}
