@@ -553,6 +553,73 @@ webhooks {
 	}
 }
 
+// A webhook whose receiver said 410: a delivery that is sent again waits, which is said
+// with the button that ends it. One that a filter kept from the event leads to the
+// filter, and can be sent the event once that is mended.
+func TestWebhookThatGotNothing(t *testing.T) {
+	d := open(t, twoDestinations+`
+webhooks {
+  allow_http     = true
+  allow_networks = ["127.0.0.0/8"]
+}
+`)
+	var well atomic.Bool
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if !well.Load() {
+			w.WriteHeader(http.StatusGone)
+		}
+	}))
+	defer receiver.Close()
+	register := func(form url.Values) string {
+		t.Helper()
+		form.Set("url", receiver.URL)
+		res, body := d.submit("/ui/webhooks", form, d.base)
+		id := regexp.MustCompile(`wh_[0-9A-Za-z]+`).FindString(body)
+		if res.StatusCode != 200 || id == "" {
+			t.Fatalf("%s\n%s", res.Status, body)
+		}
+		return id
+	}
+	gone := register(url.Values{"events": {"user.*"}})
+	picky := register(url.Values{"events": {"user.*"}, "filter": {"event.data.total > 100"}})
+	d.publish("u-1", "user.created", `{"total": 1}`)
+	event := "/ui/events/u-1?source=events"
+	d.await("the 410", func() bool {
+		_, body := d.get(event)
+		return strings.Contains(body, gone+" is disabled: the receiver answered 410 Gone, since ")
+	})
+	body := d.see(event)
+	for _, want := range []string{
+		`action="/ui/destinations/` + gone + `/resume"`,
+		`webhook <a href="/ui/webhooks/` + picky + `">`,
+		`<option>` + picky + `</option>`,
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the page has no %s:\n%s", want, body)
+		}
+	}
+	id := ofDelivery.FindStringSubmatch(body)[1]
+	res, _ := d.submit("/ui/deliveries/"+id+"/retry", url.Values{"back": {event}}, d.base)
+	if body := d.see(res.Header.Get("Location")); !strings.Contains(body, "The delivery is due, but "+gone+" is disabled: it is sent once that is resumed.") {
+		t.Errorf("sent again:\n%s", body)
+	}
+	well.Store(true)
+	if res, body := d.submit("/ui/destinations/"+gone+"/resume", url.Values{"back": {event}}, d.base); res.StatusCode != 303 {
+		t.Fatalf("resumed: %s\n%s", res.Status, body)
+	}
+	d.await("it to be delivered", func() bool { return !strings.Contains(d.see(event), gone+" is ") })
+	form := url.Values{"back": {event}, "source": {"events"}, "to": {picky}, "routes": {"current"}}
+	if res, body := d.submit("/ui/events/u-1/replay", form, d.base); res.StatusCode != 409 || !strings.Contains(body, "nothing_to_replay") {
+		t.Errorf("replayed before its filter is mended: %s\n%s", res.Status, body)
+	}
+	if res, body := d.submit("/ui/webhooks/"+picky+"/edit", url.Values{"url": {receiver.URL}, "events": {"user.*"}, "filter": {""}}, d.base); res.StatusCode != 303 {
+		t.Fatalf("edited: %s\n%s", res.Status, body)
+	}
+	if res, body := d.submit("/ui/events/u-1/replay", form, d.base); res.StatusCode != 303 || !strings.Contains(res.Header.Get("Location"), "1+delivery+made") {
+		t.Errorf("replayed: %s %s\n%s", res.Status, res.Header.Get("Location"), body)
+	}
+}
+
 const withTokens = `
 server {
   token = "all-of-it-0123456789"

@@ -67,11 +67,20 @@ func oneDelivery(v *visit) (*view, error) {
 }
 
 func retryDelivery(v *visit) (string, error) {
-	if err := v.call(http.MethodPost, "/api/deliveries/"+v.param("id")+"/retry", nil, struct{}{}, nil); err != nil {
+	var d api.Delivery
+	if err := v.call(http.MethodPost, "/api/deliveries/"+v.param("id")+"/retry", nil, struct{}{}, &d); err != nil {
 		return "", err
+	}
+	// It is due, whatever can be said of its destination.
+	var to api.Destination
+	if d.Destination != "" && v.get("/api/destinations/"+url.PathEscape(d.Destination), nil, &to) == nil && stopped(&to) {
+		return "The delivery is due, but " + d.Destination + " is " + to.Status + ": it is sent once that is resumed.", nil
 	}
 	return "The delivery is due now.", nil
 }
+
+// stopped says that a destination is sent nothing before somebody resumes it.
+func stopped(d *api.Destination) bool { return d.Status == "paused" || d.Status == "disabled" }
 
 func (m *markup) deliveryRows(list []api.Delivery) {
 	for i := range list {

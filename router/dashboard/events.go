@@ -9,6 +9,7 @@ import (
 
 	"github.com/weirhq/weir/router/api"
 	"github.com/weirhq/weir/router/problem"
+	"github.com/weirhq/weir/router/webhook"
 )
 
 // eventsPage is the list of events.
@@ -48,7 +49,8 @@ type eventPage struct {
 	api.Explanation
 	// Matched and Others are the routes that took it and those that did not.
 	Matched, Others []api.RouteVerdict
-	// Destinations are those that its deliveries were for.
+	// Destinations are those that its deliveries were for, and the webhooks that it is
+	// explained for.
 	Destinations []string
 	// Stuck are the deliveries that somebody may want to send, Sum says how the rest
 	// stands, and Tone how good that is.
@@ -63,6 +65,8 @@ type eventPage struct {
 type stuck struct {
 	api.Delivery
 	Lane string
+	// Stopped says that nothing is sent before its destination is resumed.
+	Stopped bool
 }
 
 // shownLanes is of how many destinations an event's page says what is wrong.
@@ -70,10 +74,14 @@ const shownLanes = 10
 
 // lanes says it.
 func (p *eventPage) lanes(v *visit) error {
-	words := map[string]string{}
+	type lane struct {
+		text    string
+		stopped bool
+	}
+	words := map[string]lane{}
 	for i := range p.Stuck {
 		name := p.Stuck[i].Destination
-		text, known := words[name]
+		l, known := words[name]
 		if !known && name != "" && len(words) < shownLanes {
 			var d api.Destination
 			var gone *problem.Problem
@@ -83,11 +91,14 @@ func (p *eventPage) lanes(v *visit) error {
 				return err
 			case d.Status != "active":
 				is, then := inWords(v.d.now(), &d)
-				text = name + " is " + d.Status + ": " + is + "; " + then + "."
+				if !strings.HasPrefix(is, d.Status) {
+					is = d.Status + ": " + is
+				}
+				l = lane{name + " is " + is + "; " + then + ".", stopped(&d)}
 			}
-			words[name] = text
+			words[name] = l
 		}
-		p.Stuck[i].Lane = text
+		p.Stuck[i].Lane, p.Stuck[i].Stopped = l.text, l.stopped
 	}
 	return nil
 }
@@ -106,6 +117,10 @@ func oneEvent(v *visit) (*view, error) {
 			if d.Destination != "" && !slices.Contains(p.Destinations, d.Destination) {
 				p.Destinations = append(p.Destinations, d.Destination)
 			}
+		}
+		// One that a filter or a plugin kept the event from can be sent it once that is mended.
+		if webhook.IsID(r.Route) && !slices.Contains(p.Destinations, r.Route) {
+			p.Destinations = append(p.Destinations, r.Route)
 		}
 		if r.Matched {
 			p.Matched = append(p.Matched, r)

@@ -32,7 +32,7 @@ func (d *Dashboard) functions() template.FuncMap {
 		"pretty":     pretty,
 		"prettyText": func(text string) string { return pretty(json.RawMessage(text)) },
 		"diff":       diffLines,
-		"routeName":  routeName,
+		"isWebhook":  webhook.IsID,
 		"phases":     phaseBar,
 		"short":      func(s string) string { return s[:min(len(s), 12)] },
 		"path":       url.PathEscape,
@@ -381,12 +381,4 @@ func reasonBeside(r api.RouteVerdict) string {
 		}
 	}
 	return r.Reason
-}
-
-// routeName says what a route is: a registered webhook is one, too.
-func routeName(name string) string {
-	if webhook.IsID(name) {
-		return "webhook " + name
-	}
-	return "route " + name
 }
