@@ -165,10 +165,12 @@ func (p *eventPage) sum() (text, tone string) {
 		return "No route took it, so nothing was sent. Why is said below.", "caution"
 	case all == 0:
 		return "Nothing was sent: a plugin dropped it.", "caution"
-	case states["delivered"] == all:
+	case states["delivered"] == all && p.MoreWebhooks == 0:
 		return "Delivered: " + plural(all, "delivery") + ", nothing is left to do.", "done"
 	case len(parts) == 0:
 		return "", ""
+	case p.MoreWebhooks > 0:
+		return "Of those shown: " + strings.Join(parts, ", ") + ". " + plural(p.MoreWebhooks, "more registered webhook") + " took it.", "quiet"
 	case len(p.Stuck) > 0:
 		return "Of the others: " + strings.Join(parts, ", ") + ".", "quiet"
 	}

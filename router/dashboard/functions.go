@@ -355,13 +355,15 @@ type diffLine struct{ Class, Text string }
 
 func diffLines(diff string) []diffLine {
 	var all []diffLine
+	begun := false // before that are the names of what is before and after, said above
 	for line := range strings.Lines(diff) {
 		line = strings.TrimSuffix(line, "\n")
 		l := diffLine{Text: line}
 		switch {
-		case strings.HasPrefix(line, "--- "), strings.HasPrefix(line, "+++ "):
-			continue // what is before and after is said above
+		case !begun && (strings.HasPrefix(line, "--- ") || strings.HasPrefix(line, "+++ ")):
+			continue
 		case strings.HasPrefix(line, "@@"):
+			begun = true
 			l.Class = "quiet"
 		case strings.HasPrefix(line, "+"):
 			l.Class = "added"

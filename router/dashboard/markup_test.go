@@ -128,3 +128,27 @@ func TestReasonsInWords(t *testing.T) {
 		}
 	}
 }
+
+// A line of the data that looks like the head of a difference is none.
+func TestDiffLines(t *testing.T) {
+	var got []string
+	for _, l := range diffLines("--- before\n+++ after\n@@ -1,2 +1,2 @@\n a\n--- b\n+++ c\n") {
+		got = append(got, l.Class+"|"+l.Text)
+	}
+	if want := []string{"quiet|@@ -1,2 +1,2 @@", "| a", "taken|--- b", "added|+++ c"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("%q", got)
+	}
+}
+
+// The page of an event says that nothing is left to do only where it knows of all.
+func TestSumOfSome(t *testing.T) {
+	p := eventPage{Matched: []api.RouteVerdict{{Deliveries: []api.Delivery{{Status: "delivered"}, {Status: "delivered"}}}}}
+	p.Routed = true
+	if text, tone := p.sum(); text != "Delivered: 2 deliveries, nothing is left to do." || tone != "done" {
+		t.Errorf("%s: %q", tone, text)
+	}
+	p.MoreWebhooks = 3
+	if text, tone := p.sum(); text != "Of those shown: 2 delivered. 3 more registered webhooks took it." || tone != "quiet" {
+		t.Errorf("%s: %q", tone, text)
+	}
+}
