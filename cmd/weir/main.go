@@ -11,7 +11,7 @@ import (
 func main() {
 	err := newRoot().Execute()
 	if err != nil && !silent(err) {
-		fmt.Fprintln(os.Stderr, "weir: "+err.Error())
+		fmt.Fprintln(os.Stderr, "weir: "+printable(err.Error()))
 	}
 	os.Exit(exitCode(err))
 }

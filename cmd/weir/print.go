@@ -255,6 +255,9 @@ func (t *table) write(s string) {
 // printable keeps what strangers sent from driving the terminal.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
+		if r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069' {
+			return '�' // it turns what follows round
+		}
 		if r == '\n' || r == '\t' || r >= ' ' && r != 0x7f && (r < 0x80 || r > 0x9f) {
 			return r
 		}
