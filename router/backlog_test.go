@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/weirhq/weir/router/api"
 	"github.com/weirhq/weir/router/event"
 	"github.com/weirhq/weir/router/store"
 )
@@ -99,5 +101,36 @@ func TestOldestOfManyLanes(t *testing.T) {
 	got, err := r.oldestOf(t.Context(), of(append(many, "damaged")))
 	if !errors.Is(err, errDamaged) || !strings.Contains(err.Error(), "damaged") || len(got) != len(many) {
 		t.Errorf("with one that can't be read: %d, %v", len(got), err)
+	}
+}
+
+// Of many destinations, too, the list is of the configuration that runs.
+func TestStatesOfManyAfterAReload(t *testing.T) {
+	names := make([]string, fewLanes+1)
+	for i := range names {
+		names[i] = fmt.Sprintf(`"d%d"`, i)
+	}
+	configure := func() string {
+		return fmt.Sprintf("destination \"many\" {\n  for_each = toset([%s])\n  url      = \"stdout:\"\n}\n", strings.Join(names, ", "))
+	}
+	dir := t.TempDir()
+	r := start(t, dir, configure(), Options{Stdout: &safeBuffer{}})
+	has := func(name string) bool {
+		t.Helper()
+		var list api.DestinationList
+		if status := lookUp(t, r, "/api/destinations?limit=1000&status=active", &list); status != 200 || list.Total.Statuses["active"] != len(names) {
+			t.Fatalf("%d, %+v", status, list.Total)
+		}
+		return slices.ContainsFunc(list.Destinations, func(d api.Destination) bool { return d.Name == name })
+	}
+	if !has("many.d7") {
+		t.Error("one is not listed")
+	}
+	names[7] = `"new"`
+	if _, err := r.Reload(t.Context(), parse(t, dir, configure()), false); err != nil {
+		t.Fatal(err)
+	}
+	if has("many.d7") || !has("many.new") {
+		t.Error("after a reload what was there before is listed, or what is new is not")
 	}
 }

@@ -117,7 +117,7 @@ type laneStates struct {
 	until time.Time         // when all are looked up anew
 }
 
-// forget has all looked up anew: one was changed by hand.
+// forget has all looked up anew: one was changed by hand, or by another configuration.
 func (s *laneStates) forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -254,6 +254,7 @@ func (r *Router) takeOver(ctx context.Context, c *config.Config, orphan bool) (*
 			r.lanes.Idle(d.Name, r.freeing(old, d.Name))
 		}
 	}
+	r.states.forget()
 	r.webhooks.reconfigure(old.config, c)
 	for name, p := range old.plugins {
 		if s.plugins[name] != p {
