@@ -78,7 +78,9 @@ if (main.dataset.live || main.querySelector("[data-running]")) {
     main.addEventListener(name, (e) => {
       for (let part = e.target.closest?.("[data-held]"); part && !part.contains(e.relatedTarget); part = part.parentElement.closest("[data-held]")) {
         delete part.dataset.held;
-        status.textContent = "live";
+        if (!status.classList.contains("lost")) {
+          status.textContent = "live";
+        }
         soon();
       }
     });
