@@ -91,6 +91,13 @@ route "through" {
 		}
 		return r.store.Progress() == r.store.Last() && all["late"].Retrying == 3 && all[hook].Retrying == 3 && all["crm"].Dead == 2 && all["crm"].Delivered == 3 && all["idle"].Delivered == 1 && all["late"].Delivered == 2 && all[hook].Delivered == 2
 	})
+	await(t, "the statistics", func() bool { // they count a moment after it is on disk
+		var s api.Stats
+		lookUp(t, r, "/api/stats", &s)
+		taken, _ := scrape(t, r)
+		return len(s.Rows) == 1 && s.Rows[0].Delivered == 8 && s.Rows[0].Dead == 2 && s.Rows[0].Attempts == 19 &&
+			s.Rows[0].Events == uint64(taken[`weir_events_ingested_total{source="events"}`])+uint64(len(eventsOf(t, r, "weir")))
+	})
 	list, all := destinations()
 	var byDestination, total api.Stats
 	lookUp(t, r, "/api/stats?by=destination", &byDestination)
