@@ -109,8 +109,8 @@ func (s *server) explainUnsent(c *fiber.Ctx) error {
 	return give(c, out)
 }
 
-// namesDestination is a problem for a name that is no destination's, empty excepted. Registered
-// webhooks are looked for by the event: one may have been deleted since.
+// namesDestination is a problem for a name that is no destination's, empty excepted.
+// Registered webhooks are looked for by the event: one may have been deleted since.
 func (s *server) namesDestination(ctx context.Context, destination string) error {
 	if destination == "" || webhook.IsID(destination) {
 		return nil
