@@ -625,6 +625,9 @@ func (v *view) alongLog(positions fetchPositions, status *statuses, fits func(po
 					return nil, lookedEnough{store.Ref{Position: p + 1}}
 				}
 				ok, err := fits(p)
+				if errors.As(err, new(lookedEnough)) && len(list) > 0 {
+					return list, nil // as above: what was found is not passed over
+				}
 				if err != nil && !errors.Is(err, store.ErrNotFound) {
 					return nil, err
 				}

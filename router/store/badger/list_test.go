@@ -407,3 +407,38 @@ func TestFindEventGivenAgain(t *testing.T) {
 	rows()
 	find(2, 3)
 }
+
+// A search that ends a page because it has looked at much data passes over nothing that
+// it has found before it looks at the deliveries.
+func TestSearchByStateOfMuchData(t *testing.T) {
+	s := open(t)
+	s.lookMostData = 45 // of events with 10 bytes
+	appendRouted(t, s, 40, "t", "a")
+	lo := store.LaneOutcomes{Lane: "a"}
+	var want []uint64
+	for p := uint64(40); p > 0; p-- {
+		lo.Outcomes = append(lo.Outcomes, store.Outcome{Ref: store.Ref{Position: p}, From: store.Waiting, To: store.Delivered, Tries: 1})
+		want = append(want, p)
+	}
+	commit(t, s, &store.Record{Outcomes: []store.LaneOutcomes{lo}})
+	for _, destination := range []string{"", "a"} {
+		q := store.EventSearch{Text: "XXX", Destination: destination, State: store.Delivered}
+		q.Limit = 20
+		var got []uint64
+		for {
+			found, err := s.SearchEvents(t.Context(), q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range found.Events {
+				got = append(got, e.Position)
+			}
+			if q.Cursor = found.Next; q.Cursor == "" {
+				break
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("for %q it finds %v, want %v", destination, got, want)
+		}
+	}
+}
