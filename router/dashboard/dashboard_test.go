@@ -495,7 +495,7 @@ webhooks {
 	if res, body := d.submit("/ui/webhooks", url.Values{"url": {"http://169.254.169.254/"}, "events": {"order.*"}}, d.base); res.StatusCode != 422 && res.StatusCode != 400 || !strings.Contains(body, "blocked") {
 		t.Errorf("a bad address: %s\n%s", res.Status, body)
 	}
-	res, body := d.submit("/ui/webhooks", url.Values{"url": {receiver.URL}, "events": {"order.*, invoice.paid"}, "tenant": {"acme"}}, d.base)
+	res, body := d.submit("/ui/webhooks", url.Values{"url": {receiver.URL}, "events": {"order.*, invoice.paid"}, "tenant": {"acme"}, "uid": {"acme-main"}, "description": {"ACME"}}, d.base)
 	id := regexp.MustCompile(`wh_[0-9A-Za-z]+`).FindString(body)
 	secret := regexp.MustCompile(`whsec_[0-9A-Za-z+/=]+`).FindString(body)
 	if res.StatusCode != 200 || id == "" || secret == "" {
@@ -505,9 +505,21 @@ webhooks {
 	if body := d.see(page); !strings.Contains(body, receiver.URL) || !strings.Contains(body, "order.*, invoice.paid") || strings.Contains(body, secret) {
 		t.Errorf("its page says\n%s", body)
 	}
-	if body := d.see("/ui/webhooks?tenant=acme"); !strings.Contains(body, id) {
+	if body := d.see("/ui/webhooks?tenant=acme"); !strings.Contains(body, id) || !strings.Contains(body, "acme-main: ACME") {
 		t.Errorf("the list says\n%s", body)
 	}
+	found := func(text, want string) {
+		t.Helper()
+		if res, _ := d.get("/ui/find?" + url.Values{"id": {text}}.Encode()); res.StatusCode != 303 || res.Header.Get("Location") != want {
+			t.Errorf("%s leads to %s %s, not %s", text, res.Status, res.Header.Get("Location"), want)
+		}
+	}
+	found("acme-main", page)
+	found("acme", "/ui/events?text=acme")
+	if res, body := d.submit("/ui/webhooks", url.Values{"url": {receiver.URL}, "events": {"*"}, "tenant": {"other"}, "uid": {"acme-main"}}, d.base); res.StatusCode != 200 {
+		t.Fatalf("one of another tenant: %s\n%s", res.Status, body)
+	}
+	found("acme-main", "/ui/webhooks?uid=acme-main")
 	press := func(verb string, form url.Values) string {
 		t.Helper()
 		form.Set("back", page)

@@ -40,7 +40,8 @@ func (d *Dashboard) find(c *fiber.Ctx) error {
 	return c.Redirect(to, http.StatusSeeOther)
 }
 
-// eventOr is the page of the event that has the text as its id, or the search for it.
+// eventOr is the page of the event that has the text as its id, or of the webhook that
+// has it as its uid, or the search for it.
 func (v *visit) eventOr(text string) (string, error) {
 	var e api.Event
 	err := v.get("/api/events/"+url.PathEscape(text), nil, &e)
@@ -49,7 +50,24 @@ func (v *visit) eventOr(text string) (string, error) {
 	case err == nil, errors.As(err, &p) && p.Status == http.StatusConflict: // of several sources
 		return "/ui/events/" + url.PathEscape(text), nil
 	case p != nil && (p.Status == http.StatusNotFound || p.Status == http.StatusBadRequest):
-		return "/ui/events?" + url.Values{"text": {text}}.Encode(), nil
+		return v.webhookOr(text)
 	}
 	return "", err
+}
+
+// webhookOr is the page of the webhook that has the text as its uid, or the list of
+// those of several tenants, or the search for the text in events.
+func (v *visit) webhookOr(text string) (string, error) {
+	var list api.WebhookList
+	var p *problem.Problem
+	if err := v.get("/api/webhooks", url.Values{"uid": {text}, "limit": {"2"}}, &list); err != nil && !errors.As(err, &p) {
+		return "", err
+	}
+	switch len(list.Webhooks) {
+	case 0:
+		return "/ui/events?" + url.Values{"text": {text}}.Encode(), nil
+	case 1:
+		return "/ui/webhooks/" + url.PathEscape(list.Webhooks[0].ID), nil
+	}
+	return "/ui/webhooks?" + url.Values{"uid": {text}}.Encode(), nil
 }

@@ -142,7 +142,11 @@ func (m *markup) webhookRows(list []api.Webhook) {
 		m.raw(`">`)
 		m.text(w.ID)
 		m.raw(`</a>`)
-		m.under(w.Description)
+		name := w.UID
+		if name != "" && w.Description != "" {
+			name += ": "
+		}
+		m.under(name + w.Description)
 		m.in(``)
 		m.badge(w.Status)
 		m.quiet(``, w.Reason, ``)
