@@ -167,11 +167,14 @@ route "told" {
 			if strings.Contains(out.String(), `{"event_id":"o-1"`) {
 				t.Errorf("it was sent:\n%s", out.String())
 			}
-			a, err := r.book.Ask(stats.Query{ByType: true, ByDestination: true, Destination: "crm", Until: time.Now(), Window: time.Hour})
-			if err != nil || len(a.Rows) != 1 || a.Rows[0].Dead != 2 || a.Rows[0].Type != "order.paid" {
-				t.Errorf("the statistics have %+v, %v", a, err)
-			}
-			await(t, "the metrics to count them", func() bool {
+			await(t, "the statistics and the metrics to count them", func() bool { // a moment after it is on disk
+				a, err := r.book.Ask(stats.Query{ByType: true, ByDestination: true, Destination: "crm", Until: time.Now(), Window: time.Hour})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(a.Rows) != 1 || a.Rows[0].Dead != 2 || a.Rows[0].Type != "order.paid" {
+					return false
+				}
 				text, _, err := r.metrics.Text("")
 				return err == nil && strings.Contains(string(text), `weir_deliveries_total{destination="crm",outcome="dead"} 2`)
 			})
