@@ -107,9 +107,14 @@ func alias(signature []byte, i int) string {
 	return strconv.Itoa(i) + " " + hex.EncodeToString(sum[:])
 }
 
-// Reload reads the configuration again and takes it over.
+// Reload reads the configuration again and takes it over. What is refused is logged:
+// an alert tells of it hours after somebody has asked.
 func (e engine) Reload(ctx context.Context, orphan bool) (*api.Reloaded, error) {
-	return e.ReloadFiles(ctx, orphan)
+	done, err := e.ReloadFiles(ctx, orphan)
+	if err != nil {
+		e.log.Error("a reload by the API was refused, the old configuration goes on", "error", err)
+	}
+	return done, err
 }
 
 // Config is what runs, with its secrets masked.

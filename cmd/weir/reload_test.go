@@ -121,6 +121,7 @@ func TestBadReloadIsRefused(t *testing.T) {
 	if _, now := get(t, r.base+"/api/config"); now["last_reload"].(map[string]any)["result"] != "refused" {
 		t.Errorf("the last reload is %v", now["last_reload"])
 	}
+	await(t, "the log to say so twice", func() bool { return strings.Count(r.log.String(), "a reload by the API was refused") == 2 })
 	mustRun(t, dir, "events", "ls")
 	if err := r.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
