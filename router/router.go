@@ -380,6 +380,7 @@ func (r *Router) retain(ctx context.Context) {
 	every := min(time.Hour, max(r.config.Store.Retention/24, time.Minute), max(r.config.Store.MaxAge/10, time.Second))
 	var expired store.Expired
 	var err error
+	gone := true // perhaps in the time before this start
 	for next := time.Now(); ; {
 		expired, err = store.Expired{}, nil
 		if now := time.Now(); !now.Before(next) {
@@ -399,8 +400,9 @@ func (r *Router) retain(ctx context.Context) {
 		}
 		if err == nil && next.After(time.Now()) {
 			_, err = r.archive.Prune(ctx)
-			if err == nil {
+			if gone = gone || expired.Events > 0; err == nil && gone {
 				_, err = r.webhooks.registry.Prune(ctx)
+				gone = err != nil
 			}
 		}
 		if err == nil {

@@ -69,7 +69,7 @@ func (s *Store) expireAged(ctx context.Context, now time.Time, done *store.Expir
 		for more := true; more; {
 			n, committed := 0, func() {}
 			err := s.step(ctx, func(b *batch) (err error) {
-				n, more, committed, err = b.ageLane(ctx, name, cut)
+				n, more, committed, err = b.ageLane(name, cut)
 				return err
 			})
 			if err != nil {
@@ -137,7 +137,7 @@ func first(events []*event.Event) *event.Event {
 
 // ageLane ends some deliveries of a lane that are before cut. committed is to be called
 // when that is true.
-func (b *batch) ageLane(ctx context.Context, name string, cut store.Ref) (n int, more bool, committed func(), err error) {
+func (b *batch) ageLane(name string, cut store.Ref) (n int, more bool, committed func(), err error) {
 	committed = func() {}
 	l := b.change(name)
 	outcome := func(r store.Ref, from store.State, tries int) store.Outcome {
@@ -180,12 +180,21 @@ func (b *batch) ageLane(ctx context.Context, name string, cut store.Ref) (n int,
 	n = len(lo.Outcomes)
 	if n > 0 && name != store.RoutingLane && b.s.opts.Aged != nil {
 		var d store.Document
-		d, committed = b.s.opts.Aged(name, lo.Outcomes, func(position uint64) (*event.Event, error) { return b.s.Event(ctx, position) })
+		d, committed = b.s.opts.Aged(name, lo.Outcomes, b.event)
 		if err := b.addDocument(&d); err != nil {
 			return 0, false, committed, err
 		}
 	}
 	return n, n >= expireDeliveries, committed, b.addOutcomes(&lo)
+}
+
+// event reads an event, which is part of no view: the committer must not wait for Close.
+func (b *batch) event(position uint64) (*event.Event, error) {
+	encoded, err := b.eventBytes(b.bucketOf(position), position)
+	if err != nil {
+		return nil, err
+	}
+	return decodeEvent(position, encoded)
 }
 
 // head gives up to n unsettled postings of a lane before cut.
