@@ -19,6 +19,7 @@ import (
 	"github.com/weirhq/weir/router"
 	"github.com/weirhq/weir/router/config"
 	"github.com/weirhq/weir/router/event"
+	"github.com/weirhq/weir/router/store"
 )
 
 // desk is a router with a dashboard, a receiver that can be broken, and a browser
@@ -230,6 +231,7 @@ func TestPages(t *testing.T) {
 	d.broken.Store(true)
 	d.publish("big", "order.paid", `{"total": 120, "note": "<script>alert(1)</script>"}`)
 	d.publish("small", "order.paid", `{"total": 80}`)
+	d.publish("dlv_of-the-producer", "other", `{}`)
 	d.await("the outcomes", func() bool { return strings.Contains(d.see("/ui/dead-letters"), "big") })
 	d.await("the statistics", func() bool { return strings.Contains(d.see("/"), "1 answered with an error") })
 
@@ -238,7 +240,7 @@ func TestPages(t *testing.T) {
 		"/?window=1h":             {`aria-current="true">1h`},
 		"/ui/events":              {"big", "small", "order.paid"},
 		"/ui/events?type=nothing": {"No event fits"},
-		"/ui/events?text=ALERT":   {">big<", "Searched 2 events, from", "all that there are"},
+		"/ui/events?text=ALERT":   {">big<", "Searched 3 events, from", "all that there are"},
 		"/ui/events?text=nowhere": {"No event fits."},
 		"/ui/events?destination=crm&status=dead&since=2h": {">big<", "Searched 1 event"},
 		"/ui/events/small":           {"event.data.total is 80, not &gt; 100", "route orders", "to archive"},
@@ -253,16 +255,18 @@ func TestPages(t *testing.T) {
 		"/ui/destinations":                                                           {"crm", "failing", "archive", "active"},
 		"/ui/destinations/crm":                                                       {"answered 503", "Why it fails", "Pause", "Send the 1 dead again", "Failures in a row</dt><dd>1</dd>"},
 		"/ui/plugins":                                                                {"has no plugins"},
-		"/ui/routes":                                                                 {"<svg", "destination, failing", "event.data.total &gt; 100", `crm <span class="quiet">1<`, `events <span class="quiet">2<`},
+		"/ui/routes":                                                                 {"<svg", "destination, failing", "event.data.total &gt; 100", `crm <span class="quiet">1<`, `events <span class="quiet">3<`},
 		"/ui/routes?route=or":                                                        {">orders</a>"},
 		"/ui/configuration":                                                          {"none since the start", "<h2>router.hcl</h2>", "event.data.total &gt; 100", `aria-current="page">Configuration`},
 		"/ui/find?id=big":                                                            {"/ui/events/big"},
 		"/ui/find?id=+ALERT(1)+":                                                     {"/ui/events?text=ALERT%281%29"},
-		"/ui/find?id=dlv_x":                                                          {"/ui/deliveries/dlv_x"},
-		"/ui/find?id=rpl_x":                                                          {"/ui/replays/rpl_x"},
-		"/ui/find?id=rpn_x":                                                          {"/ui/replays/rpn_x"},
+		"/ui/find?id=dlv_of-the-producer":                                            {"/ui/events/dlv_of-the-producer"},
+		"/ui/find?id=" + store.Ref{Position: 1}.String():                             {"/ui/deliveries/" + store.Ref{Position: 1}.String()},
+		"/ui/find?id=dlv_x":                                                          {"/ui/events?text=dlv_x"},
+		"/ui/find?id=rpl_x":                                                          {"/ui/events?text=rpl_x"},
+		"/ui/find?id=rpn_x":                                                          {"/ui/events?text=rpn_x"},
 		"/ui/find?id=msg_grd5xcxg23w2v7ozvkbqman4vq":                                 {"/ui/deliveries?webhook_id=msg_grd5xcxg23w2v7ozvkbqman4vq"},
-		"/ui/find?id=wh_01M8HR489TKX1EN8NEJYYQVEAM":                                  {"/ui/webhooks/wh_01M8HR489TKX1EN8NEJYYQVEAM"},
+		"/ui/find?id=wh_01M8HR489TKX1EN8NEJYYQVEAM":                                  {"/ui/events?text=wh_01M8HR489TKX1EN8NEJYYQVEAM"},
 		"/ui/find?id=":                                                               {"/ui/events"},
 		"/ui/events/big?source=other":                                                nil,
 	} {

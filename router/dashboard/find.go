@@ -24,14 +24,24 @@ func (d *Dashboard) find(c *fiber.Ctx) error {
 	case text == "":
 		to = "/ui/events"
 	case strings.HasPrefix(text, "dlv_"):
-		to = "/ui/deliveries/" + url.PathEscape(text)
+		to = "/deliveries/"
 	case webhook.IsID(text):
-		to = "/ui/webhooks/" + url.PathEscape(text)
+		to = "/webhooks/"
 	case strings.HasPrefix(text, store.ReplayPrefix), strings.HasPrefix(text, store.NewIDsPrefix):
-		to = "/ui/replays/" + url.PathEscape(text)
+		to = "/replays/"
 	case event.IsWebhookID(text):
 		to = "/ui/deliveries?" + url.Values{"webhook_id": {text}}.Encode()
-	default:
+	}
+	if strings.HasSuffix(to, "/") {
+		to += url.PathEscape(text)
+		var p *problem.Problem
+		if err := v.get("/api"+to, nil, &struct{}{}); errors.As(err, &p) && p.Status == http.StatusNotFound {
+			to = "" // a producer may have called an event so
+		} else {
+			to = "/ui" + to // which says what is wrong, too
+		}
+	}
+	if to == "" {
 		var err error
 		if to, err = v.eventOr(text); err != nil {
 			return d.refuse(c, err)
