@@ -199,7 +199,7 @@ func (e engine) destination(ctx context.Context, name string) (*api.Destination,
 		return nil, err
 	}
 	if x, err := e.webhooks.registry.Get(name); err == nil && webhook.IsID(name) {
-		out.Kind, out.URL = "webhook", x.URL
+		out.Kind, out.URL, out.Tenant, out.UID = "webhook", x.URL, x.Tenant, x.UID
 	}
 	out.Status, out.Reason, out.Sending = string(st.State), st.Why, st.Sending
 	out.Since, out.Next = moment(st.Since), moment(st.Until)

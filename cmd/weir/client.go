@@ -144,12 +144,17 @@ func (c *client) call(ctx context.Context, method, path string, body []byte, int
 	return nil
 }
 
+// refusal is a problem that the router answers with.
+type refusal struct{ code, detail string }
+
+func (r *refusal) Error() string { return r.detail + " (" + r.code + ")" }
+
 // answerError is the problem that a router answered with.
 func answerError(res *http.Response, answer []byte) error {
 	if strings.HasPrefix(res.Header.Get("Content-Type"), problem.ContentType) {
 		var p struct{ Code, Detail string }
 		if err := json.Unmarshal(answer, &p); err == nil && p.Code != "" {
-			return fmt.Errorf("%s (%s)", p.Detail, p.Code)
+			return &refusal{code: p.Code, detail: p.Detail}
 		}
 	}
 	return fmt.Errorf("the router answered %s", res.Status)

@@ -34,6 +34,9 @@ func newDeliveries(g *globals) *cobra.Command {
 				q.Set("webhook_id", webhookID)
 			}
 			return ask(cmd, g, func(ctx context.Context, c *client) error {
+				if err := f.names(ctx, c, q); err != nil {
+					return err
+				}
 				all, more, err := listDeliveries(ctx, c, q, f.limit)
 				if err != nil {
 					return err
@@ -50,7 +53,7 @@ func newDeliveries(g *globals) *cobra.Command {
 		},
 	}
 	f.register(ls)
-	ls.Flags().StringVar(&f.destination, "destination", "", "name of the destination")
+	ls.Flags().StringVar(&f.destination, "destination", "", "name of the destination, or a webhook's uid")
 	ls.Flags().StringVar(&f.status, "status", "", "waiting, sending, retrying, delivered, dead or cancelled")
 	ls.Flags().StringVar(&webhookID, "webhook-id", "", "what the receiver got as the header webhook-id; all is looked at, so say --since")
 	show := newDeliveryShow(g)
@@ -177,6 +180,9 @@ func newDeliveryMove(g *globals, m *deliveryMove, short, long string) *cobra.Com
 			}
 			return ask(cmd, g, func(ctx context.Context, c *client) error {
 				if len(ids) == 0 {
+					if err := f.names(ctx, c, q); err != nil {
+						return err
+					}
 					list, more, err := listDeliveries(ctx, c, q, f.limit)
 					if err != nil {
 						return err
@@ -191,7 +197,7 @@ func newDeliveryMove(g *globals, m *deliveryMove, short, long string) *cobra.Com
 		},
 	}
 	f.register(cmd)
-	cmd.Flags().StringVar(&f.destination, "destination", "", "name of the destination")
+	cmd.Flags().StringVar(&f.destination, "destination", "", "name of the destination, or a webhook's uid")
 	var of []string
 	for _, s := range m.of {
 		of = append(of, string(s))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -28,11 +29,18 @@ func newDestinations(g *globals) *cobra.Command {
 					return err
 				}
 				return g.print(cmd.OutOrStdout(), list, func(t *table) {
-					t.head("NAME", "STATE", "DEPTH", "OLDEST", "DEAD", "DELIVERED", "URL")
+					owned := slices.ContainsFunc(list.Destinations, func(d api.Destination) bool { return d.Tenant+d.UID != "" })
+					row := func(name, of string, more ...string) []string {
+						if owned {
+							return append([]string{name, of}, more...)
+						}
+						return append([]string{name}, more...)
+					}
+					t.head(row("NAME", "TENANT/UID", "STATE", "DEPTH", "OLDEST", "DEAD", "DELIVERED", "URL")...)
 					for i := range list.Destinations {
 						d := &list.Destinations[i]
-						t.row(d.Name, stateOf(d), strconv.FormatUint(d.Depth, 10), ageOf(d), strconv.FormatUint(d.Dead, 10),
-							strconv.FormatUint(d.Delivered, 10), d.URL)
+						t.row(row(d.Name, whose(d.Tenant, d.UID), stateOf(d), strconv.FormatUint(d.Depth, 10), ageOf(d), strconv.FormatUint(d.Dead, 10),
+							strconv.FormatUint(d.Delivered, 10), d.URL)...)
 					}
 				})
 			})
@@ -75,11 +83,13 @@ func newDestinationCall(g *globals, name, short, call string) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return ask(cmd, g, func(ctx context.Context, c *client) error {
 				var d api.Destination
-				var err error
-				if call == "" {
-					err = c.get(ctx, destinationPath(args[0], ""), nil, &d)
-				} else {
-					err = c.post(ctx, destinationPath(args[0], call), nil, &d)
+				destination, err := destinationNamed(ctx, c, args[0])
+				switch {
+				case err != nil:
+				case call == "":
+					err = c.get(ctx, destinationPath(destination, ""), nil, &d)
+				default:
+					err = c.post(ctx, destinationPath(destination, call), nil, &d)
 				}
 				if err != nil {
 					return err
@@ -100,18 +110,21 @@ func newRecover(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			filter := deadLetterFilter{api.DeadLetterFilter{Destination: args[0]}}
+			var filter deadLetterFilter
 			if err := filter.times(q); err != nil {
 				return err
 			}
 			return ask(cmd, g, func(ctx context.Context, c *client) error {
+				if filter.Destination, err = destinationNamed(ctx, c, args[0]); err != nil {
+					return err
+				}
 				// The name is checked by the first call; what is left goes by filter.
 				body, err := json.Marshal(map[string]any{"since": filter.Since, "until": filter.Until})
 				if err != nil {
 					return err
 				}
 				var moved api.Moved
-				if err := c.post(ctx, destinationPath(args[0], "/recover"), body, &moved); err != nil {
+				if err := c.post(ctx, destinationPath(filter.Destination, "/recover"), body, &moved); err != nil {
 					return err
 				}
 				bar := moveProgress(ctx, cmd, c, &filter.DeadLetterFilter, "to be sent again")
@@ -133,10 +146,14 @@ func newEmpty(g *globals) *cobra.Command {
 		Example: "  weir destinations cancel crm",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return ask(cmd, g, func(ctx context.Context, c *client) error {
+				destination, err := destinationNamed(ctx, c, args[0])
+				if err != nil {
+					return err
+				}
 				var all api.Moved
 				for {
 					var moved api.Moved
-					if err := c.post(ctx, destinationPath(args[0], "/cancel"), nil, &moved); err != nil {
+					if err := c.post(ctx, destinationPath(destination, "/cancel"), nil, &moved); err != nil {
 						return fmt.Errorf("%w (%d were cancelled)", err, all.Moved)
 					}
 					all.Moved += moved.Moved
@@ -175,6 +192,8 @@ func ageOf(d *api.Destination) string {
 func printDestination(t *table, d *api.Destination) {
 	t.pair("name", d.Name)
 	t.pair("kind", d.Kind)
+	t.pair("tenant", d.Tenant)
+	t.pair("uid", d.UID)
 	t.pair("url", d.URL)
 	t.pair("state", stateOf(d))
 	t.pair("reason", d.Reason)

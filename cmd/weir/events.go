@@ -72,6 +72,19 @@ func (f *filters) query(now time.Time) (url.Values, error) {
 	return q, nil
 }
 
+// names puts the id of the webhook into a query whose destination is its uid.
+func (f *filters) names(ctx context.Context, c *client, q url.Values) error {
+	if f.destination == "" {
+		return nil
+	}
+	name, err := destinationNamed(ctx, c, f.destination)
+	if err != nil {
+		return err
+	}
+	q.Set("destination", name)
+	return nil
+}
+
 // when reads a time, in UTC where it does not say otherwise and as lists print it,
 // or how long ago it was.
 func when(s string, now time.Time) (time.Time, error) {
@@ -136,6 +149,9 @@ func newEvents(g *globals) *cobra.Command {
 				}
 			}
 			return ask(cmd, g, func(ctx context.Context, c *client) error {
+				if err := f.names(ctx, c, q); err != nil {
+					return err
+				}
 				list, more, err := listEvents(ctx, cmd, c, q, f.limit)
 				if err != nil {
 					return err
@@ -154,7 +170,7 @@ func newEvents(g *globals) *cobra.Command {
 	f.register(ls)
 	ls.Flags().StringVar(&id, "id", "", "the id of an event, which several sources may have")
 	ls.Flags().StringVar(&text, "text", "", "what is in the data, the id or the subject, in either case")
-	ls.Flags().StringVar(&f.destination, "destination", "", "with a delivery to this destination")
+	ls.Flags().StringVar(&f.destination, "destination", "", "with a delivery to this destination, or webhook by its uid")
 	ls.Flags().StringVar(&f.status, "status", "", "with a delivery that is waiting, sending, retrying, delivered, dead or cancelled")
 	var source string
 	show := &cobra.Command{

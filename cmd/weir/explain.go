@@ -44,6 +44,10 @@ an id it says the same of an event that is not sent.`,
 			}
 			return ask(cmd, g, func(ctx context.Context, c *client) error {
 				query := url.Values{}
+				destination, err := destinationNamed(ctx, c, destination)
+				if err != nil {
+					return err
+				}
 				for name, v := range map[string]string{"source": source, "destination": destination} {
 					if v != "" {
 						query.Set(name, v)
@@ -78,7 +82,7 @@ an id it says the same of an event that is not sent.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&source, "source", "", "which source's, where several have the id; or which an event that is not sent would come from")
-	f.StringVar(&destination, "destination", "", "a registered webhook, to see why it did not get the event")
+	f.StringVar(&destination, "destination", "", "a registered webhook, by its id or uid, to see why it did not get the event")
 	f.StringVar(&typ, "type", "", "the type of an event that is not sent")
 	f.StringVar(&data, "data", "{}", "its data: JSON, `@file`, or - for standard input")
 	f.StringVar(&tenant, "tenant", "", "its tenant")
@@ -123,11 +127,11 @@ func printExplanation(t *table, e *api.Explanation, unsent bool) {
 	for i := range e.Routes {
 		r := &e.Routes[i]
 		if !r.Matched {
-			t.line("✗ " + routeName(r.Route) + ": " + indented(r.Reason, "    "))
+			t.line("✗ " + routeName(r) + ": " + indented(r.Reason, "    "))
 			printTerms(t, r.Terms, r.Reason)
 			continue
 		}
-		t.line("✓ " + routeName(r.Route))
+		t.line("✓ " + routeName(r))
 		printTerms(t, r.Terms, "")
 		for j := range r.Plugins {
 			t.line("    plugin " + pluginLine(&r.Plugins[j]))
@@ -248,12 +252,23 @@ func printWould(t *table, w *api.WouldSend) {
 	}
 }
 
-// routeName says what a route is: a registered webhook is one, too.
-func routeName(name string) string {
-	if webhook.IsID(name) {
-		return "webhook " + name
+// routeName says what a route is: a registered webhook is one, too, and its id alone
+// says nothing to people.
+func routeName(r *api.RouteVerdict) string {
+	if !webhook.IsID(r.Route) {
+		return "route " + r.Route
 	}
-	return "route " + name
+	name := "webhook " + r.Route
+	var known []string
+	for _, s := range []string{whose(r.Tenant, r.UID), r.URL} {
+		if s != "" {
+			known = append(known, s)
+		}
+	}
+	if len(known) > 0 {
+		name += " (" + oneLine(strings.Join(known, ", ")) + ")"
+	}
+	return name
 }
 
 func pluginLine(v *api.PluginVerdict) string {

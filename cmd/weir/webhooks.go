@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,17 +34,64 @@ func webhookPath(ctx context.Context, c *client, name string) (string, error) {
 	if strings.HasPrefix(name, "wh_") {
 		return all + "/" + url.PathEscape(name), nil
 	}
-	var found api.WebhookList
-	if err := c.get(ctx, all, url.Values{"uid": {name}, "limit": {"2"}}, &found); err != nil {
+	found, err := webhooksWithUID(ctx, c, name)
+	switch {
+	case err != nil:
+		return "", err
+	case len(found) == 0:
+		return "", fmt.Errorf("there is no webhook with the uid %q; weir webhooks ls lists them", name)
+	case len(found) > 1:
+		return "", severalWithUID(name, found)
+	}
+	return all + "/" + found[0].ID, nil
+}
+
+// whose is what people know a webhook by: its tenant and uid, as far as it has them.
+func whose(tenant, uid string) string {
+	if tenant == "" || uid == "" {
+		return tenant + uid
+	}
+	return tenant + "/" + uid
+}
+
+// destinationNamed is the name of a destination, or the id of the webhook that has it
+// as its uid. A name of neither is given back: the router says what is wrong with it.
+func destinationNamed(ctx context.Context, c *client, name string) (string, error) {
+	if name == "" || strings.HasPrefix(name, "wh_") || strings.HasPrefix(name, "@") {
+		return name, nil
+	}
+	var refused *refusal
+	switch err := c.get(ctx, destinationPath(name, ""), nil, new(api.Destination)); {
+	case err == nil:
+		return name, nil
+	case !errors.As(err, &refused) || refused.code != "destination_not_found":
 		return "", err
 	}
-	switch len(found.Webhooks) {
-	case 0:
-		return "", fmt.Errorf("there is no webhook with the uid %q; weir webhooks ls lists them", name)
-	case 1:
-		return all + "/" + found.Webhooks[0].ID, nil
+	found, err := webhooksWithUID(ctx, c, name)
+	switch {
+	case err != nil:
+		return "", err
+	case len(found) == 0:
+		return name, nil
+	case len(found) > 1:
+		return "", severalWithUID(name, found)
 	}
-	return "", fmt.Errorf("webhooks of several tenants have the uid %q: name the one by its id", name)
+	return found[0].ID, nil
+}
+
+func webhooksWithUID(ctx context.Context, c *client, uid string) ([]api.Webhook, error) {
+	var found api.WebhookList
+	err := c.get(ctx, "/api/webhooks", url.Values{"uid": {uid}, "limit": {"2"}}, &found)
+	return found.Webhooks, err
+}
+
+// severalWithUID names the first two: a uid is its tenant's own.
+func severalWithUID(uid string, found []api.Webhook) error {
+	var ids []string
+	for i := range found {
+		ids = append(ids, fmt.Sprintf("%s of %s", found[i].ID, cmp.Or(found[i].Tenant, "no tenant")))
+	}
+	return fmt.Errorf("webhooks of several tenants have the uid %q, such as %s: name the one by its id", uid, strings.Join(ids, " and "))
 }
 
 func listWebhooks(g *globals) *cobra.Command {

@@ -83,6 +83,51 @@ func TestWebhooksCommands(t *testing.T) {
 		t.Errorf("explained without one: %s", errOut)
 	}
 
+	// Everywhere it is said which webhook that is, and its uid finds it.
+	if !strings.Contains(out, "✗ webhook "+list.Webhooks[1].ID+" (acme, "+url+"): ") {
+		t.Errorf("explained without its tenant: %s", out)
+	}
+	other := func(want int, args ...string) string {
+		t.Helper()
+		out, errOut, code := weir(t, dir, args...)
+		if code != want {
+			t.Fatalf("weir %v: code %d, want %d\n%s%s", args, code, want, out, errOut)
+		}
+		return out + errOut
+	}
+	main := list.Webhooks[0].ID
+	if out := other(0, "explain", "e1", "--destination", "main"); !strings.Contains(out, "✓ webhook "+main+" (main, "+url+")") {
+		t.Error(out)
+	}
+	if out := other(0, "destinations", "ls"); !strings.Contains(out, "TENANT/UID") || !strings.Contains(out, main+"  main ") || !strings.Contains(out, list.Webhooks[1].ID+"  acme ") {
+		t.Error(out)
+	}
+	for _, args := range [][]string{{"destinations", "show", "main"}, {"destinations", "pause", "main"}, {"destinations", "resume", "main"}, {"deliveries", "ls", "--destination", "main"}} {
+		if out := other(0, args...); !strings.Contains(out, main) {
+			t.Errorf("%v: %s", args, out)
+		}
+	}
+	if out := other(0, "events", "ls", "--destination", "main"); !strings.Contains(out, "e1") {
+		t.Error(out)
+	}
+	if out := other(1, "destinations", "show", "nobody"); !strings.Contains(out, "destination_not_found") {
+		t.Error(out)
+	}
+	run(0, "create", url, "--event", "*", "--tenant", "beta", "--uid", "main")
+	for _, args := range [][]string{{"destinations", "pause", "main"}, {"explain", "e1", "--destination", "main"}, {"deliveries", "ls", "--destination", "main"}} {
+		if out := other(1, args...); !strings.Contains(out, `several tenants have the uid "main"`) || !strings.Contains(out, main+" of no tenant and ") || !strings.Contains(out, " of beta: ") {
+			t.Errorf("%v: %s", args, out)
+		}
+	}
+	var beta api.WebhookList
+	if err := json.Unmarshal([]byte(run(0, "ls", "--tenant", "beta", "-o", "json")), &beta); err != nil || len(beta.Webhooks) != 1 {
+		t.Fatalf("%v %v", beta, err)
+	}
+	if out := other(0, "destinations", "show", beta.Webhooks[0].ID); !strings.Contains(out, "beta") || !strings.Contains(out, "uid") {
+		t.Error(out)
+	}
+	run(0, "delete", beta.Webhooks[0].ID)
+
 	run(0, "delete", "main", list.Webhooks[1].ID)
 	if out := run(1, "show", "main"); !strings.Contains(out, "no webhook with the uid") {
 		t.Error(out)

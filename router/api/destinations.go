@@ -38,6 +38,9 @@ type Destination struct {
 	// no password.
 	Kind string `json:"kind,omitempty"`
 	URL  string `json:"url,omitempty"`
+	// Tenant and UID are those of a registered webhook, where it has them.
+	Tenant string `json:"tenant,omitempty"`
+	UID    string `json:"uid,omitempty"`
 	// Status is active, failing, open, held, paused, disabled or orphaned.
 	Status string `json:"status"`
 	// Reason says why it is disabled, Since when it was paused or disabled.

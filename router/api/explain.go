@@ -106,6 +106,7 @@ func (s *server) explainUnsent(c *fiber.Ctx) error {
 			again.imagine(table, e, v)
 		}
 	}
+	s.sayWhose(out.Routes)
 	return give(c, out)
 }
 
@@ -223,7 +224,21 @@ func (s *server) explain(c *fiber.Ctx, e *event.Event, destination string) (*Exp
 	if out.Routed && same && out.Current != out.RoutedBy {
 		s.explainNewer(out, e)
 	}
+	s.sayWhose(out.Routes)
 	return out, nil
+}
+
+// sayWhose adds to registered webhooks what people know them by.
+func (s *server) sayWhose(routes []RouteVerdict) {
+	for i := range routes {
+		v := &routes[i]
+		if !webhook.IsID(v.Route) {
+			continue
+		}
+		if w, err := s.engine.Webhooks().Get(v.Route); err == nil { // else it is deleted
+			v.Tenant, v.UID, v.URL = w.Tenant, w.UID, w.URL
+		}
+	}
 }
 
 // explainNewer adds the routes that only the current configuration has.

@@ -154,7 +154,12 @@ type Explanation struct {
 
 // RouteVerdict is what one route did with an event.
 type RouteVerdict struct {
-	Route   string `json:"route"`
+	Route string `json:"route"`
+	// Tenant, UID and URL are what a registered webhook has now: which one it is,
+	// to people. They are empty once it is deleted.
+	Tenant  string `json:"tenant,omitempty"`
+	UID     string `json:"uid,omitempty"`
+	URL     string `json:"url,omitempty"`
 	Matched bool   `json:"matched"`
 	// Recomputed says that the verdict was worked out now, by the configuration of
 	// ReasonsBy, and not read from the store.
