@@ -89,6 +89,8 @@ type Router struct {
 	reader   *routing.Reader
 	replays  *replay.Set
 	health   health
+	// conditions tells of those that could not be evaluated.
+	conditions conditions
 
 	listeners listeners
 	stream    *stream.Hub
@@ -493,7 +495,7 @@ func (t taker) Committed(e *event.Event, d *routing.Decision) {
 	r.tellRouted(e, d)
 	r.countRouted(e, d)
 	for route, err := range d.Failed {
-		r.log.Debug("a condition could not be evaluated, so the route does not match", "route", route, "event", e.ID, "error", err)
+		r.conditions.failed(r.log, route, e, err, time.Now())
 	}
 	for _, m := range d.Routing.Matches {
 		for _, v := range m.Plugins {

@@ -94,7 +94,7 @@ func (s *server) body(ctx *fasthttp.RequestCtx) (lent, error) {
 		err = bodyProblem(err)
 		if ctx.IsPost() && s.engine.Opened() {
 			if src := s.engine.Source(pathOf(ctx)); src != nil {
-				s.engine.Tally().Refused(src.Name(), s.problem(ctx, err).Code)
+				s.refused(src, s.problem(ctx, err))
 			}
 		}
 		return l, err

@@ -96,17 +96,25 @@ func (s *server) tallied(ctx *fasthttp.RequestCtx, src *source.Source, path stri
 	whole := false
 	defer func() {
 		if !whole { // it panicked, see guarded
-			s.engine.Tally().Refused(src.Name(), codeInternal)
+			s.engine.Tally().Refused(src.Name(), codeInternal, s.now()) // guarded logs it
 		}
 	}()
 	done, err := s.take(ctx, src, path)
 	whole = true
 	if err != nil {
 		p := s.problem(ctx, err)
-		s.engine.Tally().Refused(src.Name(), p.Code)
+		s.refused(src, p)
 		return true, p
 	}
 	return done, nil
+}
+
+// refused counts what a source refuses. Now and then the log has it, with nothing of
+// the request itself, which may hold secrets.
+func (s *server) refused(src *source.Source, p *problem.Problem) {
+	if n, tell := s.engine.Tally().Refused(src.Name(), p.Code, s.now()); tell {
+		s.log.Warn("a source refuses requests", "source", src.Name(), "reason", p.Code, "status", p.Status, "refused", n)
+	}
 }
 
 // take reports whether the request was one for the source.

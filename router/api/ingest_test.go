@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/valyala/fasthttp"
 
 	"github.com/weirhq/weir/router/config"
@@ -252,4 +253,43 @@ type same struct {
 
 func (e *same) Accept(context.Context, *source.Source, source.Taken) ([]store.Accepted, error) {
 	return e.list, nil
+}
+
+// The log has what a source refuses: once a minute for each reason, and nothing of
+// the request.
+func TestRefusalsAreLogged(t *testing.T) {
+	e := newRefusing(t)
+	e.keys = someKeys
+	var log bytes.Buffer
+	now := time.Unix(1700000000, 0)
+	app := New(e, Options{MaxBody: 1 << 10, Logger: hclog.New(&hclog.LoggerOptions{Output: &log, DisableTime: true}), Now: func() time.Time { return now }})
+	send := func(token, body string, status int) {
+		t.Helper()
+		r := wire(t, fmt.Sprintf("POST /events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", token, len(body), body))
+		var ctx fasthttp.RequestCtx
+		ctx.Init(r, nil, nil)
+		app.Server().Handler(&ctx)
+		if got := ctx.Response.StatusCode(); got != status {
+			t.Fatalf("answered %d, want %d: %s", got, status, ctx.Response.Body())
+		}
+	}
+	for range 3 {
+		send("hunter2", `{"event":"a","data":1}`, 401)
+		send("right", `{"event":"a","secret":"hunter2"}`, 400)
+	}
+	now = now.Add(time.Minute)
+	send("hunter2", `{"event":"a","data":1}`, 401)
+	send("hunter2", `{"event":"a","data":1}`, 401)
+	e.err = store.ErrFull
+	send("right", `{"event":"a","data":1}`, 507)
+	e.err = nil
+	send("right", `{"event":"a","data":1}`, 202)
+	want := `[WARN]  a source refuses requests: source=events reason=token_unknown status=401 refused=1
+[WARN]  a source refuses requests: source=events reason=unknown_member status=400 refused=1
+[WARN]  a source refuses requests: source=events reason=token_unknown status=401 refused=3
+[WARN]  a source refuses requests: source=events reason=disk_full status=507 refused=1
+`
+	if log.String() != want {
+		t.Errorf("the log has\n%s\nwant\n%s", log.String(), want)
+	}
 }
