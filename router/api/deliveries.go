@@ -249,7 +249,7 @@ func (s *server) delivery(d *store.DeliveryStatus) Delivery {
 			out.Note = d.Delivery.Error
 		}
 	} else {
-		out.WebhookID = knownAs(d)
+		out.WebhookID, out.Webhook = knownAs(d), s.webhookName(d.Delivery.Lane)
 	}
 	if _, parked := store.Parked(d.Due); parked && d.State == store.Retrying {
 		out.Status = string(store.Waiting)

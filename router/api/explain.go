@@ -232,13 +232,22 @@ func (s *server) explain(c *fiber.Ctx, e *event.Event, destination string) (*Exp
 func (s *server) sayWhose(routes []RouteVerdict) {
 	for i := range routes {
 		v := &routes[i]
-		if !webhook.IsID(v.Route) {
-			continue
-		}
-		if w, err := s.engine.Webhooks().Get(v.Route); err == nil { // else it is deleted
+		if w := s.webhookName(v.Route); w != nil {
 			v.Tenant, v.UID, v.URL = w.Tenant, w.UID, w.URL
 		}
 	}
+}
+
+// webhookName is nil for a name that is of no registered webhook, or of a deleted one.
+func (s *server) webhookName(name string) *WebhookName {
+	if !webhook.IsID(name) {
+		return nil
+	}
+	w, err := s.engine.Webhooks().Get(name)
+	if err != nil {
+		return nil
+	}
+	return &WebhookName{Tenant: w.Tenant, UID: w.UID, URL: w.URL}
 }
 
 // explainNewer adds the routes that only the current configuration has.

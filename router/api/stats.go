@@ -44,6 +44,8 @@ type StatsRow struct {
 	// Event is the event type, where the rows are by it; destination likewise.
 	Event       string `json:"event,omitempty"`
 	Destination string `json:"destination,omitempty"`
+	// Webhook says which one the destination is, where it is registered now.
+	Webhook *WebhookName `json:"webhook,omitempty"`
 	// Events counts those that were routed; it is not known by destination.
 	Events uint64 `json:"events,omitempty"`
 	// Deliveries counts those that ended: Delivered and Dead. Cancelled ones are
@@ -191,6 +193,9 @@ func (s *server) stats(c *fiber.Ctx) error {
 		out.Rows = slices.DeleteFunc(out.Rows, func(r StatsRow) bool { return !wanted[r.Destination] })
 	}
 	out.Rows, out.More = busiest(out.Rows, top)
+	for i := range out.Rows {
+		out.Rows[i].Webhook = s.webhookName(out.Rows[i].Destination)
+	}
 	for _, q := range a.Queues {
 		out.Queue = append(out.Queue, QueuePoint{Time: q.Begin, Depth: q.Depth, OldestSeconds: q.Oldest.Round(time.Millisecond).Seconds()})
 	}

@@ -80,7 +80,9 @@ type Delivery struct {
 	Route       string `json:"route"`
 	// Destination is empty for a dead letter of kind "routing".
 	Destination string `json:"destination,omitempty"`
-	Kind        string `json:"kind"`
+	// Webhook says which one the destination is, where it is registered now.
+	Webhook *WebhookName `json:"webhook,omitempty"`
+	Kind    string       `json:"kind"`
 	// Status is waiting, sending, retrying, delivered, dead or cancelled.
 	Status string `json:"status"`
 	// Reason is set when dead: attempts, gone, expired or routing.
@@ -92,6 +94,13 @@ type Delivery struct {
 	// Due is the time of the next attempt, when retrying.
 	Due      *time.Time `json:"due,omitempty"`
 	Attempts []Attempt  `json:"attempts"`
+}
+
+// WebhookName is what people know a registered webhook by, beside its id.
+type WebhookName struct {
+	Tenant string `json:"tenant,omitempty"`
+	UID    string `json:"uid,omitempty"`
+	URL    string `json:"url"`
 }
 
 // DeliveryList is a page of deliveries, newest event first.

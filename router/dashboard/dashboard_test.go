@@ -524,6 +524,9 @@ webhooks {
 		t.Fatalf("one of another tenant: %s\n%s", res.Status, body)
 	}
 	found("acme-main", "/ui/webhooks?uid=acme-main")
+	if body := d.see("/ui/destinations"); !strings.Contains(body, id+`</a><span class="quiet under">acme/acme-main</span>`) {
+		t.Errorf("the destinations don't say whose it is\n%s", body)
+	}
 	press := func(verb string, form url.Values) string {
 		t.Helper()
 		form.Set("back", page)
@@ -538,6 +541,9 @@ webhooks {
 	}
 	if body := press("pause", url.Values{}); !strings.Contains(body, ">paused<") {
 		t.Errorf("paused:\n%s", body)
+	}
+	if body := d.see("/"); !strings.Contains(body, id+`</a> <span class="quiet">acme/acme-main</span>: paused`) {
+		t.Errorf("the overview does not say whose it is\n%s", body)
 	}
 	if body := press("resume", url.Values{}); !strings.Contains(body, ">active<") {
 		t.Errorf("resumed:\n%s", body)
@@ -597,7 +603,7 @@ webhooks {
 		return id
 	}
 	gone := register(url.Values{"events": {"user.*"}})
-	picky := register(url.Values{"events": {"user.*"}, "filter": {"event.data.total > 100"}})
+	picky := register(url.Values{"events": {"user.*"}, "uid": {"<picky>"}, "filter": {"event.data.total > 100"}})
 	d.publish("u-1", "user.created", `{"total": 1}`)
 	event := "/ui/events/u-1?source=events"
 	d.await("the 410", func() bool {
@@ -605,16 +611,28 @@ webhooks {
 		return strings.Contains(body, gone+" is disabled: the receiver answered 410 Gone, since ")
 	})
 	body := d.see(event)
+	host := strings.TrimPrefix(receiver.URL, "http://")
 	for _, want := range []string{
 		`action="/ui/destinations/` + gone + `/resume"`,
-		`webhook <a href="/ui/webhooks/` + picky + `">`,
-		`<option>` + picky + `</option>`,
+		`to ` + gone + `</a> <span class="quiet">` + host + `</span>: `,
+		`to ` + gone + `</a> <span class="quiet">` + host + "</span>\n",
+		`webhook <a href="/ui/webhooks/` + gone + `">` + gone + `</a> <span class="quiet">` + host + `</span>`,
+		`webhook <a href="/ui/webhooks/` + picky + `">` + picky + `</a> <span class="quiet">&lt;picky&gt;</span>`,
+		`<option value="` + picky + `">` + picky + ` (&lt;picky&gt;)</option>`,
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page has no %s:\n%s", want, body)
 		}
 	}
 	id := ofDelivery.FindStringSubmatch(body)[1]
+	for page, want := range map[string]string{
+		"/ui/deliveries": gone + `</a><span class="quiet under">` + host + `</span>`, "/ui/deliveries/" + id: host, "/ui/destinations/" + gone: host,
+		"/": gone + `</a> <span class="quiet">` + host + `</span>: `,
+	} {
+		if body := d.see(page); !strings.Contains(body, want) {
+			t.Errorf("%s does not say whose the webhook is:\n%s", page, body)
+		}
+	}
 	res, _ := d.submit("/ui/deliveries/"+id+"/retry", url.Values{"back": {event}}, d.base)
 	if body := d.see(res.Header.Get("Location")); !strings.Contains(body, "The delivery is due, but "+gone+" is disabled: it is sent once that is resumed.") {
 		t.Errorf("sent again:\n%s", body)

@@ -89,6 +89,7 @@ func (m *markup) deliveryRows(list []api.Delivery) {
 		m.badge(d.Status)
 		m.in(`class="first key"`)
 		m.deliveryLink(d)
+		m.whose(d.Webhook)
 		m.in(``)
 		m.text(d.Type)
 		m.quiet(`as `, d.MessageType, ``)

@@ -154,6 +154,9 @@ func (m *markup) destinationRows(p *destinationsPage) {
 		s := p.Stats[d.Name]
 		m.raw(rowOf(`first key`))
 		m.destinationLink(d.Name)
+		if d.Kind == "webhook" && d.Tenant+d.UID != "" {
+			m.under(whose(d.Tenant, d.UID, d.URL))
+		}
 		m.under(d.URL)
 		m.in(`class="last"`)
 		m.badge(d.Status)

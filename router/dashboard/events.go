@@ -52,6 +52,8 @@ type eventPage struct {
 	// Destinations are those that its deliveries were for, and the webhooks that it is
 	// explained for.
 	Destinations []string
+	// Whose says which of them is whose webhook.
+	Whose map[string]string
 	// Stuck are the deliveries that somebody may want to send, Sum says how the rest
 	// stands, and Tone how good that is.
 	Stuck     []stuck
@@ -109,7 +111,11 @@ func oneEvent(v *visit) (*view, error) {
 	if err := v.get("/api/events/"+v.param("id")+"/explain", q, &p.Explanation); err != nil {
 		return nil, err
 	}
+	p.Whose = map[string]string{}
 	for _, r := range p.Routes {
+		if of := whose(r.Tenant, r.UID, r.URL); of != "" {
+			p.Whose[r.Route] = of
+		}
 		for _, d := range r.Deliveries {
 			if d.Status == "dead" || d.Status == "retrying" {
 				p.Stuck = append(p.Stuck, stuck{Delivery: d})

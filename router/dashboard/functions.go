@@ -33,6 +33,7 @@ func (d *Dashboard) functions() template.FuncMap {
 		"prettyText": func(text string) string { return pretty(json.RawMessage(text)) },
 		"diff":       diffLines,
 		"isWebhook":  webhook.IsID,
+		"whose":      whose,
 		"phases":     phaseBar,
 		"short":      func(s string) string { return s[:min(len(s), 12)] },
 		"path":       url.PathEscape,

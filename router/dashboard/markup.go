@@ -147,6 +147,29 @@ func (m *markup) destinationLink(name string) {
 	m.raw(`</a>`)
 }
 
+// whose adds a line that says which webhook a destination is, where it is one.
+func (m *markup) whose(w *api.WebhookName) {
+	if w != nil {
+		m.under(whose(w.Tenant, w.UID, w.URL))
+	}
+}
+
+// whose is what people know a webhook by: its tenant and uid, else the host it is sent
+// to. It is empty for what is no webhook, whose name says enough.
+func whose(tenant, uid, address string) string {
+	switch {
+	case tenant != "" && uid != "":
+		return tenant + "/" + uid
+	case tenant != "" || uid != "":
+		return tenant + uid
+	}
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
+
 // outcome says what the last attempt of a delivery met, and how it stands with it
 // since.
 func (m *markup) outcome(d *api.Delivery) {

@@ -66,7 +66,9 @@ func TestRowsEscape(t *testing.T) {
 		"dead letters": func(m *markup) { m.deadLetterRows([]api.Delivery{delivery, dead}) },
 		"destinations": func(m *markup) {
 			p := destinationsPage{Stats: map[string]api.StatsRow{hostile: filled[api.StatsRow]()}}
-			p.Destinations = []api.Destination{destination}
+			hook := destination
+			hook.Kind = "webhook"
+			p.Destinations = []api.Destination{destination, hook}
 			m.destinationRows(&p)
 		},
 		"webhooks":   func(m *markup) { m.webhookRows([]api.Webhook{filled[api.Webhook]()}) },

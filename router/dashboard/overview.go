@@ -220,6 +220,7 @@ func (m *markup) statsRows(list []api.StatsRow) {
 		m.raw(rowOf(`first key`))
 		if r.Destination != "" {
 			m.destinationLink(r.Destination)
+			m.whose(r.Webhook)
 		} else {
 			m.raw(`<a href="/ui/events?type=`)
 			m.param(r.Event)
