@@ -422,7 +422,7 @@ route "all" {
 	}
 	await(t, "the retry by hand", func() bool { return len(seen.list()) == 2 && seen.list()[1].Status == 200 })
 	await(t, "it to be recorded", func() bool { return len(retrying()) == 0 })
-	if _, errOut, code := weir(t, dir, "deliveries", "retry", id); code != 1 || !strings.Contains(errOut, "already_delivered") {
+	if _, errOut, code := weir(t, dir, "deliveries", "retry", id); code != 1 || !strings.Contains(errOut, "already_delivered") || strings.Count(errOut, id) != 1 {
 		t.Errorf("a retry of what was delivered: code %d, %s", code, errOut)
 	}
 }

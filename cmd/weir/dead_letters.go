@@ -135,6 +135,9 @@ func newDeadLetterMove(g *globals, name, short, done string) *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if name == "retry" && moved.Moved > 0 {
+					sayPausedDead(ctx, cmd, c, args, f.destination)
+				}
 				return g.print(cmd.OutOrStdout(), moved, func(t *table) { printMoved(t, &moved, done) })
 			})
 		},
@@ -144,6 +147,37 @@ func newDeadLetterMove(g *globals, name, short, done string) *cobra.Command {
 	limit := cmd.Flags().Lookup("limit")
 	limit.Usage, limit.DefValue = "at most this many; without it all", "0"
 	return cmd
+}
+
+// sayPausedDead is sayPaused for dead letters: the first ten of those that are named,
+// those of one destination, or any.
+func sayPausedDead(ctx context.Context, cmd *cobra.Command, c *client, ids []string, destination string) {
+	if destination != "" {
+		sayPaused(ctx, cmd, c, destination)
+		return
+	}
+	var to []string
+	for _, id := range ids[:min(len(ids), 10)] {
+		var d api.Delivery
+		if c.get(ctx, "/api/deliveries/"+url.PathEscape(id), nil, &d) == nil {
+			to = append(to, d.Destination)
+		}
+	}
+	if len(ids) > 0 {
+		sayPaused(ctx, cmd, c, to...)
+		return
+	}
+	var list api.DestinationList
+	if c.get(ctx, "/api/destinations", url.Values{"status": {"paused,disabled"}}, &list) != nil {
+		return
+	}
+	said := 0
+	for i := range list.Destinations {
+		if d := &list.Destinations[i]; d.Depth > 0 && said < 10 {
+			saySilent(cmd, d)
+			said++
+		}
+	}
 }
 
 // moveNamed moves dead letters by their ids.

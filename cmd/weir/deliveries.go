@@ -117,10 +117,9 @@ func (m *deliveryMove) among(list []api.Delivery) (ids []string) {
 // sayPaused tells a person of deliveries that are due and not sent, because their
 // destination is paused or disabled: of the first ten destinations, and as far as
 // that can be asked.
-func sayPaused(ctx context.Context, cmd *cobra.Command, c *client, list []api.Delivery) {
+func sayPaused(ctx context.Context, cmd *cobra.Command, c *client, destinations ...string) {
 	asked := map[string]bool{}
-	for i := range list {
-		name := list[i].Destination
+	for _, name := range destinations {
 		if name == "" || asked[name] {
 			continue
 		}
@@ -133,9 +132,13 @@ func sayPaused(ctx context.Context, cmd *cobra.Command, c *client, list []api.De
 			continue
 		}
 		if d.Status == "paused" || d.Status == "disabled" {
-			fmt.Fprintf(cmd.ErrOrStderr(), "%s is %s: nothing is sent before weir destinations resume %s\n", name, d.Status, name)
+			saySilent(cmd, &d)
 		}
 	}
+}
+
+func saySilent(cmd *cobra.Command, d *api.Destination) {
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s is %s: nothing is sent before weir destinations resume %s\n", d.Name, d.Status, d.Name)
 }
 
 // run moves deliveries one by one, and prints them.
@@ -150,12 +153,22 @@ func (m *deliveryMove) run(ctx context.Context, cmd *cobra.Command, g *globals, 
 		bar.step()
 		var d api.Delivery
 		if err := c.post(ctx, "/api/deliveries/"+url.PathEscape(id)+"/"+m.call, nil, &d); err != nil {
-			return fmt.Errorf("%s: %w (%d of %d are %s)", id, err, len(all), len(ids), m.done)
+			if !strings.Contains(err.Error(), id) {
+				err = fmt.Errorf("%s: %w", id, err)
+			}
+			if len(ids) == 1 {
+				return err
+			}
+			return fmt.Errorf("%w (%d of %d are %s)", err, len(all), len(ids), m.done)
 		}
 		all = append(all, d)
 	}
 	if m.call == "retry" {
-		sayPaused(ctx, cmd, c, all)
+		var to []string
+		for i := range all {
+			to = append(to, all[i].Destination)
+		}
+		sayPaused(ctx, cmd, c, to...)
 	}
 	return g.print(cmd.OutOrStdout(), api.DeliveryList{Deliveries: all}, func(t *table) {
 		for i := range all {

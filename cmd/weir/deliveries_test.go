@@ -156,9 +156,23 @@ route "others" {
 
 	// One that is paused gets nothing by a retry, and who retries is told.
 	mustRun(t, dir, "destinations", "pause", "gone")
-	if out, errOut, code := weir(t, dir, "deliveries", "retry", "--status", "dead", "--destination", "gone"); code != 0 || strings.Count(out, "due now") != 2 ||
-		strings.Count(errOut, "gone is paused: nothing is sent before weir destinations resume gone") != 1 {
-		t.Errorf("retried while it is paused: %d %s%s", code, out, errOut)
+	var deads api.DeadLetterList
+	if err := json.Unmarshal([]byte(mustRun(t, dir, "dead-letters", "ls", "--destination", "gone", "-o", "json")), &deads); err != nil || len(deads.DeadLetters) != 2 {
+		t.Fatalf("%+v %v", deads, err)
+	}
+	for _, step := range []struct {
+		says  string
+		count int
+		args  []string
+	}{
+		{"to be sent again", 1, []string{"dead-letters", "retry", deads.DeadLetters[0].ID}},
+		{"to be sent again", 1, []string{"destinations", "recover", "gone", "--since", "1d"}},
+		{"due now", 2, []string{"deliveries", "retry", "--status", "retrying", "--destination", "gone"}},
+	} {
+		if out, errOut, code := weir(t, dir, step.args...); code != 0 || strings.Count(out, step.says) != step.count ||
+			strings.Count(errOut, "gone is paused: nothing is sent before weir destinations resume gone") != 1 {
+			t.Errorf("%v while it is paused: %d %s%s", step.args, code, out, errOut)
+		}
 	}
 	// Who searches in vain is told where it was looked.
 	if out, errOut, code := weir(t, dir, "events", "ls", "--text", "no-such-text"); code != 0 || strings.Count(out, "\n") != 1 || !strings.Contains(errOut, "No event fits, of 5 that were received from 20") {

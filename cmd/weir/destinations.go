@@ -132,6 +132,10 @@ func newRecover(g *globals) *cobra.Command {
 				if err := moveDead(ctx, c, "retry", &filter.DeadLetterFilter, &moved, bar); err != nil {
 					return err
 				}
+				bar.end()
+				if moved.Moved > 0 {
+					sayPaused(ctx, cmd, c, args[0])
+				}
 				return g.print(cmd.OutOrStdout(), moved, func(t *table) { printMoved(t, &moved, "to be sent again") })
 			})
 		},

@@ -113,15 +113,27 @@ func replayMany(ctx context.Context, cmd *cobra.Command, g *globals, c *client, 
 	}
 	return g.print(cmd.OutOrStdout(), r, func(t *table) {
 		if r.DryRun {
-			text := fmt.Sprintf("would send %d deliveries of %d events", r.Deliveries, r.Events)
+			text := "would send " + ofEvents(r.Deliveries, r.Events)
 			if r.Partial {
 				text += ", and more: counting stopped after 20 seconds"
 			}
 			t.line(text + notReplayed(r.Skipped, r.Failed))
 			return
 		}
-		t.line(fmt.Sprintf("%s %s: %d deliveries of %d events, out of order%s", r.ID, r.Status, r.Deliveries, r.Events, notReplayed(r.Skipped, r.Failed)))
+		t.line(fmt.Sprintf("%s %s: %s, out of order%s", r.ID, r.Status, ofEvents(r.Deliveries, r.Events), notReplayed(r.Skipped, r.Failed)))
 	})
+}
+
+func ofEvents(deliveries, events int) string {
+	return counted(deliveries, "delivery", "deliveries") + " of " + counted(events, "event", "events")
+}
+
+// counted is a number with its noun.
+func counted(n int, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + more
 }
 
 func notReplayed(skipped, failed int) string {
@@ -194,7 +206,7 @@ func replayEvent(ctx context.Context, cmd *cobra.Command, g *globals, c *client,
 	}
 	return g.print(cmd.OutOrStdout(), out, func(t *table) {
 		if out.DryRun {
-			t.line(fmt.Sprintf("would send %d deliveries%s", out.Deliveries, notReplayed(out.Skipped, out.Failed)))
+			t.line(fmt.Sprintf("would send %s%s", counted(out.Deliveries, "delivery", "deliveries"), notReplayed(out.Skipped, out.Failed)))
 			t.head("ROUTE", "DESTINATION", "WEBHOOK-ID")
 			for _, s := range out.WouldSend {
 				t.row(s.Route, s.Destination, cmp.Or(s.WebhookID, "a new one"))

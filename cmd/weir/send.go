@@ -303,6 +303,25 @@ type answer struct {
 	Differs bool   `json:"differs"`
 	Code    string `json:"code"`
 	Detail  string `json:"detail"`
+	// Errors are the places that do not fit a schema.
+	Errors []struct {
+		Pointer string `json:"pointer"`
+		Message string `json:"message"`
+	} `json:"errors"`
+}
+
+// refusal is the detail, and the places where there are several: the detail has the
+// first.
+func (a *answer) refusal() string {
+	if len(a.Errors) < 2 {
+		return a.Detail
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\nall that does not fit:", a.Detail)
+	for _, e := range a.Errors {
+		fmt.Fprintf(&b, "\n  %s: %s", cmp.Or(e.Pointer, "the data"), e.Message)
+	}
+	return b.String()
 }
 
 // foreign is an answer that is no JSON, as a source may give its provider, with
@@ -357,7 +376,7 @@ func (r *outgoing) post(cmd *cobra.Command, g *globals, router *client) error {
 	known := json.Unmarshal(raw, &a) == nil // providers' answers may be anything
 	switch {
 	case !ok && known && a.Code != "":
-		return fmt.Errorf("refused with %d %s: %s", response.StatusCode, a.Code, a.Detail)
+		return fmt.Errorf("refused with %d %s: %s", response.StatusCode, a.Code, a.refusal())
 	case !ok:
 		return fmt.Errorf("refused with %s", response.Status)
 	case known && a.EventID != "":

@@ -265,3 +265,20 @@ func TestSendAddressFromConfiguration(t *testing.T) {
 		t.Errorf("an unknown flag: %v", err) // the root command gives it code 2
 	}
 }
+
+// All that does not fit a schema is said, not the first of it alone.
+func TestSendSaysAllThatDoesNotFit(t *testing.T) {
+	gw := newGateway(t, 422, `{"code":"schema","detail":"the data at \"/a\" does not fit","status":422,"pointer":"/a",
+		"errors":[{"pointer":"/a","message":"got number, want string"},{"pointer":"","message":"missing property 'b'"}]}`)
+	const want = `refused with 422 schema: the data at "/a" does not fit
+all that does not fit:
+  /a: got number, want string
+  the data: missing property 'b'`
+	if _, err := runSend(t, &globals{server: gw.url}, "", "--data", "{}"); err == nil || err.Error() != want {
+		t.Errorf("said\n%v\nwant\n%s", err, want)
+	}
+	gw.answer = `{"code":"schema","detail":"the data does not fit","status":422,"errors":[{"pointer":"","message":"x"}]}`
+	if _, err := runSend(t, &globals{server: gw.url}, "", "--data", "{}"); err == nil || err.Error() != "refused with 422 schema: the data does not fit" {
+		t.Errorf("said %v", err)
+	}
+}

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -225,11 +223,8 @@ func decode(c *fiber.Ctx, into any, like string) error {
 	if err == nil && d.More() {
 		err = errMore
 	}
-	if bad := (*time.ParseError)(nil); errors.As(err, &bad) {
-		err = fmt.Errorf("%s is not a time of RFC 3339", bad.Value)
-	}
 	if err != nil {
-		return problem.New(http.StatusBadRequest, "malformed_json", "the body must be like %s: %v", like, err)
+		return problem.New(http.StatusBadRequest, "malformed_json", "the body must be like %s: %s", like, problem.Misread(err))
 	}
 	return nil
 }

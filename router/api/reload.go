@@ -1,15 +1,10 @@
 package api
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"net/http"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
-
-	"github.com/weirhq/weir/router/problem"
 )
 
 // Reloaded says what a reload did.
@@ -65,12 +60,8 @@ func (s *server) reload(c *fiber.Ctx) error {
 	var ask struct {
 		Orphan bool `json:"orphan"`
 	}
-	if body := c.Request().Body(); len(body) > 0 {
-		d := json.NewDecoder(bytes.NewReader(body))
-		d.DisallowUnknownFields()
-		if err := d.Decode(&ask); err != nil {
-			return problem.New(http.StatusBadRequest, "malformed_json", "the body must be like {\"orphan\": true}: %v", err)
-		}
+	if err := decode(c, &ask, `{"orphan": true}`); err != nil {
+		return err
 	}
 	// Not the request's own context: what is loaded outlives the request, whose
 	// memory is used again.

@@ -136,7 +136,7 @@ func plain(p *problem.Problem) error {
 // known ones, and there once: what is not understood must not be ignored.
 func members(body []byte, known []string, each func(name string, v json.RawMessage) error) error {
 	malformed := func(err error) error {
-		return problem.New(http.StatusBadRequest, "malformed_json", "the body must be one JSON object: %v", err)
+		return problem.New(http.StatusBadRequest, "malformed_json", "the body must be one JSON object: %s", problem.Misread(err))
 	}
 	if !utf8.Valid(body) {
 		return malformed(errors.New("it is not UTF-8"))
