@@ -178,6 +178,10 @@ route "others" {
 	if out, errOut, code := weir(t, dir, "events", "ls", "--text", "no-such-text"); code != 0 || strings.Count(out, "\n") != 1 || !strings.Contains(errOut, "No event fits, of 5 that were received from 20") {
 		t.Errorf("searched in vain: %d %s%s", code, out, errOut)
 	}
+	// It is said, too, where there was nothing to look at.
+	if _, found := get(t, r.base+"/api/events?text=x&status=dead"); found["searched"] == nil {
+		t.Errorf("a search in vain for what is dead: %v", found)
+	}
 	if _, errOut, _ := weir(t, dir, "events", "ls", "--text", "o-1"); errOut != "" {
 		t.Errorf("found, and still %s", errOut)
 	}

@@ -240,7 +240,9 @@ func listEvents(ctx context.Context, cmd *cobra.Command, c *client, q url.Values
 				all.Searched = &api.Searched{To: s.To}
 			}
 			all.Searched.Count += s.Count
-			all.Searched.From = s.From
+			if s.Count > 0 {
+				all.Searched.From = s.From
+			}
 		}
 		if page.Next != "" && len(all.Events) < limit {
 			if bar.bar == nil {

@@ -61,7 +61,7 @@ func (s *server) listEvents(c *fiber.Ctx) error {
 	for _, e := range found.Events {
 		list.Events = append(list.Events, summary(e))
 	}
-	if found.Looked > 0 {
+	if found.Looked > 0 || ask.Text != "" {
 		list.Searched = &Searched{Count: found.Looked, From: found.Oldest.UTC(), To: found.Newest.UTC()}
 	}
 	return give(c, list)

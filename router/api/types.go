@@ -61,9 +61,10 @@ type EventList struct {
 type Searched struct {
 	// Count is how many events were looked at.
 	Count int `json:"count"`
-	// From and To are when the oldest and the newest of them were received.
-	From time.Time `json:"from"`
-	To   time.Time `json:"to"`
+	// From and To are when the oldest and the newest of them were received; they are
+	// left out where Count is 0, as no event is in the state that was asked for.
+	From time.Time `json:"from,omitzero"`
+	To   time.Time `json:"to,omitzero"`
 }
 
 // Delivery as lists show it. A list holds the last attempt only.
