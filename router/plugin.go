@@ -170,6 +170,7 @@ func (s *setup) pluginStatus() []api.Plugin {
 				status.Routes = append(status.Routes, r.Name)
 			}
 		}
+		status.Webhooks = slices.ContainsFunc(s.config.Webhooks.Plugins, func(allowed *config.Plugin) bool { return allowed.Name == p.Name })
 		if l := s.plugins[p.Name]; l != nil {
 			l.tell(&status)
 		}

@@ -286,6 +286,8 @@ type Plugin struct {
 	OnError   string `json:"on_error"`
 	// Routes are those that go through it, in the order of the configuration.
 	Routes []string `json:"routes"`
+	// Webhooks says that registered webhooks may name it.
+	Webhooks bool `json:"webhooks,omitempty"`
 	// Since is when the build was loaded, and what all below counts from.
 	Since *time.Time `json:"since,omitempty"`
 	Calls uint64     `json:"calls"`

@@ -488,12 +488,23 @@ func TestConfigurationPage(t *testing.T) {
 // A webhook is registered, tested, paused, changed, gets another secret, and is
 // deleted; its secret is shown when it is made, and never again.
 func TestWebhookPages(t *testing.T) {
-	d := open(t, twoDestinations+`
+	wasm, err := filepath.Abs("../../plugins/abi/testdata/trap-filter.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := open(t, twoDestinations+fmt.Sprintf(`
+plugin "trap" {
+  wasm = %[1]q
+}
+plugin "kept" {
+  wasm = %[1]q
+}
 webhooks {
   allow_http     = true
   allow_networks = ["127.0.0.0/8"]
+  plugins        = [plugin.trap]
 }
-`)
+`, wasm))
 	receiver := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer receiver.Close()
 	if res, body := d.submit("/ui/webhooks", url.Values{"url": {"http://169.254.169.254/"}, "events": {"order.*"}}, d.base); res.StatusCode != 422 && res.StatusCode != 400 || !strings.Contains(body, "blocked") {
@@ -558,6 +569,33 @@ webhooks {
 	form.Set("filter", "")
 	if body := press("edit", form); strings.Contains(body, "<dt>Filter</dt>") || !strings.Contains(body, "<dd>big ones</dd>") {
 		t.Errorf("its filter taken away:\n%s", body)
+	}
+	if body := d.see(page); !strings.Contains(body, `<option>trap</option>`) || strings.Contains(body, `<option>kept</option>`) {
+		t.Errorf("the plugins that it may have:\n%s", body)
+	}
+	form.Set("plugin", "trap")
+	form.Set("had_plugin", "")
+	if body := press("edit", form); !strings.Contains(body, `<option selected>trap</option>`) || !strings.Contains(body, `href="/ui/plugins/trap"`) {
+		t.Errorf("given a plugin:\n%s", body)
+	}
+	form.Set("had_plugin", "trap")
+	if body := press("edit", form); !strings.Contains(body, `<option selected>trap</option>`) {
+		t.Errorf("its plugin kept:\n%s", body)
+	}
+	form.Set("plugin", "")
+	if body := press("edit", form); strings.Contains(body, `<option selected>`) {
+		t.Errorf("its plugin taken away:\n%s", body)
+	}
+	patch, err := http.NewRequest(http.MethodPatch, d.base+"/api/webhooks/"+id, strings.NewReader(`{"metadata":{"plan":"<gold>"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	patch.Header.Set("Content-Type", "application/json")
+	if res, body := d.do(patch); res.StatusCode != 200 {
+		t.Fatalf("%s %s", res.Status, body)
+	}
+	if body := d.see(page); !strings.Contains(body, "<dt>Metadata</dt>") || !strings.Contains(body, "plan") || strings.Contains(body, "<gold>") {
+		t.Errorf("its metadata:\n%s", body)
 	}
 	res, body = d.submit(page+"/rotate", url.Values{}, d.base)
 	if again := regexp.MustCompile(`whsec_[0-9A-Za-z+/=]+`).FindString(body); res.StatusCode != 200 || again == "" || again == secret {

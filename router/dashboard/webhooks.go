@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/weirhq/weir/router/api"
@@ -35,6 +36,8 @@ type webhookPage struct {
 	api.Webhook
 	// Lane is its queue.
 	Lane api.Destination
+	// Plugins are those that it may have, and the one that it has.
+	Plugins []string
 	// Secret and Tested are what a form has just brought, Cut that those before the
 	// secret are cut off.
 	Secret string
@@ -51,6 +54,18 @@ func showWebhook(v *visit, p webhookPage) (*view, error) {
 	}
 	if err := v.get("/api/destinations/"+v.param("id"), nil, &p.Lane); err != nil {
 		return nil, err
+	}
+	var loaded api.PluginList
+	if err := v.get("/api/plugins", nil, &loaded); err != nil {
+		return nil, err
+	}
+	for i := range loaded.Plugins {
+		if loaded.Plugins[i].Webhooks {
+			p.Plugins = append(p.Plugins, loaded.Plugins[i].Name)
+		}
+	}
+	if p.Plugin != "" && !slices.Contains(p.Plugins, p.Plugin) {
+		p.Plugins = append(p.Plugins, p.Plugin)
 	}
 	p.Back = "/ui/webhooks/" + url.PathEscape(p.ID)
 	return &view{Page: "webhook", Title: p.ID, Section: "webhooks", Live: "kinds=attempt,state&destination=" + url.QueryEscape(p.ID), Data: p}, nil
@@ -78,8 +93,12 @@ func registerWebhook(v *visit) (*view, error) {
 
 func editWebhook(v *visit) (string, error) {
 	body := map[string]any{"url": strings.TrimSpace(v.c.FormValue("url")), "events": words(v.c.FormValue("events"))}
-	for _, name := range []string{"filter", "description"} {
+	for _, name := range []string{"filter", "plugin", "description"} {
 		if !v.c.Request().PostArgs().Has(name) {
+			continue
+		}
+		// A plugin that it keeps may be one that is not allowed any more.
+		if name == "plugin" && v.c.FormValue(name) == v.c.FormValue("had_plugin") {
 			continue
 		}
 		body[name] = nil // takes it away
