@@ -62,6 +62,9 @@ func newDeadLetters(g *globals) *cobra.Command {
 				return err
 			}
 			return ask(cmd, g, func(ctx context.Context, c *client) error {
+				if err := f.names(ctx, c, q); err != nil {
+					return err
+				}
 				list, more, err := listDeadLetters(ctx, c, q, f.limit)
 				if err != nil {
 					return err
@@ -125,6 +128,9 @@ func newDeadLetterMove(g *globals, name, short, done string) *cobra.Command {
 			return ask(cmd, g, func(ctx context.Context, c *client) error {
 				var moved api.Moved
 				var err error
+				if filter.Destination, err = destinationNamed(ctx, c, f.destination); err != nil {
+					return err
+				}
 				if len(args) > 0 {
 					err = moveNamed(ctx, c, name, args, &moved)
 				} else {
@@ -136,7 +142,7 @@ func newDeadLetterMove(g *globals, name, short, done string) *cobra.Command {
 					return err
 				}
 				if name == "retry" && moved.Moved > 0 {
-					sayPausedDead(ctx, cmd, c, args, f.destination)
+					sayPausedDead(ctx, cmd, c, args, filter.Destination)
 				}
 				return g.print(cmd.OutOrStdout(), moved, func(t *table) { printMoved(t, &moved, done) })
 			})

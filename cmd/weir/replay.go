@@ -48,7 +48,10 @@ func newReplay(g *globals) *cobra.Command {
 				return usage("name an event, choose events by flags such as --type and --since, or say --all")
 			}
 			if len(args) == 1 {
-				return ask(cmd, g, func(ctx context.Context, c *client) error {
+				return ask(cmd, g, func(ctx context.Context, c *client) (err error) {
+					if o.To, err = destinationNamed(ctx, c, o.To); err != nil {
+						return err
+					}
 					return replayEvent(ctx, cmd, g, c, args[0], f.source, &o.EventReplayOptions)
 				})
 			}
@@ -57,7 +60,14 @@ func newReplay(g *globals) *cobra.Command {
 				return err
 			}
 			o.Type, o.Source, o.Tenant, o.Destination, o.Since, o.Until = f.kind, f.source, f.tenant, f.destination, times.Since, times.Until
-			return ask(cmd, g, func(ctx context.Context, c *client) error { return replayMany(ctx, cmd, g, c, &o, detach) })
+			return ask(cmd, g, func(ctx context.Context, c *client) (err error) {
+				for _, name := range []*string{&o.To, &o.Destination} {
+					if *name, err = destinationNamed(ctx, c, *name); err != nil {
+						return err
+					}
+				}
+				return replayMany(ctx, cmd, g, c, &o, detach)
+			})
 		},
 	}
 	f.register(cmd)

@@ -102,7 +102,7 @@ func TestWebhooksCommands(t *testing.T) {
 	if out := other(0, "destinations", "ls"); !strings.Contains(out, "TENANT/UID") || !strings.Contains(out, main+"  main ") || !strings.Contains(out, list.Webhooks[1].ID+"  acme ") {
 		t.Error(out)
 	}
-	for _, args := range [][]string{{"destinations", "show", "main"}, {"destinations", "pause", "main"}, {"destinations", "resume", "main"}, {"deliveries", "ls", "--destination", "main"}} {
+	for _, args := range [][]string{{"destinations", "show", "main"}, {"destinations", "pause", "main"}, {"destinations", "resume", "main"}, {"deliveries", "ls", "--destination", "main"}, {"replay", "e1", "--to", "main", "--dry-run"}} {
 		if out := other(0, args...); !strings.Contains(out, main) {
 			t.Errorf("%v: %s", args, out)
 		}
@@ -110,11 +110,21 @@ func TestWebhooksCommands(t *testing.T) {
 	if out := other(0, "events", "ls", "--destination", "main"); !strings.Contains(out, "e1") {
 		t.Error(out)
 	}
+	if out := other(0, "replay", "--destination", "main", "--dry-run"); !strings.Contains(out, "of 1 event") {
+		t.Error(out)
+	}
+	if out := other(0, "dead-letters", "retry", "--destination", "main"); !strings.Contains(out, "0 ") {
+		t.Error(out)
+	}
 	if out := other(1, "destinations", "show", "nobody"); !strings.Contains(out, "destination_not_found") {
 		t.Error(out)
 	}
 	run(0, "create", url, "--event", "*", "--tenant", "beta", "--uid", "main")
-	for _, args := range [][]string{{"destinations", "pause", "main"}, {"explain", "e1", "--destination", "main"}, {"deliveries", "ls", "--destination", "main"}} {
+	for _, args := range [][]string{
+		{"destinations", "pause", "main"}, {"explain", "e1", "--destination", "main"}, {"deliveries", "ls", "--destination", "main"},
+		{"dead-letters", "ls", "--destination", "main"}, {"dead-letters", "retry", "--destination", "main"},
+		{"replay", "e1", "--to", "main", "--dry-run"}, {"replay", "--destination", "main", "--dry-run"},
+	} {
 		if out := other(1, args...); !strings.Contains(out, `several tenants have the uid "main"`) || !strings.Contains(out, main+" of no tenant and ") || !strings.Contains(out, " of beta: ") {
 			t.Errorf("%v: %s", args, out)
 		}

@@ -170,6 +170,7 @@ func (m *markup) deadLetterRows(list []api.Delivery) {
 		m.raw(`">`)
 		m.in(`class="first wider key"`)
 		m.deliveryLink(d)
+		m.whose(d.Webhook)
 		m.in(``)
 		m.text(d.Type)
 		m.in(`class="line"`)
