@@ -61,17 +61,11 @@ func (s *Set) queue(l *lane) {
 // work is the goroutine of a worker.
 func (s *Set) work(w worker) {
 	for l := range w {
+		stay := true
 		for l != nil {
 			l.work()
-			l = s.next()
+			l, stay = s.next(w)
 		}
-		s.mu.Lock()
-		s.employed--
-		stay := !s.stopped.Load() && len(s.waiting) < waitingWorkers
-		if stay {
-			s.waiting = append(s.waiting, w)
-		}
-		s.mu.Unlock()
 		s.running.Done()
 		if !stay {
 			return
@@ -79,15 +73,22 @@ func (s *Set) work(w worker) {
 	}
 }
 
-// next gives the lane that waits longest for a worker, which has this one then, nil
-// where none waits.
-func (s *Set) next() *lane {
+// next gives the lane that waits longest for a worker, which has this one then. Where
+// none waits, the worker has no lane from that moment on: a lane that finds no worker
+// later, and stands in line, is not left there by the last that could come. stay says
+// whether it is to wait for its next lane.
+func (s *Set) next(w worker) (l *lane, stay bool) {
 	for {
 		s.mu.Lock()
 		if s.stopped.Load() || len(s.line) == 0 {
 			s.scarce.Store(false)
+			s.employed--
+			stay = !s.stopped.Load() && len(s.waiting) < waitingWorkers
+			if stay {
+				s.waiting = append(s.waiting, w)
+			}
 			s.mu.Unlock()
-			return nil
+			return nil, stay
 		}
 		l := s.line[0]
 		s.line[0] = nil
@@ -101,7 +102,7 @@ func (s *Set) next() *lane {
 		}
 		l.mu.Unlock()
 		if hired {
-			return l
+			return l, true
 		}
 	}
 }

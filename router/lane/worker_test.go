@@ -103,3 +103,28 @@ func TestFairShares(t *testing.T) {
 		}
 	}
 }
+
+// A lane that asks for a worker in the moment in which the only one has found no lane
+// gets it.
+func TestLaneBehindTheLastWorker(t *testing.T) {
+	st := openStore(t, t.TempDir())
+	s := NewSet(st, Options{})
+	s.workersMost = 1
+	add(t, s, "late", policy(1, 0), func(context.Context, *Work) Result { return Result{OK: true} })
+	post(t, st, 1, "late")
+	// This test is the worker, which has just served another lane.
+	s.employed = 1
+	s.running.Add(1)
+	last := make(worker, 1)
+	if l, stay := s.next(last); l != nil || !stay {
+		t.Fatalf("it is to go on with %v, stay %v", l, stay)
+	}
+	s.Start()
+	if len(last) != 1 {
+		t.Errorf("the lane has no worker: %d employed, %d in line", s.employed, len(s.line))
+	}
+	s.running.Done()
+	s.pool.Go(func() { s.work(last) })
+	await(t, "the delivery", func() bool { return counts(t, st, "late").Delivered == 1 })
+	closeSet(t, s)
+}
