@@ -54,8 +54,13 @@ if (main.dataset.live || main.querySelector("[data-running]")) {
   if (main.querySelector("[data-running]")) {
     soon(); // what is under way tells nobody
   }
+  let late = 0;
   for (const name of ["event", "attempt", "state", "missed"]) {
-    stream.addEventListener(name, soon);
+    stream.addEventListener(name, () => {
+      soon();
+      clearTimeout(late);
+      late = setTimeout(soon, leastBetween); // statistics have it a moment later
+    });
   }
   stream.addEventListener("open", () => {
     status.textContent = "live";
