@@ -16,8 +16,8 @@ const codeInternal = "internal_error"
 
 // guarded answers 500 where the handler of a request panics: one fault in a page must
 // not end the router that delivers for everybody. What is stored is whole all the same,
-// for records are atomic, and an event that was not answered is sent again. What
-// handlers change in memory under a lock they unlock by defer.
+// for records are atomic, and an event that was not answered is sent again. Locks that
+// are not unlocked by defer are held for a few lines of work on maps.
 func (s *server) guarded(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		defer func() {

@@ -2,6 +2,7 @@ package badger
 
 import (
 	"context"
+	"math"
 	"slices"
 	"strings"
 
@@ -22,28 +23,9 @@ func (s *Store) Document(ctx context.Context, kind, name string) ([]byte, error)
 
 // Documents returns all documents of a kind, by name.
 func (s *Store) Documents(ctx context.Context, kind string) ([]store.Document, error) {
-	v, err := s.view(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer v.close()
-	prefix := documentPrefix(kind)
-	it := v.txn.NewIterator(badgerdb.IteratorOptions{Prefix: prefix})
-	defer it.Close()
-	var list []store.Document
-	for it.Rewind(); it.Valid(); it.Next() {
-		name, rest, ok := readName(it.Item().Key()[len(prefix):])
-		if !ok || len(rest) > 0 {
-			continue // a part
-		}
-		_, value, err := itemValue(v.txn, it)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, store.Document{Kind: kind, Name: name, Value: value})
-	}
+	list, err := s.DocumentsFrom(ctx, kind, "", math.MaxInt)
 	slices.SortFunc(list, func(a, b store.Document) int { return strings.Compare(a.Name, b.Name) })
-	return list, nil
+	return list, err
 }
 
 // DocumentsFrom returns documents of a kind from a name on, short names first.
